@@ -1,0 +1,241 @@
+//! Everything that crosses the wire: `{"type": T, "params": {…}}`.
+//!
+//! [`ClientFrame::parse`] reads what a client sends, [`ServerFrame`] is what it gets. Fields that
+//! are not known are ignored on both sides, so either may be newer than the other.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    ErrorCode, Member, MemberName, Message, MessageId, Offset, Position, Publish, Refusal,
+    RoomName, SessionId,
+};
+
+/// What a client sends.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", content = "params", rename_all = "snake_case")]
+pub enum ClientFrame {
+    /// Say something.
+    Message(Publish),
+    /// I am writing; worth sending again every few seconds while it is so.
+    Typing {},
+    /// From now on I go by this name.
+    Rename {
+        /// The new name.
+        name: MemberName,
+    },
+}
+
+impl ClientFrame {
+    /// Reads one text frame.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] to send back as an `error` frame: not JSON, another shape, an unknown type, or
+    /// a field that is wrong.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let frame: Value = serde_json::from_str(text)
+            .map_err(|error| Refusal::new(ErrorCode::InvalidJson, format!("not JSON: {error}")))?;
+        let shape = || {
+            Refusal::new(
+                ErrorCode::InvalidFrame,
+                r#"not a frame: one looks like {"type":"message","params":{"value":"hi"}}"#,
+            )
+        };
+        let Value::Object(mut frame) = frame else { return Err(shape()) };
+        let Some(Value::String(kind)) = frame.remove("type") else { return Err(shape()) };
+        let params = frame.remove("params").unwrap_or_else(|| Value::Object(Default::default()));
+        match kind.as_str() {
+            "message" => Publish::from_params(params).map(Self::Message),
+            "typing" => Ok(Self::Typing {}),
+            "rename" => match params.get("name") {
+                Some(Value::String(name)) => Ok(Self::Rename { name: MemberName::parse(name)? }),
+                _ => Err(Refusal::field("name", "`name` is missing or not a string")),
+            },
+            _ => Err(Refusal {
+                field: Some("type".to_owned()),
+                ..Refusal::new(
+                    ErrorCode::UnknownType,
+                    "`type` is none of `message`, `typing`, `rename`",
+                )
+            }),
+        }
+    }
+
+    /// The frame as text.
+    pub fn encode(&self) -> String {
+        // Strings, numbers and maps with string keys always encode.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// What a client gets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "params", rename_all = "snake_case")]
+pub enum ServerFrame {
+    /// First on every connection, and again when a reader's position was lost on the way.
+    Hello(Hello),
+    /// Something was said.
+    Message(Message),
+    /// What this connection sent is taken and has a number.
+    Ack {
+        /// The message's id.
+        id: MessageId,
+        /// Its offset; the first one, if it was sent before.
+        offset: Offset,
+    },
+    /// Who is here now.
+    Members(Members),
+    /// Who is writing now.
+    Typing(Typing),
+    /// What this connection sent was refused; the connection is well.
+    Error(Refusal),
+    /// The server is about to close this connection.
+    Bye(Bye),
+}
+
+impl ServerFrame {
+    /// The frame as text.
+    pub fn encode(&self) -> String {
+        // Strings, numbers and maps with string keys always encode.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads one text frame; `None` for a type this side does not know.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no frame at all.
+    pub fn parse(text: &str) -> Result<Option<Self>, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Kind {
+            #[serde(rename = "type")]
+            kind: String,
+        }
+        const KNOWN: [&str; 7] = ["hello", "message", "ack", "members", "typing", "error", "bye"];
+        let Kind { kind } = serde_json::from_str(text)?;
+        if KNOWN.contains(&kind.as_str()) { serde_json::from_str(text).map(Some) } else { Ok(None) }
+    }
+}
+
+/// Who you are, where you are, and how the reading starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// This tab or program.
+    pub session: SessionId,
+    /// You, as the others see you.
+    pub member: Member,
+    /// The room.
+    pub room: RoomName,
+    /// Where the reading starts: the messages that follow are those behind it.
+    pub position: Position,
+    /// How that compares with what was asked for.
+    pub recovery: Recovery,
+}
+
+/// How a reader's start compares with the `after` it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recovery {
+    /// None was asked for: it starts now.
+    Fresh,
+    /// Nothing is missing behind the position asked for.
+    Replayed,
+    /// The position asked for is gone: what is still kept follows, something may be missing.
+    Reset,
+}
+
+/// Who is here: always the present, never a backlog.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    /// How many members are here.
+    pub count: usize,
+    /// They, by name; only the first 100 of them when there are more.
+    pub members: Vec<Member>,
+}
+
+/// Who is writing: always the present, and it passes by itself after a few seconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Typing {
+    /// The members who are writing.
+    pub members: Vec<Member>,
+}
+
+/// Why the server closes the connection, and when to come back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bye {
+    /// The close code that follows (RFC 6455 section 7.4).
+    pub code: u16,
+    /// Why, in English.
+    pub reason: String,
+    /// How long to wait before connecting again, in milliseconds.
+    pub reconnect_in_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_smallest_frame_there_is_says_hi() {
+        let frame = ClientFrame::parse(r#"{"type":"message","params":{"value":"hi"}}"#).unwrap();
+        assert_eq!(frame, ClientFrame::Message(Publish::text("hi").unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_frame_is_refused_with_its_reason() {
+        for (text, code) in [
+            ("", ErrorCode::InvalidJson),
+            ("hi", ErrorCode::InvalidJson),
+            ("{", ErrorCode::InvalidJson),
+            (r#"{"type":"message","params":{"value":"\ud800"}}"#, ErrorCode::InvalidJson),
+            ("[]", ErrorCode::InvalidFrame),
+            ("1", ErrorCode::InvalidFrame),
+            ("null", ErrorCode::InvalidFrame),
+            ("{}", ErrorCode::InvalidFrame),
+            (r#"{"type":1}"#, ErrorCode::InvalidFrame),
+            (r#"{"type":"shout","params":{}}"#, ErrorCode::UnknownType),
+            (r#"{"type":"message"}"#, ErrorCode::InvalidField),
+            (r#"{"type":"message","params":[]}"#, ErrorCode::InvalidField),
+            (r#"{"type":"rename","params":{"name":"a\u0000"}}"#, ErrorCode::InvalidField),
+            (r#"{"type":"rename"}"#, ErrorCode::InvalidField),
+        ] {
+            assert_eq!(ClientFrame::parse(text).unwrap_err().code, code, "{text}");
+        }
+    }
+
+    #[test]
+    fn json_nested_deeper_than_a_parser_may_go_is_refused() {
+        let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+        assert_eq!(ClientFrame::parse(&deep).unwrap_err().code, ErrorCode::InvalidJson);
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let frame = r#"{"v":2,"type":"typing","params":{"since":1}}"#;
+        assert_eq!(ClientFrame::parse(frame).unwrap(), ClientFrame::Typing {});
+    }
+
+    #[test]
+    fn a_frame_of_a_newer_server_is_skipped() {
+        assert_eq!(ServerFrame::parse(r#"{"type":"confetti","params":{}}"#).unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in any::<String>()) {
+            let _ = ClientFrame::parse(&text);
+            let _ = ServerFrame::parse(&text);
+        }
+
+        #[test]
+        fn what_can_be_said_survives_the_wire(text in "\\PC{1,60}") {
+            if let Ok(publish) = Publish::text(&text) {
+                let frame = ClientFrame::Message(publish);
+                prop_assert_eq!(ClientFrame::parse(&frame.encode()).unwrap(), frame);
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Limits of the wire, the same for the page, for programs and on the server.
+
+/// The longest frame either side sends, in bytes. A longer one ends the connection with close code
+/// 1009 (RFC 6455 section 7.4.1).
+pub const FRAME_BYTES: usize = 64 * 1024;
+
+/// The longest `value` of a message, in bytes of its JSON encoding, quotes and escapes included.
+pub const VALUE_BYTES: usize = 16 * 1024;
+
+/// The longest name of a member, a room, an event or a message id, in Unicode characters.
+pub const NAME_CHARS: usize = 64;
+
+/// How many ids an audience may list.
+pub const AUDIENCE_IDS: usize = 100;

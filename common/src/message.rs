@@ -1,0 +1,260 @@
+//! What is said in a room: [`Publish`] is what a sender hands in, [`Message`] what everyone gets.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    EventName, MemberId, MemberName, MessageId, Offset, Refusal, RoomName,
+    limits::{AUDIENCE_IDS, NAME_CHARS, VALUE_BYTES},
+};
+
+/// A person or program in a room.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Member {
+    /// Who this is; stays the same when the name changes.
+    pub id: MemberId,
+    /// What this member goes by now.
+    pub name: MemberName,
+}
+
+/// One numbered item of a room's log; it has the same fields on every transport.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// What was said: a string, which is what people send, or any other JSON but null.
+    pub value: Value,
+    /// The sender's id for it.
+    pub id: MessageId,
+    /// The room it was said in.
+    pub room: RoomName,
+    /// Its number in the room.
+    pub offset: Offset,
+    /// When the server took it: milliseconds since 1970, UTC.
+    pub at: u64,
+    /// Who said it.
+    pub from: Member,
+    /// What kind of message, for programs; absent means `message`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventName>,
+    /// Whom it is for.
+    #[serde(default, skip_serializing_if = "Audience::is_all")]
+    pub to: Audience,
+}
+
+/// Whom a message is for: Socket.IO's four ways to emit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub enum Audience {
+    /// Everyone in the room, the sender too: `"all"`, the default.
+    #[default]
+    All,
+    /// Everyone but the session that sent it: `"others"`.
+    Others,
+    /// Only the session that sent it: `"self"`.
+    Own,
+    /// Only the sessions and members with these ids: `["…", "…"]`. The sender is not among them
+    /// unless listed.
+    Only(Vec<String>),
+}
+
+impl Audience {
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+impl TryFrom<Value> for Audience {
+    type Error = Refusal;
+
+    fn try_from(value: Value) -> Result<Self, Refusal> {
+        let wrong = || {
+            Refusal::field(
+                "to",
+                r#"`to` is not "all", "others", "self" or a list of 1 or more ids"#,
+            )
+        };
+        match value {
+            Value::String(word) => match word.as_str() {
+                "all" => Ok(Self::All),
+                "others" => Ok(Self::Others),
+                "self" => Ok(Self::Own),
+                _ => Err(wrong()),
+            },
+            Value::Array(ids) if ids.len() > AUDIENCE_IDS => {
+                Err(Refusal::too_long("to", AUDIENCE_IDS, "ids"))
+            }
+            Value::Array(ids) if !ids.is_empty() => ids
+                .into_iter()
+                .map(|id| match id {
+                    Value::String(id) if id.chars().count() <= NAME_CHARS => Ok(id),
+                    Value::String(_) => {
+                        Err(Refusal::too_long("to", NAME_CHARS, "characters an id"))
+                    }
+                    _ => Err(wrong()),
+                })
+                .collect::<Result<_, _>>()
+                .map(Self::Only),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl From<Audience> for Value {
+    fn from(audience: Audience) -> Value {
+        match audience {
+            Audience::All => "all".into(),
+            Audience::Others => "others".into(),
+            Audience::Own => "self".into(),
+            Audience::Only(ids) => ids.into(),
+        }
+    }
+}
+
+/// What a sender hands in: the `params` of a `message` frame to the server, checked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Publish {
+    /// What is said.
+    pub value: Value,
+    /// The sender's id for it; the server makes one where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<MessageId>,
+    /// What kind of message, for programs; absent means `message`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventName>,
+    /// Whom it is for.
+    #[serde(skip_serializing_if = "Audience::is_all")]
+    pub to: Audience,
+}
+
+impl Publish {
+    /// Text for everyone, without an id: what the smallest client sends.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_value`].
+    pub fn text(text: &str) -> Result<Self, Refusal> {
+        let value = Value::String(text.to_owned());
+        check_value(&value)?;
+        Ok(Self { value, id: None, event: None, to: Audience::All })
+    }
+
+    /// Reads the `params` of a `message` frame; fields it does not know are ignored.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] that names the field, its limit, and the message's id where it could be read.
+    pub fn from_params(params: Value) -> Result<Self, Refusal> {
+        let Value::Object(mut params) = params else {
+            return Err(Refusal::field("params", "`params` is not an object"));
+        };
+        let id = params.get("id").and_then(Value::as_str).map(str::to_owned);
+        let about = |refusal: Refusal| refusal.about(id.as_deref());
+        let value = params
+            .remove("value")
+            .ok_or_else(|| about(Refusal::field("value", "`value` is missing")))?;
+        check_value(&value).map_err(about)?;
+        Ok(Self {
+            value,
+            // An id that is no id can't be told back either.
+            id: text_of(params.remove("id"), "id")?.map(|id| MessageId::parse(&id)).transpose()?,
+            event: text_of(params.remove("event"), "event")
+                .and_then(|event| event.map(|event| EventName::parse(&event)).transpose())
+                .map_err(about)?
+                .filter(|event| event.as_str() != "message"),
+            to: match params.remove("to") {
+                None | Some(Value::Null) => Audience::All,
+                Some(to) => Audience::try_from(to).map_err(about)?,
+            },
+        })
+    }
+}
+
+fn text_of(value: Option<Value>, field: &str) -> Result<Option<String>, Refusal> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Refusal::field(field, format!("`{field}` is not a string"))),
+    }
+}
+
+/// Checks that `value` can be said: not null, at most [`VALUE_BYTES`] as JSON, and as a string not
+/// blank and without control characters other than tab and line breaks (HTML can't hold NUL, and
+/// nobody can read the rest; a program that needs them puts the string into an object).
+///
+/// # Errors
+///
+/// A [`Refusal`] about the field `value`.
+pub fn check_value(value: &Value) -> Result<(), Refusal> {
+    match value {
+        Value::Null => return Err(Refusal::field("value", "`value` is null")),
+        Value::String(text) if text.trim().is_empty() => {
+            return Err(Refusal::field("value", "`value` is empty"));
+        }
+        Value::String(text)
+            if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) =>
+        {
+            return Err(Refusal::field("value", "`value` has a control character"));
+        }
+        _ => {}
+    }
+    // A value that was parsed from JSON can always be written as JSON again.
+    let bytes = serde_json::to_vec(value).map_or(usize::MAX, |json| json.len());
+    if bytes > VALUE_BYTES {
+        return Err(Refusal::too_long("value", VALUE_BYTES, "bytes of JSON"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ErrorCode;
+
+    #[test]
+    fn everything_but_null_can_be_said() {
+        for value in [json!("hi"), json!(0), json!(false), json!([]), json!({"a": null})] {
+            let publish = Publish::from_params(json!({ "value": value })).unwrap();
+            assert_eq!(publish.value, value);
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_and_the_message() {
+        let too_many: Vec<_> = (0..101).map(|n| n.to_string()).collect();
+        for (params, field) in [
+            (json!({"id": "m1"}), "value"),
+            (json!({"id": "m1", "value": null}), "value"),
+            (json!({"id": "m1", "value": ""}), "value"),
+            (json!({"id": "m1", "value": " \n"}), "value"),
+            (json!({"id": "m1", "value": "a\u{0}"}), "value"),
+            (json!({"id": "m1", "value": "a\u{1b}[0m"}), "value"),
+            (json!({"id": "m1", "value": "hi", "event": ""}), "event"),
+            (json!({"id": "m1", "value": "hi", "event": 1}), "event"),
+            (json!({"id": "m1", "value": "hi", "to": "nobody"}), "to"),
+            (json!({"id": "m1", "value": "hi", "to": []}), "to"),
+            (json!({"id": "m1", "value": "hi", "to": [1]}), "to"),
+            (json!({"id": "m1", "value": "hi", "to": too_many}), "to"),
+        ] {
+            let refusal = Publish::from_params(params.clone()).unwrap_err();
+            assert_eq!(refusal.field.as_deref(), Some(field), "{params}");
+            assert_eq!(refusal.id.as_deref(), Some("m1"), "{params}");
+        }
+    }
+
+    #[test]
+    fn the_limit_of_a_value_counts_bytes_of_json() {
+        let fits = "a".repeat(VALUE_BYTES - 2);
+        assert!(Publish::text(&fits).is_ok());
+        let refusal = Publish::text(&format!("{fits}a")).unwrap_err();
+        assert_eq!((refusal.code, refusal.limit), (ErrorCode::TooLong, Some(16384)));
+        // A line break is two bytes in JSON.
+        assert!(Publish::text(&"\n가".repeat(VALUE_BYTES / 5 + 1)).is_err());
+    }
+
+    #[test]
+    fn an_event_called_message_is_the_default_and_is_not_written() {
+        let publish = Publish::from_params(json!({"value": 1, "event": "message"})).unwrap();
+        assert_eq!(serde_json::to_string(&publish).unwrap(), r#"{"value":1}"#);
+    }
+}

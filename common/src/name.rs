@@ -1,0 +1,164 @@
+//! Names and ids, checked when they are made: whoever holds one need not check it again.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Refusal, limits::NAME_CHARS};
+
+/// What a name may be made of.
+struct Rule {
+    /// The field named in a refusal.
+    field: &'static str,
+    /// Names are typed by people: blanks at the ends go, and `/` would break addresses.
+    typed: bool,
+}
+
+impl Rule {
+    fn check(&self, text: &str) -> Result<String, Refusal> {
+        let Self { field, typed } = *self;
+        let text = if typed { text.trim() } else { text };
+        if text.is_empty() {
+            return Err(Refusal::field(field, format!("`{field}` is empty")));
+        }
+        if text.chars().count() > NAME_CHARS {
+            return Err(Refusal::too_long(field, NAME_CHARS, "characters"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Refusal::field(field, format!("`{field}` has a control character")));
+        }
+        if typed && text.contains('/') {
+            return Err(Refusal::field(field, format!("`{field}` has a `/`")));
+        }
+        Ok(text.to_owned())
+    }
+}
+
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $field:literal, typed: $typed:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks `text` against the rule of this type.
+            ///
+            /// # Errors
+            ///
+            /// A [`Refusal`] that names the field and, where it is a length, the limit.
+            pub fn parse(text: &str) -> Result<Self, Refusal> {
+                Rule { field: $field, typed: $typed }.check(text).map(Self)
+            }
+
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Refusal;
+            fn try_from(text: String) -> Result<Self, Refusal> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+checked_text! {
+    /// The name of a room: 1 to 64 characters of any language, no control characters, no `/`.
+    /// Blanks at the ends are dropped.
+    RoomName, "room", typed: true
+}
+
+checked_text! {
+    /// The name a member goes by; the same rule as for a room. Two members may have the same one.
+    MemberName, "name", typed: true
+}
+
+checked_text! {
+    /// The id of a message, chosen by its sender (a UUIDv7 serves well) so that a retry is safe:
+    /// 1 to 64 characters, no control characters.
+    MessageId, "id", typed: false
+}
+
+checked_text! {
+    /// What kind of message this is, for programs: 1 to 64 characters, no control characters.
+    EventName, "event", typed: false
+}
+
+checked_text! {
+    /// Who a member is: given by the server, and not a secret.
+    MemberId, "member", typed: false
+}
+
+checked_text! {
+    /// One tab or program: given by the server, and not a secret.
+    SessionId, "session", typed: false
+}
+
+impl RoomName {
+    /// The room one lands in without naming any.
+    pub fn lobby() -> Self {
+        Self("lobby".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ErrorCode;
+
+    #[test]
+    fn a_name_in_any_language_is_a_name() {
+        for name in ["lobby", "다방", "お茶", "чай", "شاي", "🍵 tea", "a.b"] {
+            assert_eq!(RoomName::parse(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn blanks_at_the_ends_of_a_name_are_dropped() {
+        assert_eq!(MemberName::parse("  Ada \n").unwrap().as_str(), "Ada");
+    }
+
+    #[test]
+    fn a_refused_name_tells_the_field_and_the_limit() {
+        let long = MemberName::parse(&"가".repeat(65)).unwrap_err();
+        assert_eq!((long.code, long.limit), (ErrorCode::TooLong, Some(64)));
+        assert_eq!(long.field.as_deref(), Some("name"));
+        for bad in ["", "   ", "a/b", "a\0b", "a\u{7f}", "a\u{85}b"] {
+            let refusal = RoomName::parse(bad).unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::InvalidField, "{bad:?}");
+            assert_eq!(refusal.field.as_deref(), Some("room"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sixty_four_characters_are_allowed_however_many_bytes_they_take() {
+        assert!(RoomName::parse(&"👩".repeat(64)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn a_parsed_name_parses_to_itself(text in ".{0,80}") {
+            if let Ok(name) = RoomName::parse(&text) {
+                prop_assert_eq!(RoomName::parse(name.as_str()).unwrap(), name);
+            }
+        }
+    }
+}

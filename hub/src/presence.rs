@@ -1,0 +1,175 @@
+//! Who is in a room and who is writing: latest state, never a backlog.
+//!
+//! A reader remembers the version it has seen and, when woken, takes the present; what happened in
+//! between is conflated.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use common::{Member, MemberId, MemberName, Members, ServerFrame, Typing};
+
+use crate::room::Room;
+
+/// How many members a `members` frame lists; the count is of all.
+const LISTED: usize = 100;
+
+#[derive(Debug, Default)]
+pub(crate) struct Presence {
+    here: HashMap<MemberId, Here>,
+    typing: BTreeMap<MemberId, Instant>,
+    members_version: u64,
+    typing_version: u64,
+    /// The `members` frame of the current version, encoded once for all readers.
+    members_frame: Option<Bytes>,
+    typing_frame: Option<Bytes>,
+}
+
+#[derive(Debug)]
+struct Here {
+    name: MemberName,
+    connections: usize,
+}
+
+impl Presence {
+    fn enter(&mut self, member: &Member) {
+        let here = self
+            .here
+            .entry(member.id.clone())
+            .or_insert_with(|| Here { name: member.name.clone(), connections: 0 });
+        here.connections += 1;
+        here.name = member.name.clone();
+        self.members_changed();
+    }
+
+    fn leave(&mut self, id: &MemberId) {
+        let Some(here) = self.here.get_mut(id) else { return };
+        here.connections -= 1;
+        if here.connections == 0 {
+            self.here.remove(id);
+            self.members_changed();
+            self.set_typing(id, None);
+        }
+    }
+
+    fn rename(&mut self, id: &MemberId, name: MemberName) {
+        if let Some(here) = self.here.get_mut(id) {
+            here.name = name;
+            self.members_changed();
+            self.typing_changed();
+        }
+    }
+
+    /// Says until when `id` is writing; `None` is no longer.
+    pub(crate) fn set_typing(&mut self, id: &MemberId, until: Option<Instant>) {
+        let before = match until {
+            Some(until) => self.typing.insert(id.clone(), until).is_some(),
+            None => self.typing.remove(id).is_some(),
+        };
+        if before != until.is_some() {
+            self.typing_changed();
+        }
+    }
+
+    /// Lets go of who has not said to be writing since; true where that changed anything.
+    pub(crate) fn expire_typing(&mut self, now: Instant) -> bool {
+        let before = self.typing.len();
+        self.typing.retain(|_, until| *until > now);
+        let changed = self.typing.len() != before;
+        if changed {
+            self.typing_changed();
+        }
+        changed
+    }
+
+    fn members_changed(&mut self) {
+        self.members_version += 1;
+        self.members_frame = None;
+    }
+
+    fn typing_changed(&mut self) {
+        self.typing_version += 1;
+        self.typing_frame = None;
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.here.len()
+    }
+
+    /// The `members` frame, if it is newer than what `seen` says was taken.
+    pub(crate) fn take_members(&mut self, seen: &mut u64) -> Option<Bytes> {
+        if std::mem::replace(seen, self.members_version) == self.members_version {
+            return None;
+        }
+        let frame = self.members_frame.take().unwrap_or_else(|| {
+            let mut members: Vec<_> = self
+                .here
+                .iter()
+                .map(|(id, here)| Member { id: id.clone(), name: here.name.clone() })
+                .collect();
+            members.sort_unstable_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+            members.truncate(LISTED);
+            ServerFrame::Members(Members { count: self.here.len(), members }).encode().into()
+        });
+        self.members_frame = Some(frame.clone());
+        Some(frame)
+    }
+
+    /// The `typing` frame, if it is newer than what `seen` says was taken.
+    pub(crate) fn take_typing(&mut self, seen: &mut u64) -> Option<Bytes> {
+        if std::mem::replace(seen, self.typing_version) == self.typing_version {
+            return None;
+        }
+        let frame = self.typing_frame.take().unwrap_or_else(|| {
+            let members = self
+                .typing
+                .keys()
+                .take(LISTED)
+                .filter_map(|id| {
+                    self.here.get(id).map(|here| Member { id: id.clone(), name: here.name.clone() })
+                })
+                .collect();
+            ServerFrame::Typing(Typing { members }).encode().into()
+        });
+        self.typing_frame = Some(frame.clone());
+        Some(frame)
+    }
+}
+
+/// A member being in a room over one connection; dropping it is leaving.
+#[derive(Debug)]
+pub struct Present {
+    room: Arc<Room>,
+    member: MemberId,
+}
+
+impl Present {
+    pub(crate) fn enter(room: Arc<Room>, member: &Member) -> Self {
+        room.change_presence(|presence| presence.enter(member));
+        Self { room, member: member.id.clone() }
+    }
+
+    /// The member goes by `name` from now on.
+    pub fn rename(&self, name: MemberName) {
+        self.room.change_presence(|presence| presence.rename(&self.member, name));
+    }
+
+    /// The member is writing, until `until` unless it says so again.
+    pub fn typing(&self, until: Instant) {
+        self.room.change_presence(|presence| presence.set_typing(&self.member, Some(until)));
+    }
+
+    /// The member has stopped writing.
+    pub fn stopped_typing(&self) {
+        self.room.change_presence(|presence| presence.set_typing(&self.member, None));
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.room.change_presence(|presence| presence.leave(&self.member));
+    }
+}

@@ -1,0 +1,267 @@
+//! What a reader may rely on. The invariants are those of ARCHITECTURE.md.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use common::{After, Audience, MessageId, Offset, Position, Publish, Recovery};
+use hub::{Delivery, Hub, Limits};
+use proptest::prelude::*;
+use support::*;
+
+fn hub() -> Hub {
+    Hub::new(Limits::default())
+}
+
+#[tokio::test]
+async fn everyone_gets_what_is_said_in_offset_order() {
+    let hub = hub();
+    let (mut ada, mut bob) = (reader(&hub, "ada", &After::Now), reader(&hub, "bob", &After::Now));
+    for text in ["one", "two", "three"] {
+        say(&hub, "ada", text);
+    }
+    assert_eq!(texts(&mut ada).await, ["one", "two", "three"]);
+    assert_eq!(texts(&mut bob).await, ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn a_waiting_reader_is_woken() {
+    let hub = std::sync::Arc::new(hub());
+    let mut ada = reader(&hub, "ada", &After::Now);
+    let waiting = tokio::spawn(async move { texts(&mut ada).await });
+    tokio::task::yield_now().await;
+    say(&hub, "bob", "wake up");
+    assert_eq!(waiting.await.unwrap(), ["wake up"]);
+}
+
+#[tokio::test]
+async fn a_reader_who_was_away_gets_what_it_missed_in_order() {
+    let hub = hub();
+    let mut ada = reader(&hub, "ada", &After::Now);
+    say(&hub, "bob", "before");
+    assert_eq!(texts(&mut ada).await, ["before"]);
+    let left_at = After::Position(ada.position());
+    drop(ada);
+    for text in ["one", "two"] {
+        say(&hub, "bob", text);
+    }
+    let (mut ada, recovery) = hub.read(&room("tea"), viewer("ada"), &left_at).unwrap();
+    assert_eq!(recovery, Recovery::Replayed);
+    assert_eq!(texts(&mut ada).await, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn an_acknowledged_id_published_again_stores_nothing_and_answers_the_first_offset() {
+    let hub = hub();
+    let mut bob = reader(&hub, "bob", &After::Now);
+    let publish =
+        Publish { id: Some(MessageId::parse("m1").unwrap()), ..Publish::text("once").unwrap() };
+    let first = hub.publish(&room("tea"), &author("ada"), publish.clone(), 1).unwrap();
+    let again = hub.publish(&room("tea"), &author("ada"), publish, 2).unwrap();
+    assert_eq!(first, again);
+    assert_eq!(texts(&mut bob).await, ["once"]);
+    assert!(is_quiet(&mut bob));
+}
+
+#[tokio::test]
+async fn the_same_id_in_another_room_is_another_message() {
+    let hub = hub();
+    let publish =
+        Publish { id: Some(MessageId::parse("m1").unwrap()), ..Publish::text("hi").unwrap() };
+    let tea = hub.publish(&room("tea"), &author("ada"), publish.clone(), 1).unwrap();
+    let coffee = hub.publish(&room("coffee"), &author("ada"), publish, 1).unwrap();
+    assert!(coffee.position.offset > tea.position.offset);
+}
+
+#[tokio::test]
+async fn a_reader_whose_position_is_gone_is_told_before_anything_else() {
+    let hub = Hub::new(Limits { room_messages: 2, ..Limits::default() });
+    let mut slow = reader(&hub, "ada", &After::Now);
+    for text in ["1", "2", "3", "4"] {
+        say(&hub, "bob", text);
+    }
+    let delivery = slow.next().await;
+    let floor = delivery.reset.clone().expect("the gap is told");
+    assert_eq!(floor.offset, Offset(2));
+    assert_eq!(messages(&delivery).len(), 2);
+}
+
+#[tokio::test]
+async fn a_position_of_another_life_of_the_log_is_a_reset() {
+    let hub = hub();
+    say(&hub, "bob", "kept");
+    let other: Position = "elsewhere:1".parse().unwrap();
+    let (mut ada, recovery) =
+        hub.read(&room("tea"), viewer("ada"), &After::Position(other)).unwrap();
+    assert_eq!(recovery, Recovery::Reset);
+    assert_eq!(texts(&mut ada).await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_position_from_the_future_is_a_reset() {
+    let hub = hub();
+    let here = say(&hub, "bob", "kept").position;
+    let ahead = Position { offset: Offset(here.offset.0 + 1), ..here };
+    let (_, recovery) = hub.read(&room("tea"), viewer("ada"), &After::Position(ahead)).unwrap();
+    assert_eq!(recovery, Recovery::Reset);
+}
+
+#[tokio::test]
+async fn one_read_takes_a_bounded_part_of_a_long_backlog() {
+    let hub = hub();
+    let mut far_behind = reader(&hub, "ada", &After::Now);
+    for n in 0..2_000 {
+        say(&hub, "bob", &n.to_string());
+    }
+    let mut read = Vec::new();
+    while read.len() < 2_000 {
+        let part = texts(&mut far_behind).await;
+        assert!(part.len() <= 256);
+        read.extend(part);
+    }
+    let all: Vec<_> = (0..2_000).map(|n| n.to_string()).collect();
+    assert_eq!(read, all);
+}
+
+#[tokio::test]
+async fn a_message_reaches_its_audience_and_nobody_else() {
+    let hub = hub();
+    let names = ["ada", "bob", "cy"];
+    for (to, expected) in [
+        (Audience::All, vec!["ada", "bob", "cy"]),
+        (Audience::Others, vec!["bob", "cy"]),
+        (Audience::Own, vec!["ada"]),
+        (Audience::Only(vec!["bob".into()]), vec!["bob"]),
+        (Audience::Only(vec!["cy-tab".into(), "ada".into()]), vec!["ada", "cy"]),
+        (Audience::Only(vec!["nobody".into()]), vec![]),
+    ] {
+        let mut readers = names.map(|name| (name, reader(&hub, name, &After::Now)));
+        say_to(&hub, "ada", "psst", to.clone());
+        let live: Vec<_> = readers
+            .iter_mut()
+            .filter_map(|(name, reader)| (!is_quiet(reader)).then_some(*name))
+            .collect();
+        assert_eq!(live, expected, "live, {to:?}");
+        let rendered: Vec<_> = names
+            .into_iter()
+            .filter(|name| {
+                let latest = hub.latest(&room("tea"), &viewer(name), 1).messages;
+                latest.iter().any(|message| message.to == to)
+            })
+            .collect();
+        assert_eq!(rendered, expected, "history, {to:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_being_rendered_has_no_session_and_sees_nothing_meant_for_one() {
+    let hub = hub();
+    say_to(&hub, "ada", "note", Audience::Own);
+    say_to(&hub, "ada", "others", Audience::Others);
+    let page = hub::Viewer { session: None, ..viewer("ada") };
+    assert_eq!(hub.latest(&room("tea"), &page, 10).messages, []);
+}
+
+#[tokio::test]
+async fn the_latest_messages_join_the_live_ones_without_a_seam() {
+    let hub = hub();
+    for n in 0..5 {
+        say(&hub, "bob", &n.to_string());
+    }
+    let latest = hub.latest(&room("tea"), &viewer("ada"), 2);
+    let texts_of: Vec<_> = latest.messages.iter().map(|m| m.value.as_str().unwrap()).collect();
+    assert_eq!((texts_of, latest.more), (vec!["3", "4"], true));
+    say(&hub, "bob", "live");
+    let mut ada = reader(&hub, "ada", &After::Position(latest.position));
+    assert_eq!(texts(&mut ada).await, ["live"]);
+}
+
+#[tokio::test]
+async fn looking_at_a_room_does_not_open_it() {
+    let hub = hub();
+    hub.latest(&room("nowhere"), &viewer("ada"), 10);
+    assert_eq!(hub.rooms(), []);
+}
+
+#[tokio::test]
+async fn one_room_more_than_there_may_be_is_refused() {
+    let hub = Hub::new(Limits { rooms: 1, ..Limits::default() });
+    say(&hub, "ada", "hi");
+    let refused = hub.read(&room("second"), viewer("ada"), &After::Now).unwrap_err();
+    assert_eq!(refused.limit, 1);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Say(u8),
+    Read(usize),
+    Reconnect(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        any::<u8>().prop_map(Step::Say),
+        (0..3_usize).prop_map(Step::Read),
+        (0..3_usize).prop_map(Step::Reconnect),
+    ];
+    prop::collection::vec(step, 0..120)
+}
+
+proptest! {
+    /// Invariants 1 to 4: whatever three readers do, each sees every offset once, in order, or is
+    /// told of the gap.
+    #[test]
+    fn every_reader_sees_each_offset_once_in_order_or_is_told_of_the_gap(steps in steps()) {
+        let hub = Hub::new(Limits { room_messages: 10, ..Limits::default() });
+        let names = ["ada", "bob", "cy"];
+        let mut readers = names.map(|name| reader(&hub, name, &After::Now));
+        let mut read: [Vec<Offset>; 3] = Default::default();
+        let mut stored = Vec::new();
+        for step in steps {
+            match step {
+                Step::Say(n) => stored.push(say(&hub, "dee", &n.to_string()).position.offset),
+                Step::Read(who) => take(&mut readers[who], &mut read[who], &stored),
+                Step::Reconnect(who) => {
+                    let after = After::Position(readers[who].position());
+                    let (reader, recovery) =
+                        hub.read(&room("tea"), viewer(names[who]), &after).unwrap();
+                    if recovery == Recovery::Reset {
+                        skip(&mut read[who], &stored, reader.position().offset);
+                    }
+                    readers[who] = reader;
+                }
+            }
+        }
+        for who in 0..3 {
+            // What is left after ten messages fits into one read.
+            take(&mut readers[who], &mut read[who], &stored);
+            prop_assert!(is_quiet(&mut readers[who]));
+            prop_assert_eq!(&read[who], &stored);
+        }
+    }
+}
+
+fn take(reader: &mut hub::Reader, read: &mut Vec<Offset>, stored: &[Offset]) {
+    let delivery = poll(reader);
+    if let Some(floor) = &delivery.reset {
+        skip(read, stored, floor.offset);
+    }
+    read.extend(messages(&delivery).iter().map(|message| message.offset));
+}
+
+/// A gap that was told counts as read: everything up to `floor` is known to be missing.
+fn skip(read: &mut Vec<Offset>, stored: &[Offset], floor: Offset) {
+    let known = read.len();
+    read.extend(stored[known..].iter().filter(|offset| **offset <= floor));
+}
+
+fn poll(reader: &mut hub::Reader) -> Delivery {
+    use std::{
+        future::Future,
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+    match pin!(reader.next()).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(delivery) => delivery,
+        Poll::Pending => Delivery::default(),
+    }
+}
