@@ -11,8 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use common::{
-    After, Audience, Epoch, Member, Message, MessageId, Offset, Position, Publish, Recovery,
-    RoomName, ServerFrame, SessionId,
+    After, Audience, Epoch, Member, Members, Message, MessageId, Offset, Position, Publish,
+    Recovery, RoomName, ServerFrame, SessionId,
 };
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -77,8 +77,6 @@ pub struct RoomSummary {
 pub struct Latest {
     /// Oldest first.
     pub messages: Vec<Message>,
-    /// Whether older ones are kept.
-    pub more: bool,
     /// Reading on from here misses nothing.
     pub position: Position,
 }
@@ -213,19 +211,23 @@ impl Hub {
     pub fn latest(&self, room: &RoomName, viewer: &Viewer, limit: usize) -> Latest {
         let rooms = self.rooms.lock();
         let Some(room) = rooms.by_name.get(room).cloned() else {
-            return Latest { messages: Vec::new(), more: false, position: self.at(rooms.freed) };
+            return Latest { messages: Vec::new(), position: self.at(rooms.freed) };
         };
         drop(rooms);
-        let (mut frames, more, position) = {
+        let (frames, position) = {
             let log = room.log.read();
-            let mut newest = log.behind(log.floor()).rev().filter(|entry| entry.is_for(viewer));
-            let frames: Vec<Bytes> =
-                newest.by_ref().take(limit).map(|entry| entry.frame.clone()).collect();
-            (frames, newest.next().is_some(), self.at(log.head()))
+            let newest = log.behind(log.floor()).rev().filter(|entry| entry.is_for(viewer));
+            let frames: Vec<Bytes> = newest.take(limit).map(|entry| entry.frame.clone()).collect();
+            (frames, self.at(log.head()))
         };
-        frames.reverse();
-        let messages = frames.iter().filter_map(|frame| decode(frame)).collect();
-        Latest { messages, more, position }
+        let messages = frames.iter().rev().filter_map(|frame| decode(frame)).collect();
+        Latest { messages, position }
+    }
+
+    /// Who is in `room` now.
+    pub fn members(&self, room: &RoomName) -> Members {
+        let room = self.rooms.lock().by_name.get(room).cloned();
+        room.map(|room| room.members()).unwrap_or_default()
     }
 
     /// All rooms there are, the liveliest first: by members, then by the last message.

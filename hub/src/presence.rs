@@ -59,7 +59,9 @@ impl Presence {
         if let Some(here) = self.here.get_mut(id) {
             here.name = name;
             self.members_changed();
-            self.typing_changed();
+            if self.typing.contains_key(id) {
+                self.typing_changed();
+            }
         }
     }
 
@@ -99,21 +101,27 @@ impl Presence {
         self.here.len()
     }
 
+    /// Who is here, by name.
+    pub(crate) fn members(&self) -> Members {
+        let mut members: Vec<_> = self
+            .here
+            .iter()
+            .map(|(id, here)| Member { id: id.clone(), name: here.name.clone() })
+            .collect();
+        members.sort_unstable_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        members.truncate(LISTED);
+        Members { count: self.here.len(), members }
+    }
+
     /// The `members` frame, if it is newer than what `seen` says was taken.
     pub(crate) fn take_members(&mut self, seen: &mut u64) -> Option<Bytes> {
         if std::mem::replace(seen, self.members_version) == self.members_version {
             return None;
         }
-        let frame = self.members_frame.take().unwrap_or_else(|| {
-            let mut members: Vec<_> = self
-                .here
-                .iter()
-                .map(|(id, here)| Member { id: id.clone(), name: here.name.clone() })
-                .collect();
-            members.sort_unstable_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-            members.truncate(LISTED);
-            ServerFrame::Members(Members { count: self.here.len(), members }).encode().into()
-        });
+        let frame = self
+            .members_frame
+            .take()
+            .unwrap_or_else(|| ServerFrame::Members(self.members()).encode().into());
         self.members_frame = Some(frame.clone());
         Some(frame)
     }

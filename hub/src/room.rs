@@ -1,7 +1,7 @@
 //! One room: its log, who is in it, and the bell that wakes its readers.
 
 use bytes::Bytes;
-use common::{Offset, RoomName};
+use common::{Members, Offset, RoomName};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -50,6 +50,10 @@ impl Room {
 
     pub(crate) fn member_count(&self) -> usize {
         self.presence.lock().count()
+    }
+
+    pub(crate) fn members(&self) -> Members {
+        self.presence.lock().members()
     }
 
     /// The presence frames newer than `seen`, which is brought up to date.

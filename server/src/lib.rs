@@ -1,1 +1,102 @@
-//! x
+//! Hubbub's server: bytes in and out of the hub, and the site inside the binary.
+//!
+//! Start at [`serve`], then `routes`, the table of every address. The rule to keep: transports move
+//! frames and decide nothing about rooms; who may read what is decided in the hub.
+
+// A view is one deeply nested type.
+#![recursion_limit = "256"]
+
+mod clock;
+pub mod config;
+pub mod identity;
+mod origin;
+mod pages;
+mod problem;
+mod routes;
+pub mod site;
+mod state;
+mod transport;
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::serve::ListenerExt;
+use tokio::{
+    net::TcpListener,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+pub use crate::config::{Config, Timing};
+use crate::{identity::Identity, state::Parts};
+
+/// Serves on `listener` until `stop` is done; then tells every connection, waits for them at most
+/// [`Timing::drain`], and returns.
+///
+/// # Errors
+///
+/// When the data directory can't be used; nothing was served then.
+pub async fn serve(
+    listener: TcpListener,
+    config: Config,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    // Leptos renders on this runtime; a second server in one process finds it done.
+    let _ = any_spawner::Executor::init_tokio();
+    let identity =
+        if config.ephemeral { Identity::ephemeral() } else { Identity::load(&config.data)? };
+    let drain = config.timing.drain;
+    let server = Arc::new(Parts::new(config, identity));
+    let sweeper = tokio::spawn(sweep(server.clone()));
+
+    let stopping = server.clone();
+    let app = routes::router(server.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    // Small frames go out at once (RFC 896 would hold them back).
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "can't set TCP_NODELAY");
+        }
+    });
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
+        stop.await;
+        tracing::info!("stopping");
+        stopping.stopping.send_replace(true);
+    });
+    let mut stopped = server.stopping.subscribe();
+    let drained = async {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+        // Not itself one of those it waits for.
+        drop(stopped);
+        timeout(drain, server.stopping.closed()).await.is_ok()
+    };
+    let serving = async { serving.await };
+    tokio::pin!(serving);
+    tokio::select! {
+        // A request that never ends must not hold up the stop.
+        all = drained => {
+            if !all {
+                tracing::warn!("some connections did not end in time");
+            }
+            let _ = timeout(Duration::from_millis(500), serving).await;
+        }
+        ended = &mut serving => ended?,
+    }
+    sweeper.abort();
+    Ok(())
+}
+
+async fn sweep(server: state::ServerState) {
+    let mut second = interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for tick in 0_u64.. {
+        second.tick().await;
+        server.hub.sweep(Instant::now(), clock::now_ms());
+        if tick % 60 == 0 {
+            server.forget_idle_senders();
+        }
+    }
+}

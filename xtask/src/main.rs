@@ -1,1 +1,48 @@
-fn main() {}
+//! `cargo xtask run | build | test`: everything one does with this repository, in one command each.
+//!
+//! Every step says what it does and how long it took; what is up to date is quick. The rule to keep:
+//! a fresh clone on a machine with rustup (and Node, for the browser tests) needs nothing else.
+
+// A program for people at a terminal.
+#![allow(clippy::print_stdout)]
+
+mod site;
+mod step;
+mod tests;
+
+use std::process::{Command, ExitCode};
+
+use step::{Result, cargo, root, run, step};
+
+const USAGE: &str = "\
+cargo xtask run [ARGS…]     build and serve; ARGS go to hubbub (try --help)
+cargo xtask build           build target/release/hubbub, the site inside
+cargo xtask test [--quick]  every check and test; --quick leaves the browser out";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["run", rest @ ..] => build().and_then(|()| serve(rest)),
+        ["build"] => build(),
+        ["test"] => tests::all(true),
+        ["test", "--quick"] => tests::all(false),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Builds the site, then the server around it.
+fn build() -> Result {
+    site::build()?;
+    step("server", || run(cargo().args(["build", "--release", "--package", "server"])))
+}
+
+fn serve(args: &[&str]) -> Result {
+    run(Command::new(root().join("target/release/hubbub")).args(args).current_dir(root()))
+}

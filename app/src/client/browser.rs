@@ -1,0 +1,69 @@
+//! The few things a page asks its browser for. Browser only: nothing here may run while a page is
+//! rendered.
+
+use common::{MessageId, RoomName};
+use leptos::prelude::{document, window};
+use wasm_bindgen::JsCast;
+
+use crate::page::encode_component;
+
+/// Milliseconds since 1970.
+pub fn now() -> f64 {
+    js_sys::Date::now()
+}
+
+/// A fresh UUIDv7 (RFC 9562 section 5.7), also on pages without HTTPS, where `randomUUID` is missing.
+pub fn new_message_id() -> MessageId {
+    let mut bytes = [0_u8; 16];
+    bytes[..6].copy_from_slice(&(now() as u64).to_be_bytes()[2..]);
+    if let Ok(crypto) = window().crypto() {
+        // Fails only for arrays of more than 65536 bytes.
+        let _ = crypto.get_random_values_with_u8_array(&mut bytes[6..]);
+    }
+    bytes[6] = bytes[6] & 0x0f | 0x70;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id =
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+    MessageId::parse(&id).expect("a UUID is a message id")
+}
+
+/// The address of a room's WebSocket on the server this page came from.
+pub fn socket_url(room: &RoomName, after: &str) -> String {
+    let location = window().location();
+    let secure = location.protocol().is_ok_and(|protocol| protocol == "https:");
+    format!(
+        "{}://{}/ws?room={}&after={}",
+        if secure { "wss" } else { "ws" },
+        location.host().unwrap_or_default(),
+        encode_component(room.as_str()),
+        encode_component(after),
+    )
+}
+
+/// Whether the page can't be seen now.
+pub fn is_hidden() -> bool {
+    document().visibility_state() == web_sys::VisibilityState::Hidden
+}
+
+/// Whether the main way to point is a finger: there, Enter starts a new line.
+pub fn is_touch() -> bool {
+    window().match_media("(pointer: coarse)").ok().flatten().is_some_and(|query| query.matches())
+}
+
+/// What this tab has kept under `key`.
+pub fn kept(key: &str) -> Option<String> {
+    window().session_storage().ok()??.get_item(key).ok()?
+}
+
+/// Keeps `text` under `key` for this tab, over reloads; nothing is kept of an empty text.
+pub fn keep(key: &str, text: &str) {
+    let Ok(Some(storage)) = window().session_storage() else { return };
+    // A full or forbidden storage: the page works without.
+    let _ = if text.is_empty() { storage.remove_item(key) } else { storage.set_item(key, text) };
+}
+
+/// The element with this id, as `T`.
+pub fn element<T: JsCast>(id: &str) -> Option<T> {
+    document().get_element_by_id(id)?.dyn_into().ok()
+}

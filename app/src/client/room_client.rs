@@ -1,0 +1,319 @@
+//! Ties the pure parts to signals and to the browser: what a room page holds and can do.
+//!
+//! Start at [`RoomClient::start`]. Socket and timer callbacks outlive nothing: they go through
+//! `try_` accessors and check that the event is of the present socket.
+
+use common::{
+    ClientFrame, Hello, Member, MemberName, Members, Message, MessageId, Publish, Refusal,
+    RoomName, ServerFrame,
+};
+use gloo_net::http::Request;
+use leptos::{leptos_dom::helpers::set_interval_with_handle, prelude::*, task::spawn_local};
+use std::time::Duration;
+
+use crate::{
+    client::{
+        browser,
+        connection::{Action, Connection, Input, Phase},
+        journal::{Happening, Journal},
+        socket::{Socket, SocketEvent},
+        timeline::Timeline,
+    },
+    lang::Lang,
+    page::{Me, RoomView, encode_component},
+};
+
+const PROTOCOL: &str = "hubbub.v1";
+/// How often the state machine and the countdown look at the clock.
+const TICK: Duration = Duration::from_millis(500);
+/// No `typing` frame follows another sooner, in milliseconds.
+const TYPING_EVERY_MS: f64 = 3_000.0;
+
+/// Everything a room page holds and can do; cheap to copy.
+#[derive(Clone, Copy, Debug)]
+pub struct RoomClient {
+    /// The room.
+    pub room: StoredValue<RoomName>,
+    /// The language of the page.
+    pub lang: Lang,
+    /// Who I am.
+    pub me: RwSignal<Me>,
+    /// What is said.
+    pub timeline: RwSignal<Timeline>,
+    /// Who is here.
+    pub members: RwSignal<Members>,
+    /// Who is writing.
+    pub typing: RwSignal<Vec<Member>>,
+    /// Where the connection is.
+    pub phase: RwSignal<Phase>,
+    /// Seconds until the next try, while waiting.
+    pub seconds_left: RwSignal<Option<u64>>,
+    /// `readyState` of the present socket.
+    pub ready_state: RwSignal<u16>,
+    /// What the inspector shows.
+    pub journal: RwSignal<Journal>,
+    /// Messages of others that came since the page was last looked at.
+    pub arrived: RwSignal<Vec<Message>>,
+    inner: StoredValue<Inner, LocalStorage>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    machine: Connection,
+    socket: Option<Socket>,
+    /// Counts the sockets, so that a late event of an old one is known.
+    generation: u32,
+    typed_at: f64,
+}
+
+impl RoomClient {
+    /// Holds what the page was rendered with; touches no browser.
+    pub fn new(view: &RoomView, me: Me, lang: Lang) -> Self {
+        Self {
+            room: StoredValue::new(view.room.clone()),
+            lang,
+            me: RwSignal::new(me),
+            timeline: RwSignal::new(Timeline::new(view.messages.clone(), view.position.clone())),
+            members: RwSignal::new(view.members.clone()),
+            typing: RwSignal::new(Vec::new()),
+            phase: RwSignal::new(Phase::Idle),
+            seconds_left: RwSignal::new(None),
+            ready_state: RwSignal::new(3),
+            journal: RwSignal::new(Journal::default()),
+            arrived: RwSignal::new(Vec::new()),
+            inner: StoredValue::new_local(Inner::default()),
+        }
+    }
+
+    /// Connects, and stays connected while the page lives. Browser only.
+    pub fn start(self) {
+        let timer = set_interval_with_handle(move || self.step(Input::Tick), TICK);
+        on_cleanup(move || {
+            if let Ok(timer) = timer {
+                timer.clear();
+            }
+        });
+        for event in ["online", "pageshow"] {
+            let listener = window_event_listener_untyped(event, move |_| self.step(Input::Wake));
+            on_cleanup(move || listener.remove());
+        }
+        let listener = window_event_listener_untyped("visibilitychange", move |_| {
+            if !browser::is_hidden() {
+                self.step(Input::Wake);
+            }
+        });
+        on_cleanup(move || listener.remove());
+        self.step(Input::Start);
+    }
+
+    /// Says `text` in the room.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be said at all; nothing is sent then.
+    pub fn say(&self, text: &str) -> Result<(), Refusal> {
+        let publish = Publish { id: Some(browser::new_message_id()), ..Publish::text(text)? };
+        let me = self.me.get_untracked().member;
+        let room = self.room.get_value();
+        self.timeline.update(|timeline| {
+            timeline.say(publish.clone(), &me, &room, browser::now() as u64);
+        });
+        self.send(&ClientFrame::Message(publish));
+        self.inner.update_value(|inner| inner.typed_at = 0.0);
+        Ok(())
+    }
+
+    /// Sends a refused message again.
+    pub fn retry(&self, id: &MessageId) {
+        let publish = self.timeline.try_update(|timeline| timeline.retry(id)).flatten();
+        if let Some(publish) = publish {
+            self.send(&ClientFrame::Message(publish));
+        }
+    }
+
+    /// Gives up a message that was not sent.
+    pub fn discard(&self, id: &MessageId) {
+        self.timeline.update(|timeline| timeline.discard(id));
+    }
+
+    /// Tells the others that I am writing, now and then.
+    pub fn typing(&self) {
+        let now = browser::now();
+        let due = self.inner.try_update_value(|inner| {
+            let due = now - inner.typed_at >= TYPING_EVERY_MS;
+            if due {
+                inner.typed_at = now;
+            }
+            due
+        });
+        if due == Some(true) {
+            self.send(&ClientFrame::Typing {});
+        }
+    }
+
+    /// Goes by `name` from now on, here at once and at every later visit.
+    pub fn rename(&self, name: MemberName) {
+        self.me.update(|me| {
+            me.member.name = name.clone();
+            me.named = true;
+        });
+        self.send(&ClientFrame::Rename { name: name.clone() });
+        spawn_local(async move {
+            let body = format!("name={}", encode_component(name.as_str()));
+            let request = Request::post("/settings")
+                .header("accept", "application/json")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(body);
+            if let Ok(request) = request {
+                // If this fails, the name is good for this visit and asked for again at the next.
+                let _ = request.send().await;
+            }
+        });
+    }
+
+    /// Tries to connect now.
+    pub fn retry_now(&self) {
+        self.step(Input::RetryNow);
+    }
+
+    fn send(&self, frame: &ClientFrame) {
+        if self.phase.get_untracked() != Phase::Open {
+            return;
+        }
+        let frame = frame.encode();
+        let sent = self.inner.try_with_value(|inner| {
+            inner.socket.as_ref().is_some_and(|socket| socket.send(&frame))
+        });
+        if sent == Some(true) {
+            self.note(Happening::Sent(frame));
+        }
+    }
+
+    fn note(&self, what: Happening) {
+        self.journal.try_update(|journal| journal.note(what, browser::now()));
+    }
+
+    /// Feeds the state machine and does what it says.
+    fn step(&self, input: Input) {
+        let now = browser::now();
+        let stepped = self.inner.try_update_value(|inner| {
+            let action = inner.machine.step(input, now, js_sys::Math::random());
+            (action, inner.machine.phase(), inner.machine.seconds_left(now))
+        });
+        let Some((action, phase, seconds_left)) = stepped else { return };
+        match action {
+            Action::None => {}
+            Action::Connect => self.connect(),
+            Action::Abandon => {
+                self.note(Happening::Abandoned);
+                self.inner.update_value(|inner| inner.socket = None);
+            }
+        }
+        if self.phase.try_get_untracked() != Some(phase) {
+            self.phase.try_set(phase);
+        }
+        if self.seconds_left.try_get_untracked() != Some(seconds_left) {
+            self.seconds_left.try_set(seconds_left);
+        }
+        self.show_ready_state();
+    }
+
+    fn show_ready_state(&self) {
+        let state =
+            self.inner.try_with_value(|inner| inner.socket.as_ref().map_or(3, Socket::ready_state));
+        if let Some(state) = state
+            && self.ready_state.try_get_untracked() != Some(state)
+        {
+            self.ready_state.try_set(state);
+        }
+    }
+
+    fn connect(&self) {
+        let after = match self.timeline.with_untracked(Timeline::after) {
+            common::After::Position(position) => position.to_string(),
+            common::After::Oldest | common::After::Now => "0".to_owned(),
+        };
+        let url = browser::socket_url(&self.room.get_value(), &after);
+        self.note(Happening::Connect(url.clone()));
+        let client = *self;
+        let Some(generation) = self.inner.try_update_value(|inner| {
+            inner.generation += 1;
+            inner.generation
+        }) else {
+            return;
+        };
+        let opened = Socket::open(&url, PROTOCOL, move |event| {
+            if client.inner.try_with_value(|inner| inner.generation) == Some(generation) {
+                client.hear(event);
+            }
+        });
+        // An address that can't be one would fail again: waiting is all there is to do.
+        self.inner.update_value(|inner| inner.socket = opened.ok());
+    }
+
+    fn hear(&self, event: SocketEvent) {
+        match event {
+            SocketEvent::Open(protocol) => self.note(Happening::Open(protocol)),
+            SocketEvent::Message(Ok(frame)) => {
+                let parsed = ServerFrame::parse(&frame);
+                self.note(Happening::Received(frame));
+                if let Ok(Some(frame)) = parsed {
+                    self.take(frame);
+                }
+            }
+            SocketEvent::Message(Err(_)) => {}
+            SocketEvent::Error => self.note(Happening::Error),
+            SocketEvent::Close { code, reason, was_clean } => {
+                self.note(Happening::Close { code, reason, was_clean });
+                self.typing.try_set(Vec::new());
+                self.step(Input::Closed);
+            }
+        }
+        self.show_ready_state();
+    }
+
+    fn take(&self, frame: ServerFrame) {
+        match frame {
+            ServerFrame::Hello(hello) => self.take_hello(hello),
+            ServerFrame::Message(message) => {
+                let mine = self.me.with_untracked(|me| me.member.id == message.from.id);
+                let new = self.timeline.try_update(|timeline| timeline.receive(message.clone()));
+                if new == Some(true) && !mine {
+                    self.arrived.update(|arrived| arrived.push(message));
+                }
+            }
+            ServerFrame::Ack { id, offset } => {
+                self.timeline.update(|timeline| timeline.acked(&id, offset));
+            }
+            ServerFrame::Members(members) => self.members.set(members),
+            ServerFrame::Typing(typing) => {
+                let me = self.me.with_untracked(|me| me.member.id.clone());
+                let others = typing.members.into_iter().filter(|member| member.id != me);
+                self.typing.set(others.collect());
+            }
+            ServerFrame::Error(refusal) => {
+                let reason = self.lang.strings().refusal(&refusal);
+                self.timeline.update(|timeline| timeline.refused(&refusal, reason));
+            }
+            ServerFrame::Bye(bye) => {
+                self.step(Input::Bye { reconnect_in_ms: bye.reconnect_in_ms as f64 });
+            }
+        }
+    }
+
+    fn take_hello(&self, hello: Hello) {
+        self.timeline.update(|timeline| timeline.hello(hello.position, hello.recovery));
+        self.step(Input::Hello);
+        // A server that has lost its key knows me by another id now.
+        let me = self.me.get_untracked().member;
+        if me.id != hello.member.id {
+            self.me.update(|me| me.member.id = hello.member.id);
+        }
+        if me.name != hello.member.name {
+            self.send(&ClientFrame::Rename { name: me.name });
+        }
+        for publish in self.timeline.with_untracked(|t| t.unsent().cloned().collect::<Vec<_>>()) {
+            self.send(&ClientFrame::Message(publish));
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The pieces pages are made of.
+
+mod bar;
+mod clock;
+mod composer;
+mod inspector;
+mod member_list;
+mod message_list;
+
+pub(crate) use self::{
+    bar::{Banner, Bar, NameForm, Preferences},
+    clock::Clock,
+    composer::Composer,
+    inspector::Inspector,
+    member_list::MemberList,
+    message_list::MessageList,
+};

@@ -1,0 +1,165 @@
+//! The form to say something. It works by itself, by POST and redirect; with JavaScript it sends over
+//! the socket and keeps the draft.
+//!
+//! The field belongs to the person: it is never written to but to empty it after sending, so what was
+//! typed before the page came alive is still there after.
+
+use common::MemberName;
+use leptos::{
+    ev::{CompositionEvent, KeyboardEvent, SubmitEvent},
+    html,
+    prelude::*,
+};
+use web_sys::HtmlInputElement;
+
+use crate::{
+    client::{
+        browser,
+        enter::{Decision, EnterPress, EnterRule},
+        room_client::RoomClient,
+    },
+    page::{Refused, RoomView, encode_component},
+    shell::{raw_text, strings},
+};
+
+#[component]
+pub(crate) fn Composer(
+    client: RoomClient,
+    view: RoomView,
+    refused: Option<Refused>,
+) -> impl IntoView {
+    let strings = strings();
+    let field = NodeRef::<html::Textarea>::new();
+    let (reason, typed) = match refused {
+        Some(Refused { refusal, text }) => (Some(strings.refusal(&refusal)), text),
+        None => (None, String::new()),
+    };
+    let problem = RwSignal::new(reason);
+    let draft_key = format!("draft:{}", view.room);
+    let key = draft_key.clone();
+    Effect::new(move || {
+        if let Some(field) = field.get()
+            && field.value().is_empty()
+            && let Some(draft) = browser::kept(&key)
+        {
+            field.set_value(&draft);
+        }
+    });
+
+    let rule = StoredValue::new(EnterRule::default());
+    let key = draft_key.clone();
+    let send = move || {
+        let Some(field) = field.get_untracked() else { return };
+        let text = field.value();
+        let text = text.trim_end_matches(['\n', '\r']);
+        if text.trim().is_empty() {
+            return;
+        }
+        if let Some(name) = browser::element::<HtmlInputElement>("first-name")
+            && let Ok(name) = MemberName::parse(&name.value())
+        {
+            client.rename(name);
+        }
+        match client.say(text) {
+            Ok(()) => {
+                field.set_value("");
+                browser::keep(&key, "");
+                problem.set(None);
+            }
+            Err(refusal) => problem.set(Some(strings.refusal(&refusal))),
+        }
+        let _ = field.focus();
+    };
+    let submit = {
+        let send = send.clone();
+        move |event: SubmitEvent| {
+            event.prevent_default();
+            send();
+        }
+    };
+    let press = {
+        let send = send.clone();
+        move |event: KeyboardEvent| {
+            if event.key() != "Enter" || browser::is_touch() {
+                return;
+            }
+            let press = EnterPress {
+                modified: event.shift_key() || event.alt_key(),
+                composing: event.is_composing(),
+                key_code: event.key_code(),
+            };
+            let decision = rule.try_update_value(|rule| rule.press(press, event.time_stamp()));
+            match decision.unwrap_or(Decision::Leave) {
+                Decision::Leave => {}
+                Decision::Swallow | Decision::SendAfterComposing => event.prevent_default(),
+                Decision::Send => {
+                    event.prevent_default();
+                    send();
+                }
+            }
+        }
+    };
+    let composing = move |event: CompositionEvent| {
+        let text = event.data().unwrap_or_default();
+        rule.update_value(|rule| rule.composing(&text));
+    };
+    let composed = move |event: CompositionEvent| {
+        let text = event.data().unwrap_or_default();
+        let now = event.time_stamp();
+        if rule.try_update_value(|rule| rule.composed(&text, now)) == Some(true) {
+            // After the browser has put the last syllable into the field.
+            set_timeout(send.clone(), std::time::Duration::ZERO);
+        }
+    };
+    let input = move |_| {
+        let Some(field) = field.get_untracked() else { return };
+        browser::keep(&draft_key, &field.value());
+        if !field.value().trim().is_empty() {
+            client.typing();
+        }
+    };
+    let action = format!("/api/rooms/{}/messages", encode_component(view.room.as_str()));
+    view! {
+        <form class="composer" name="publish" action=action method="post" on:submit=submit>
+            <input type="hidden" name="id" value=view.form_id.to_string()/>
+            <Show when=move || !client.me.with(|me| me.named)>
+                <input
+                    id="first-name"
+                    class="first-name"
+                    name="name"
+                    maxlength="64"
+                    autocomplete="nickname"
+                    placeholder=strings.your_name_optional
+                    aria-label=strings.your_name_optional
+                    dir="auto"
+                />
+            </Show>
+            <div class="row">
+                <textarea
+                    name="message"
+                    rows="1"
+                    required
+                    placeholder=strings.write_here
+                    aria-label=strings.message
+                    aria-describedby="composer-problem composer-keys"
+                    enterkeyhint="send"
+                    autocomplete="off"
+                    dir="auto"
+                    node_ref=field
+                    on:keydown=press
+                    on:compositionstart=composing
+                    on:compositionupdate=composing
+                    on:compositionend=composed
+                    on:input=input
+                    // Leptos writes the children of a textarea unescaped (tachys 0.2.19).
+                    inner_html=raw_text(&typed)
+                ></textarea>
+                <button class="primary send" aria-label=strings.send title=strings.send>
+                    <span aria-hidden="true">"➤"</span>
+                </button>
+            </div>
+            <p class="problem" id="composer-problem" role="alert">{problem}</p>
+            <p class="keys-hint" id="composer-keys">{strings.keys_hint}</p>
+        </form>
+    }
+}

@@ -1,0 +1,368 @@
+//! Every text people see, in Korean and English.
+//!
+//! A language is a value of [`Strings`], so a text that is missing in one does not compile.
+
+use common::{ErrorCode, Refusal};
+use serde::{Deserialize, Serialize};
+
+/// A language of the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lang {
+    /// 한국어
+    Ko,
+    /// English
+    #[default]
+    En,
+}
+
+impl Lang {
+    /// Its tag (RFC 5646), for `lang=` and cookies.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Ko => "ko",
+            Self::En => "en",
+        }
+    }
+
+    /// The language of a tag: by its first part, so `ko-KR` is Korean.
+    pub fn parse(tag: &str) -> Option<Self> {
+        let first = tag.split(['-', '_']).next().unwrap_or_default();
+        [Self::Ko, Self::En].into_iter().find(|lang| first.eq_ignore_ascii_case(lang.tag()))
+    }
+
+    /// What an `Accept-Language` header asks for (RFC 9110 section 12.5.4).
+    pub fn negotiate(header: &str) -> Self {
+        let mut wanted: Vec<_> = header
+            .split(',')
+            .filter_map(|range| {
+                let mut parts = range.split(';');
+                let lang = Self::parse(parts.next()?.trim())?;
+                let quality = parts
+                    .find_map(|part| part.trim().strip_prefix("q="))
+                    .map_or(1.0, |q| q.trim().parse::<f32>().unwrap_or(0.0));
+                (quality > 0.0).then_some((quality, lang))
+            })
+            .collect();
+        // Stable: of equals the first named wins.
+        wanted.sort_by(|a, b| b.0.total_cmp(&a.0));
+        wanted.first().map_or_else(Self::default, |(_, lang)| *lang)
+    }
+
+    /// The other one, for a switch.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Ko => Self::En,
+            Self::En => Self::Ko,
+        }
+    }
+
+    /// Its texts.
+    pub fn strings(self) -> &'static Strings {
+        match self {
+            Self::Ko => &KO,
+            Self::En => &EN,
+        }
+    }
+}
+
+/// The texts of one language. Functions where a number or a name is in the middle.
+#[allow(missing_docs, missing_debug_implementations)]
+pub struct Strings {
+    pub lang_name: &'static str,
+    pub tagline: &'static str,
+    pub rooms: &'static str,
+    pub no_rooms: &'static str,
+    pub open_room: &'static str,
+    pub room_name: &'static str,
+    pub open: &'static str,
+    pub lobby_hint: &'static str,
+    pub people: fn(usize) -> String,
+    pub last_message: &'static str,
+    pub quiet: &'static str,
+    pub not_found: &'static str,
+    pub not_found_text: &'static str,
+    pub home: &'static str,
+    pub switch_language: &'static str,
+    pub theme: fn(crate::page::Theme) -> &'static str,
+    pub your_name: &'static str,
+    pub your_name_optional: &'static str,
+    pub save: &'static str,
+    pub change_name: &'static str,
+    pub messages: &'static str,
+    pub empty_room: &'static str,
+    pub write_here: &'static str,
+    pub message: &'static str,
+    pub send: &'static str,
+    pub keys_hint: &'static str,
+    pub here: &'static str,
+    pub you: &'static str,
+    pub and_more: fn(usize) -> String,
+    pub typing: fn(&[String]) -> String,
+    pub sending: &'static str,
+    pub not_sent: &'static str,
+    pub retry: &'static str,
+    pub discard: &'static str,
+    pub gap: &'static str,
+    pub new_messages: fn(usize) -> String,
+    pub connecting: &'static str,
+    pub connected: &'static str,
+    pub retrying: &'static str,
+    pub retrying_in: fn(u64) -> String,
+    pub retry_now: &'static str,
+    pub static_page: &'static str,
+    pub stopped_working: &'static str,
+    pub inspector: &'static str,
+    pub open_inspector: &'static str,
+    pub close: &'static str,
+    pub ready_state: &'static str,
+    pub bytes_in: &'static str,
+    pub bytes_out: &'static str,
+    pub events: &'static str,
+    pub no_events: &'static str,
+    pub dropped_events: fn(usize) -> String,
+    pub clear: &'static str,
+    pub error_event: &'static str,
+    pub close_code: fn(u16) -> &'static str,
+    refusal: fn(&Refusal) -> String,
+}
+
+impl Strings {
+    /// A refusal, for people.
+    pub fn refusal(&self, refusal: &Refusal) -> String {
+        (self.refusal)(refusal)
+    }
+}
+
+const EN: Strings = Strings {
+    lang_name: "English",
+    tagline: "Open a page, pick a name, write. Everyone in the room has it at once.",
+    rooms: "Rooms",
+    no_rooms: "No room is open yet. Open the first one.",
+    open_room: "Open a room",
+    room_name: "Name of the room",
+    open: "Open",
+    lobby_hint: "Or just go to the lobby",
+    people: |count| match count {
+        0 => "nobody here".to_owned(),
+        1 => "1 person here".to_owned(),
+        _ => format!("{count} people here"),
+    },
+    last_message: "last message",
+    quiet: "quiet so far",
+    not_found: "There is nothing here",
+    not_found_text: "The address may be mistyped. A room's name has 1 to 64 characters and no slash.",
+    home: "All rooms",
+    switch_language: "한국어로 보기",
+    theme: |theme| match theme {
+        crate::page::Theme::System => "Appearance: as the system",
+        crate::page::Theme::Light => "Appearance: light",
+        crate::page::Theme::Dark => "Appearance: dark",
+    },
+    your_name: "Your name",
+    your_name_optional: "Your name (optional)",
+    save: "Save",
+    change_name: "Change your name",
+    messages: "Messages",
+    empty_room: "Nothing has been said here yet. Say hello!",
+    write_here: "Write a message",
+    message: "Message",
+    send: "Send",
+    keys_hint: "Enter sends, Shift+Enter starts a new line",
+    here: "Here now",
+    you: "you",
+    and_more: |count| format!("and {count} more"),
+    typing: |names| match names {
+        [] => String::new(),
+        [one] => format!("{one} is writing…"),
+        [one, two] => format!("{one} and {two} are writing…"),
+        _ => format!("{} people are writing…", names.len()),
+    },
+    sending: "Sending…",
+    not_sent: "Not sent",
+    retry: "Send again",
+    discard: "Discard",
+    gap: "The server lost its memory here; messages may be missing.",
+    new_messages: |count| match count {
+        1 => "1 new message".to_owned(),
+        _ => format!("{count} new messages"),
+    },
+    connecting: "Connecting…",
+    connected: "Connected",
+    retrying: "Connection lost. Trying to reconnect…",
+    retrying_in: |seconds| format!("Connection lost. Next try in {seconds} s"),
+    retry_now: "Try now",
+    static_page: "Without JavaScript this page does not update by itself; reload to see what is new.",
+    stopped_working: "The page stopped working. What you wrote is kept.",
+    inspector: "Inspector",
+    open_inspector: "Inspect the connection",
+    close: "Close",
+    ready_state: "readyState",
+    bytes_in: "bytes in",
+    bytes_out: "bytes out",
+    events: "Events",
+    no_events: "No events yet.",
+    dropped_events: |count| format!("{count} older events are not shown"),
+    clear: "Clear",
+    error_event: "the browser tells no reason, by design; a close event follows",
+    close_code: |code| match code {
+        1000 => "normal",
+        1001 => "going away",
+        1005 => "no code given",
+        1006 => "connection lost, or refused",
+        1007 => "not UTF-8",
+        1009 => "frame too big",
+        1011 => "server error",
+        1012 => "server restarts",
+        1013 => "try again later",
+        _ => "",
+    },
+    refusal: |refusal| {
+        let limit = refusal.limit.unwrap_or_default();
+        match (refusal.code, refusal.field.as_deref()) {
+            (ErrorCode::TooLong, Some("value")) => {
+                format!("The message is too long: at most {limit} bytes.")
+            }
+            (ErrorCode::TooLong, _) => format!("The name is too long: at most {limit} characters."),
+            (ErrorCode::InvalidField, Some("value")) if refusal.message.ends_with("is empty") => {
+                "The message is empty.".to_owned()
+            }
+            (ErrorCode::InvalidField, Some("value")) => {
+                "The message has characters that can't be shown.".to_owned()
+            }
+            (ErrorCode::InvalidField, Some("name" | "room")) => {
+                "A name needs at least one character, and no slash or control character.".to_owned()
+            }
+            (ErrorCode::RateLimited, _) => {
+                "That was too much at once. Wait a moment and send it again.".to_owned()
+            }
+            (ErrorCode::TooManyRooms, _) => "There are too many rooms already.".to_owned(),
+            _ => format!("That did not work: {}", refusal.message),
+        }
+    },
+};
+
+const KO: Strings = Strings {
+    lang_name: "한국어",
+    tagline: "페이지를 열고, 이름을 정하고, 쓰세요. 방에 있는 모두가 바로 봅니다.",
+    rooms: "방 목록",
+    no_rooms: "아직 열린 방이 없습니다. 첫 방을 열어 보세요.",
+    open_room: "방 열기",
+    room_name: "방 이름",
+    open: "열기",
+    lobby_hint: "또는 바로 로비로 가기",
+    people: |count| match count {
+        0 => "아무도 없음".to_owned(),
+        _ => format!("{count}명 있음"),
+    },
+    last_message: "마지막 메시지",
+    quiet: "아직 조용함",
+    not_found: "여기에는 아무것도 없습니다",
+    not_found_text: "주소가 잘못되었을 수 있습니다. 방 이름은 1~64자이며 빗금(/)을 쓸 수 없습니다.",
+    home: "모든 방",
+    switch_language: "View in English",
+    theme: |theme| match theme {
+        crate::page::Theme::System => "화면: 시스템 설정대로",
+        crate::page::Theme::Light => "화면: 밝게",
+        crate::page::Theme::Dark => "화면: 어둡게",
+    },
+    your_name: "내 이름",
+    your_name_optional: "내 이름 (선택)",
+    save: "저장",
+    change_name: "이름 바꾸기",
+    messages: "메시지",
+    empty_room: "아직 아무 말도 없습니다. 먼저 인사해 보세요!",
+    write_here: "메시지 쓰기",
+    message: "메시지",
+    send: "보내기",
+    keys_hint: "Enter로 보내고, Shift+Enter로 줄을 바꿉니다",
+    here: "지금 있는 사람",
+    you: "나",
+    and_more: |count| format!("외 {count}명"),
+    typing: |names| match names {
+        [] => String::new(),
+        [one] => format!("{one} 님이 쓰는 중…"),
+        [one, two] => format!("{one}, {two} 님이 쓰는 중…"),
+        _ => format!("{}명이 쓰는 중…", names.len()),
+    },
+    sending: "보내는 중…",
+    not_sent: "보내지 못함",
+    retry: "다시 보내기",
+    discard: "버리기",
+    gap: "서버가 여기서 기억을 잃었습니다. 빠진 메시지가 있을 수 있습니다.",
+    new_messages: |count| format!("새 메시지 {count}개"),
+    connecting: "연결하는 중…",
+    connected: "연결됨",
+    retrying: "연결이 끊겼습니다. 다시 연결하는 중…",
+    retrying_in: |seconds| format!("연결이 끊겼습니다. {seconds}초 뒤 다시 시도"),
+    retry_now: "지금 시도",
+    static_page: "JavaScript가 꺼져 있어 저절로 갱신되지 않습니다. 새로 고치면 새 메시지가 보입니다.",
+    stopped_working: "페이지가 멈췄습니다. 쓰던 글은 보관되어 있습니다.",
+    inspector: "연결 검사기",
+    open_inspector: "연결 살펴보기",
+    close: "닫기",
+    ready_state: "readyState",
+    bytes_in: "받은 바이트",
+    bytes_out: "보낸 바이트",
+    events: "이벤트",
+    no_events: "아직 이벤트가 없습니다.",
+    dropped_events: |count| format!("이전 이벤트 {count}개는 표시하지 않음"),
+    clear: "지우기",
+    error_event: "브라우저는 설계상 이유를 알려 주지 않으며, 곧 close 이벤트가 따라옵니다",
+    close_code: |code| match code {
+        1000 => "정상 종료",
+        1001 => "떠나는 중",
+        1005 => "코드 없음",
+        1006 => "연결이 끊기거나 거부됨",
+        1007 => "UTF-8이 아님",
+        1009 => "프레임이 너무 큼",
+        1011 => "서버 오류",
+        1012 => "서버 재시작",
+        1013 => "나중에 다시 시도",
+        _ => "",
+    },
+    refusal: |refusal| {
+        let limit = refusal.limit.unwrap_or_default();
+        match (refusal.code, refusal.field.as_deref()) {
+            (ErrorCode::TooLong, Some("value")) => {
+                format!("메시지가 너무 깁니다. 최대 {limit}바이트입니다.")
+            }
+            (ErrorCode::TooLong, _) => format!("이름이 너무 깁니다. 최대 {limit}자입니다."),
+            (ErrorCode::InvalidField, Some("value")) if refusal.message.ends_with("is empty") => {
+                "메시지가 비어 있습니다.".to_owned()
+            }
+            (ErrorCode::InvalidField, Some("value")) => {
+                "메시지에 표시할 수 없는 문자가 있습니다.".to_owned()
+            }
+            (ErrorCode::InvalidField, Some("name" | "room")) => {
+                "이름은 한 글자 이상이어야 하고, 빗금이나 제어 문자는 쓸 수 없습니다.".to_owned()
+            }
+            (ErrorCode::RateLimited, _) => {
+                "한꺼번에 너무 많이 보냈습니다. 잠시 뒤 다시 보내세요.".to_owned()
+            }
+            (ErrorCode::TooManyRooms, _) => "방이 이미 너무 많습니다.".to_owned(),
+            _ => format!("처리하지 못했습니다: {}", refusal.message),
+        }
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_language_is_the_one_the_browser_likes_best() {
+        for (header, lang) in [
+            ("ko-KR,ko;q=0.9,en;q=0.8", Lang::Ko),
+            ("en-US,en;q=0.9,ko;q=0.8", Lang::En),
+            ("de,ko;q=0.5", Lang::Ko),
+            ("en;q=0.1, ko;q=0.2", Lang::Ko),
+            ("ko;q=0, en", Lang::En),
+            ("fr", Lang::En),
+            ("", Lang::En),
+            (";;;,q=,", Lang::En),
+        ] {
+            assert_eq!(Lang::negotiate(header), lang, "{header}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a page shows, chosen and filled by the server.
+//!
+//! The server renders from a [`PageData`] and sends it along; the browser hydrates from the same one.
+//! So there is nothing to fetch, and the first render is the same on both sides.
+
+use common::{Member, Members, Message, MessageId, Position, Refusal, RoomName};
+use serde::{Deserialize, Serialize};
+
+use crate::lang::Lang;
+
+/// One page, for one person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PageData {
+    /// The language of every text on it.
+    pub lang: Lang,
+    /// Light, dark, or what the system says.
+    pub theme: Theme,
+    /// Whom it is for.
+    pub me: Me,
+    /// Its own address, to come back to after a form.
+    pub path: String,
+    /// What is on it.
+    pub page: Page,
+}
+
+/// Whom a page is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Me {
+    /// As the others see them.
+    pub member: Member,
+    /// Whether they picked the name themselves.
+    pub named: bool,
+}
+
+/// Light, dark, or what the system says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Theme {
+    /// What the system says.
+    #[default]
+    System,
+    /// Always light.
+    Light,
+    /// Always dark.
+    Dark,
+}
+
+impl Theme {
+    /// The word for it in cookies, forms and style sheets.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+
+    /// Reads that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::System, Self::Light, Self::Dark].into_iter().find(|theme| theme.as_str() == word)
+    }
+}
+
+/// What is on a page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Page {
+    /// The rooms there are.
+    Home {
+        /// The liveliest first.
+        rooms: Vec<RoomCard>,
+        /// Why the name just given can't be a room's, with that name.
+        refused: Option<Refused>,
+    },
+    /// A room.
+    Room(Box<RoomView>),
+    /// There is nothing at this address.
+    NotFound,
+}
+
+/// A room as the home page lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomCard {
+    /// Its name.
+    pub name: RoomName,
+    /// How many are in it.
+    pub members: usize,
+    /// When something was last said, milliseconds since 1970; 0 if nothing was.
+    pub last_at: u64,
+}
+
+/// A room as its page shows it at first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoomView {
+    /// Its name.
+    pub room: RoomName,
+    /// The newest messages, oldest first.
+    pub messages: Vec<Message>,
+    /// Reading on from here misses nothing.
+    pub position: Position,
+    /// Who is in it.
+    pub members: Members,
+    /// The id of what the form will send, so that sending it twice says it once.
+    pub form_id: MessageId,
+    /// Why the text just sent by the form was not taken, with that text.
+    pub refused: Option<Refused>,
+}
+
+/// A text that was not taken, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The text, so that nothing typed is lost.
+    pub text: String,
+}
+
+/// The address of a room's page.
+pub fn room_path(room: &RoomName) -> String {
+    format!("/rooms/{}", encode_component(room.as_str()))
+}
+
+/// Percent-encodes what RFC 3986 section 2.3 does not call unreserved.
+pub fn encode_component(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_room_is_plain_ascii_whatever_its_name() {
+        let path = |name| room_path(&RoomName::parse(name).unwrap());
+        assert_eq!(path("lobby"), "/rooms/lobby");
+        assert_eq!(path("다방"), "/rooms/%EB%8B%A4%EB%B0%A9");
+        assert_eq!(path("a b?c#d%e"), "/rooms/a%20b%3Fc%23d%25e");
+    }
+}

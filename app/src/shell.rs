@@ -1,0 +1,102 @@
+//! The document around every page, and [`App`], which picks the page.
+
+use leptos::prelude::*;
+
+use crate::{
+    lang::Strings,
+    page::{Page, PageData, Theme},
+    pages::{HomePage, NotFoundPage, RoomPage},
+};
+
+/// Shown instead of a page that stopped: the only code that runs when WebAssembly can't.
+const WATCHDOG: &str = "addEventListener('error',function(e){\
+    if(/unreachable|RuntimeError|wasm/i.test(e.message||'')){\
+    document.getElementById('stopped').hidden=false}})";
+
+/// The whole document. [`PageData`] comes by context.
+pub fn shell(options: LeptosOptions) -> impl IntoView {
+    let data = expect_context::<PageData>();
+    let strings = data.lang.strings();
+    let title = title(&data.page, strings);
+    let theme = (data.theme != Theme::System).then(|| data.theme.as_str());
+    let nonce = leptos::nonce::use_nonce();
+    view! {
+        <!DOCTYPE html>
+        <html lang=data.lang.tag() data-theme=theme>
+            <head>
+                <meta charset="utf-8"/>
+                <meta name="viewport" content="width=device-width, initial-scale=1"/>
+                <meta name="color-scheme" content=theme.unwrap_or("light dark")/>
+                <meta name="description" content=strings.tagline/>
+                // Its children would get a marker that shows (tachys 0.2.19).
+                <title inner_html=raw_text(&title)></title>
+                <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
+                <link rel="manifest" href="/manifest.webmanifest"/>
+                <link rel="stylesheet" href="/pkg/hubbub.css"/>
+                <script nonce=nonce>{WATCHDOG}</script>
+                <AutoReload options=options.clone()/>
+                <HydrationScripts options/>
+            </head>
+            <body>
+                <App/>
+                <div id="stopped" class="notice bad" role="alert" hidden>
+                    <p>{strings.stopped_working}</p>
+                    <p><a class="button" href=data.path.clone()>"↻"</a></p>
+                </div>
+            </body>
+        </html>
+    }
+}
+
+/// What the tab is called.
+pub(crate) fn title(page: &Page, strings: &Strings) -> String {
+    match page {
+        Page::Home { .. } => format!("Hubbub — {}", strings.rooms),
+        Page::Room(view) => format!("{} — Hubbub", view.room),
+        Page::NotFound => format!("{} — Hubbub", strings.not_found),
+    }
+}
+
+/// The page that the server chose, from the same data on both sides.
+#[component]
+pub fn App() -> impl IntoView {
+    let data = SharedValue::new(expect_context::<PageData>).into_inner();
+    provide_context(data.lang);
+    Effect::new(|| {
+        // For tests and styles: from here on the page is live.
+        if let Some(root) = document().document_element() {
+            let _ = root.set_attribute("data-hydrated", "");
+        }
+    });
+    let page = data.page.clone();
+    match page {
+        Page::Home { rooms, refused } => view! { <HomePage data rooms refused/> }.into_any(),
+        Page::Room(view) => view! { <RoomPage data view=*view/> }.into_any(),
+        Page::NotFound => view! { <NotFoundPage data/> }.into_any(),
+    }
+}
+
+/// The texts of the page's language.
+pub(crate) fn strings() -> &'static Strings {
+    expect_context::<crate::lang::Lang>().strings()
+}
+
+/// Text as the inside of a `<textarea>` or `<title>`. Leptos writes the children of these unescaped
+/// (tachys 0.2.19), so they are given as HTML. A first line break would be dropped by the parser, so
+/// it is doubled.
+pub(crate) fn raw_text(text: &str) -> String {
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    if escaped.starts_with('\n') { format!("\n{escaped}") } else { escaped }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::raw_text;
+
+    #[test]
+    fn text_in_a_field_can_not_become_markup() {
+        assert_eq!(raw_text("</textarea><script>"), "&lt;/textarea&gt;&lt;script&gt;");
+        assert_eq!(raw_text("&lt;"), "&amp;lt;");
+        assert_eq!(raw_text("\nhi"), "\n\nhi");
+    }
+}

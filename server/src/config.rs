@@ -1,0 +1,109 @@
+//! What an operator can choose: flags, each also as an environment variable `HUBBUB_…`.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use axum::http::Uri;
+use clap::Parser;
+
+/// Real-time rooms in one binary. Without arguments it serves http://127.0.0.1:3000.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "hubbub", version, about)]
+pub struct Config {
+    /// Address to listen on; port 0 takes a free one and prints it.
+    #[arg(long, env = "HUBBUB_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    pub listen: SocketAddr,
+
+    /// Directory for what is kept between starts; made if it is not there.
+    #[arg(long, env = "HUBBUB_DATA", value_name = "DIR", default_value = "./hubbub-data")]
+    pub data: PathBuf,
+
+    /// Keep nothing: everything is in memory and gone at exit.
+    #[arg(long, env = "HUBBUB_EPHEMERAL")]
+    pub ephemeral: bool,
+
+    /// Another origin whose pages may connect, such as https://example.org (may be repeated).
+    #[arg(
+        long = "allow-origin",
+        env = "HUBBUB_ALLOW_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        value_parser = parse_origin
+    )]
+    pub allow_origins: Vec<String>,
+
+    /// Messages a second that one session may send, with a burst of five times that; 0 is no limit.
+    #[arg(long, env = "HUBBUB_PUBLISH_RATE", value_name = "N", default_value_t = 20)]
+    pub publish_rate: u32,
+
+    /// What to log to stderr: error, warn, info, debug, trace, or directives like hub=debug.
+    #[arg(long, env = "HUBBUB_LOG", value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+
+    /// Timings that are not for operators; tests shorten them.
+    #[arg(skip)]
+    pub timing: Timing,
+}
+
+impl Config {
+    /// The defaults, on a free port, keeping nothing: for tests.
+    pub fn ephemeral() -> Self {
+        Self::parse_from(["hubbub", "--ephemeral", "--listen", "127.0.0.1:0"])
+    }
+}
+
+/// How long the server waits for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How often a WebSocket is pinged. Default 25 seconds, below the 30 that proxies often allow.
+    pub ping_interval: Duration,
+    /// How long a WebSocket may be silent, pongs included, before it is closed. Default 60 seconds.
+    pub silence: Duration,
+    /// How long one write may take before the connection is given up. Default 30 seconds.
+    pub write: Duration,
+    /// How long connections get to end after SIGTERM. Default 4 seconds.
+    pub drain: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(25),
+            silence: Duration::from_secs(60),
+            write: Duration::from_secs(30),
+            drain: Duration::from_secs(4),
+        }
+    }
+}
+
+/// An origin is a scheme and a host, with a port where it is not the scheme's own (RFC 6454
+/// section 6.2): no path, not even `/`.
+fn parse_origin(text: &str) -> Result<String, String> {
+    let shape = || format!("`{text}` is not an origin like https://example.org");
+    let uri: Uri = text.parse().map_err(|_| shape())?;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http" | "https"), Some(_)) if uri.path() == "/" && !text.ends_with('/') => {
+            Ok(text.to_ascii_lowercase())
+        }
+        _ => Err(shape()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_has_a_scheme_and_a_host_and_nothing_else() {
+        assert_eq!(parse_origin("https://Example.org:8443").unwrap(), "https://example.org:8443");
+        for bad in ["example.org", "https://", "https://a/", "https://a/b", "ftp://a", "*", "null"]
+        {
+            assert!(parse_origin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_origin_is_refused_at_start_by_name() {
+        let error = Config::try_parse_from(["hubbub", "--allow-origin", "nowhere"]).unwrap_err();
+        assert!(error.to_string().contains("`nowhere` is not an origin"), "{error}");
+    }
+}

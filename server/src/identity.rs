@@ -1,0 +1,218 @@
+//! Who somebody is: a token signed with a key of this server, carried in a cookie.
+//!
+//! Nothing is kept about anybody: whoever shows a valid token is the member it names. So `from` on a
+//! message can't be forged, and a restart makes nobody a stranger.
+
+use std::{fs, io, path::Path};
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use common::{Member, MemberId, MemberName, SessionId};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::now_ms;
+
+const COOKIE: &str = "hubbub";
+const DAY: u64 = 24 * 60 * 60;
+/// How long a token is good for, in seconds.
+const LIFETIME: u64 = 180 * DAY;
+/// A token with less than this left is renewed at the next page, in seconds.
+const RENEW: u64 = 120 * DAY;
+const KEY_BYTES: usize = 32;
+
+/// Somebody who asks for something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visitor {
+    /// Who it is.
+    pub id: MemberId,
+    /// The name it picked, if it picked one.
+    pub name: Option<MemberName>,
+}
+
+impl Visitor {
+    /// Somebody new.
+    pub fn guest() -> Self {
+        let id = Uuid::new_v4().simple().to_string();
+        Self { id: MemberId::parse(&id).expect("a UUID is a member id"), name: None }
+    }
+
+    /// As the others see it; without a name, a guest with the first digits of its id.
+    pub fn member(&self) -> Member {
+        let name = self.name.clone().unwrap_or_else(|| {
+            let digits: String = self.id.as_str().chars().take(4).collect();
+            MemberName::parse(&format!("guest-{digits}")).expect("letters and digits are a name")
+        });
+        Member { id: self.id.clone(), name }
+    }
+}
+
+/// A new session: one tab or one run of a program.
+pub fn new_session() -> SessionId {
+    SessionId::parse(&Uuid::new_v4().simple().to_string()).expect("a UUID is a session id")
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    sub: MemberId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<MemberName>,
+    /// Seconds since 1970 (RFC 7519 section 4.1.4).
+    exp: u64,
+}
+
+/// Signs and checks tokens.
+pub struct Identity {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identity(…)")
+    }
+}
+
+impl Identity {
+    /// With a key that is gone at exit: tokens of one run mean nothing to the next.
+    pub fn ephemeral() -> Self {
+        Self::with_key(&new_key())
+    }
+
+    /// With the key in `dir`, which is made at the first start.
+    ///
+    /// # Errors
+    ///
+    /// When the directory or the key can't be made or read, or the key is too short to be one.
+    pub fn load(dir: &Path) -> io::Result<Self> {
+        let path = dir.join("token.key");
+        match fs::read(&path) {
+            Ok(key) if key.len() >= KEY_BYTES => Ok(Self::with_key(&key)),
+            Ok(_) => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} is shorter than {KEY_BYTES} bytes", path.display()),
+            )),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = new_key();
+                fs::create_dir_all(dir)?;
+                write_private(&path, &key)?;
+                Ok(Self::with_key(&key))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn with_key(key: &[u8]) -> Self {
+        Self {
+            encoding: EncodingKey::from_secret(key),
+            decoding: DecodingKey::from_secret(key),
+            validation: Validation::new(Algorithm::HS256),
+        }
+    }
+
+    /// Who sent a request with these headers, and whether a new cookie is due; `None` for somebody
+    /// without a valid token.
+    pub fn visitor(&self, headers: &HeaderMap) -> Option<(Visitor, bool)> {
+        let token = cookie(headers, COOKIE)?;
+        let claims =
+            jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
+        let due = claims.exp < now_ms() / 1000 + RENEW;
+        Some((Visitor { id: claims.sub, name: claims.name }, due))
+    }
+
+    /// The `Set-Cookie` that makes its receiver `visitor`.
+    pub fn set_cookie(&self, visitor: &Visitor) -> HeaderValue {
+        let claims = Claims {
+            sub: visitor.id.clone(),
+            name: visitor.name.clone(),
+            exp: now_ms() / 1000 + LIFETIME,
+        };
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
+            .expect("strings and numbers encode");
+        lasting_cookie(COOKIE, &token, LIFETIME, "; HttpOnly")
+    }
+}
+
+/// Two random UUIDs have 244 bits nobody can guess; HS256 wants as many as its hash, 256, and takes
+/// fewer (RFC 7518 section 3.2 asks for 256: the fixed bits are within the bytes).
+fn new_key() -> [u8; KEY_BYTES] {
+    let mut key = [0; KEY_BYTES];
+    key[..16].copy_from_slice(Uuid::new_v4().as_bytes());
+    key[16..].copy_from_slice(Uuid::new_v4().as_bytes());
+    key
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// The value of the cookie `name` (RFC 6265 section 4.2).
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(key, value)| (key == name).then_some(value))
+}
+
+/// A cookie for the whole site that pages of other sites can't make the browser send along.
+pub fn lasting_cookie(name: &str, value: &str, seconds: u64, more: &str) -> HeaderValue {
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; SameSite=Lax{more}");
+    HeaderValue::from_str(&text).expect("names and values are our own ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(set_cookie: &HeaderValue) -> HeaderMap {
+        let pair = set_cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
+        HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(&pair).unwrap())])
+    }
+
+    #[test]
+    fn whoever_shows_the_cookie_is_who_it_names() {
+        let identity = Identity::ephemeral();
+        let ada =
+            Visitor { name: Some(MemberName::parse("에이다").unwrap()), ..Visitor::guest() };
+        let headers = headers(&identity.set_cookie(&ada));
+        assert_eq!(identity.visitor(&headers), Some((ada, false)));
+    }
+
+    #[test]
+    fn a_token_signed_with_another_key_names_nobody() {
+        let headers = headers(&Identity::ephemeral().set_cookie(&Visitor::guest()));
+        assert_eq!(Identity::ephemeral().visitor(&headers), None);
+    }
+
+    #[test]
+    fn a_token_that_is_not_signed_names_nobody() {
+        // {"alg":"none"} . {"sub":"ada","exp":9999999999}
+        let forged = "hubbub=eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEiLCJleHAiOjk5OTk5OTk5OTl9.";
+        let headers = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static(forged))]);
+        assert_eq!(Identity::ephemeral().visitor(&headers), None);
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_only_its_owner_may_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = std::env::temp_dir().join(format!("hubbub-{}", Uuid::new_v4()));
+        let ada = Visitor::guest();
+        let headers = headers(&Identity::load(&dir).unwrap().set_cookie(&ada));
+        let visitor = Identity::load(&dir).unwrap().visitor(&headers);
+        assert_eq!(visitor.map(|(visitor, _)| visitor), Some(ada));
+        let mode = fs::metadata(dir.join("token.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

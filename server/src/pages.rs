@@ -1,0 +1,362 @@
+//! The pages, rendered here, and the forms on them, which work without JavaScript.
+
+use std::net::SocketAddr;
+
+use app::{
+    lang::Lang,
+    page::{Me, Page, PageData, Refused, RoomCard, RoomView, Theme, room_path},
+};
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Path, RawForm, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use common::{ErrorCode, MemberName, MessageId, Publish, Refusal, RoomName};
+use hub::{Author, PublishError, Viewer};
+use leptos::{
+    config::LeptosOptions,
+    context::{provide_context, use_context},
+    nonce::use_nonce,
+};
+use leptos_axum::ResponseOptions;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::{
+    clock::now_ms,
+    identity::{Visitor, cookie, lasting_cookie, new_session},
+    origin,
+    problem::Problem,
+    state::ServerState,
+    transport::websocket::too_many_rooms,
+};
+
+/// How many messages a room's page is rendered with.
+const RENDERED: usize = 100;
+/// How long a preference is kept, in seconds: a year.
+const YEAR: u64 = 365 * 24 * 60 * 60;
+
+/// Who asks for a page, and how they like it.
+pub(crate) struct Asker {
+    visitor: Visitor,
+    /// A `Set-Cookie` is due.
+    new: bool,
+    lang: Lang,
+    theme: Theme,
+}
+
+impl Asker {
+    fn of(server: &ServerState, headers: &HeaderMap) -> Self {
+        let known = server.identity.visitor(headers);
+        let (visitor, new) = known.unwrap_or_else(|| (Visitor::guest(), true));
+        let accepts = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let lang = cookie(headers, "hubbub_lang").and_then(Lang::parse);
+        let theme = cookie(headers, "hubbub_theme").and_then(Theme::parse);
+        Self {
+            visitor,
+            new,
+            lang: lang.unwrap_or_else(|| Lang::negotiate(accepts.unwrap_or_default())),
+            theme: theme.unwrap_or_default(),
+        }
+    }
+
+    /// Renders `page` at `path` for this person.
+    async fn page(
+        self,
+        server: &ServerState,
+        status: StatusCode,
+        path: String,
+        page: Page,
+    ) -> Response {
+        let me = Me { member: self.visitor.member(), named: self.visitor.name.is_some() };
+        let data = PageData { lang: self.lang, theme: self.theme, me, path, page };
+        let mut response = render(data).await;
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        // A page is for one person and one moment.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::VARY, HeaderValue::from_static("cookie, accept-language"));
+        if self.new {
+            headers.append(header::SET_COOKIE, server.identity.set_cookie(&self.visitor));
+        }
+        response
+    }
+}
+
+/// `GET /`: the rooms there are.
+pub(crate) async fn home(State(server): State<ServerState>, headers: HeaderMap) -> Response {
+    home_page(&server, &headers, StatusCode::OK, None).await
+}
+
+async fn home_page(
+    server: &ServerState,
+    headers: &HeaderMap,
+    status: StatusCode,
+    refused: Option<Refused>,
+) -> Response {
+    let rooms = server.hub.rooms().into_iter().take(100);
+    let rooms = rooms
+        .map(|room| RoomCard { name: room.name, members: room.members, last_at: room.last_at })
+        .collect();
+    let page = Page::Home { rooms, refused };
+    Asker::of(server, headers).page(server, status, "/".to_owned(), page).await
+}
+
+/// `GET /rooms?room=`: goes to the room of that name.
+pub(crate) async fn open_room(
+    State(server): State<ServerState>,
+    headers: HeaderMap,
+    RawForm(query): RawForm,
+) -> Response {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct OpenRoom {
+        room: String,
+    }
+    let OpenRoom { room } = form(&query).unwrap_or_default();
+    match RoomName::parse(&room) {
+        Ok(room) => Redirect::to(&room_path(&room)).into_response(),
+        Err(refusal) => {
+            let status = Problem(refusal.clone()).status();
+            home_page(&server, &headers, status, Some(Refused { refusal, text: room })).await
+        }
+    }
+}
+
+/// `GET /rooms/{room}`: the room.
+pub(crate) async fn room(
+    State(server): State<ServerState>,
+    headers: HeaderMap,
+    uri: Uri,
+    room: Result<Path<String>, axum::extract::rejection::PathRejection>,
+) -> Response {
+    match room.ok().and_then(|Path(room)| RoomName::parse(&room).ok()) {
+        Some(room) => room_page(&server, &headers, StatusCode::OK, room, None).await,
+        None => not_found(State(server), headers, uri).await,
+    }
+}
+
+async fn room_page(
+    server: &ServerState,
+    headers: &HeaderMap,
+    status: StatusCode,
+    room: RoomName,
+    refused: Option<Refused>,
+) -> Response {
+    let asker = Asker::of(server, headers);
+    let viewer = Viewer { session: None, member: asker.visitor.id.clone() };
+    let latest = server.hub.latest(&room, &viewer, RENDERED);
+    let view = RoomView {
+        messages: latest.messages,
+        position: latest.position,
+        members: server.hub.members(&room),
+        form_id: MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a message id"),
+        refused,
+        room,
+    };
+    let path = room_path(&view.room);
+    asker.page(server, status, path, Page::Room(Box::new(view))).await
+}
+
+/// There is no such page.
+pub(crate) async fn not_found(
+    State(server): State<ServerState>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
+    let path = uri.path().to_owned();
+    Asker::of(&server, &headers).page(&server, StatusCode::NOT_FOUND, path, Page::NotFound).await
+}
+
+/// `POST /settings`: `name`, `lang`, `theme`, each kept in a cookie; then `back` to where one was.
+pub(crate) async fn settings(
+    State(server): State<ServerState>,
+    headers: HeaderMap,
+    RawForm(body): RawForm,
+) -> Result<Response, Problem> {
+    #[derive(Deserialize)]
+    struct Settings {
+        name: Option<String>,
+        lang: Option<String>,
+        theme: Option<String>,
+        back: Option<String>,
+    }
+    origin::check(&headers, &[])?;
+    let settings: Settings = form(&body)?;
+    let mut cookies = Vec::new();
+    if let Some(name) = settings.name {
+        let visitor = Asker::of(&server, &headers).visitor;
+        let visitor = Visitor { name: Some(MemberName::parse(&name)?), ..visitor };
+        cookies.push(server.identity.set_cookie(&visitor));
+    }
+    if let Some(lang) = settings.lang {
+        let lang = Lang::parse(&lang)
+            .ok_or_else(|| Refusal::field("lang", "`lang` is neither `ko` nor `en`"))?;
+        cookies.push(lasting_cookie("hubbub_lang", lang.tag(), YEAR, ""));
+    }
+    if let Some(theme) = settings.theme {
+        let theme = Theme::parse(&theme).ok_or_else(|| {
+            Refusal::field("theme", "`theme` is none of `system`, `light`, `dark`")
+        })?;
+        cookies.push(lasting_cookie("hubbub_theme", theme.as_str(), YEAR, ""));
+    }
+    let mut response = match wants_page(&headers) {
+        true => Redirect::to(&own_path(settings.back.as_deref())).into_response(),
+        false => StatusCode::NO_CONTENT.into_response(),
+    };
+    for cookie in cookies {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// `POST /api/rooms/{room}/messages` from the form on the room's page: says `message` and goes back.
+/// What is refused comes back on the page, with the text in the field.
+pub(crate) async fn publish(
+    State(server): State<ServerState>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Path(room): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    origin::check(&headers, &server.config.allow_origins)?;
+    let room = RoomName::parse(&room)?;
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if !kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
+        let message = "the body is not application/x-www-form-urlencoded";
+        return Err(Refusal::new(ErrorCode::UnsupportedMediaType, message).into());
+    }
+    let body = axum::body::to_bytes(request.into_body(), common::limits::FRAME_BYTES)
+        .await
+        .map_err(|_| Refusal::too_long("body", common::limits::FRAME_BYTES, "bytes"))?;
+    let form: PublishForm = form(&body)?;
+    let text = form.message.clone();
+    match say(&server, &headers, peer, &room, form) {
+        Ok(cookie) => {
+            let mut response = Redirect::to(&room_path(&room)).into_response();
+            if let Some(cookie) = cookie {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            Ok(response)
+        }
+        Err(refusal) if wants_page(&headers) => {
+            let status = Problem(refusal.clone()).status();
+            let refused = Some(Refused { refusal, text });
+            Ok(room_page(&server, &headers, status, room, refused).await)
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+#[derive(Deserialize)]
+struct PublishForm {
+    #[serde(default)]
+    message: String,
+    id: Option<String>,
+    name: Option<String>,
+}
+
+/// Returns the `Set-Cookie` that is due when the form also gave a name.
+fn say(
+    server: &ServerState,
+    headers: &HeaderMap,
+    peer: SocketAddr,
+    room: &RoomName,
+    form: PublishForm,
+) -> Result<Option<HeaderValue>, Refusal> {
+    // Browsers send line breaks in forms as CR LF.
+    let publish = Publish::text(&form.message.replace("\r\n", "\n"))?;
+    let id = form.id.map(|id| MessageId::parse(&id)).transpose()?;
+    let known = server.identity.visitor(headers);
+    // Whoever shows no token could be anybody at each request; the address is what stays.
+    server.check_rate(&match &known {
+        Some((visitor, _)) => format!("member {}", visitor.id),
+        None => format!("address {}", peer.ip()),
+    })?;
+    let mut visitor = known.map_or_else(Visitor::guest, |(visitor, _)| visitor);
+    let name = form.name.filter(|name| !name.trim().is_empty());
+    let name = name.map(|name| MemberName::parse(&name)).transpose()?;
+    let named = name.is_some();
+    visitor.name = name.or(visitor.name);
+    let author = Author { session: new_session(), member: visitor.member() };
+    match server.hub.publish(room, &author, Publish { id, ..publish }, now_ms()) {
+        Ok(_) => Ok(named.then(|| server.identity.set_cookie(&visitor))),
+        Err(PublishError::TooManyRooms(error)) => Err(too_many_rooms(error)),
+    }
+}
+
+fn form<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Refusal> {
+    serde_urlencoded::from_bytes(bytes)
+        .map_err(|error| Refusal::field("body", format!("the form can't be read: {error}")))
+}
+
+/// Whether a person's browser asks, rather than a program.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// `path` if it is one of ours: a redirect must not lead to another site.
+fn own_path(path: Option<&str>) -> String {
+    let own = path.filter(|path| {
+        path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n', '\t'])
+    });
+    own.and_then(|path| path.parse::<Uri>().ok()).map_or("/".to_owned(), |uri| uri.to_string())
+}
+
+/// Renders a page, with the policy that lets only its own scripts run.
+async fn render(data: PageData) -> Response {
+    let options = options();
+    let watched = std::env::var_os("LEPTOS_WATCH").is_some();
+    // Whole, not in parts: what is on it is already here, so there is nothing to wait for.
+    let render = leptos_axum::render_app_async_with_context(
+        move || {
+            provide_context(data.clone());
+            let (Some(nonce), Some(response)) = (use_nonce(), use_context::<ResponseOptions>())
+            else {
+                return;
+            };
+            if let Ok(policy) = HeaderValue::from_str(&content_security_policy(&nonce, watched)) {
+                response.insert_header(header::CONTENT_SECURITY_POLICY, policy);
+            }
+        },
+        move || app::shell(options.clone()),
+    );
+    render(axum::http::Request::new(Body::empty())).await
+}
+
+/// [Content Security Policy 3](https://www.w3.org/TR/CSP3/).
+fn content_security_policy(nonce: &str, watched: bool) -> String {
+    // `cargo leptos watch` reloads the page over a socket of its own.
+    let reload = if watched { " ws://127.0.0.1:3001 ws://localhost:3001" } else { "" };
+    format!(
+        "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic' 'wasm-unsafe-eval'; \
+         style-src 'self'; img-src 'self' data:; connect-src 'self'{reload}; manifest-src 'self'; \
+         base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+}
+
+/// As `cargo leptos` says while it watches, else what the binary was built with.
+fn options() -> LeptosOptions {
+    let watched = std::env::var_os("LEPTOS_WATCH").is_some();
+    let from_environment = || leptos::config::get_configuration(None).ok();
+    watched.then(from_environment).flatten().map_or_else(
+        || LeptosOptions::builder().output_name("hubbub").build(),
+        |c| c.leptos_options,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_never_leads_to_another_site() {
+        assert_eq!(own_path(Some("/rooms/tea")), "/rooms/tea");
+        for bad in ["//evil.example", "https://evil.example", "/\\evil.example", "", "/a\r\nb"] {
+            assert_eq!(own_path(Some(bad)), "/", "{bad:?}");
+        }
+        assert_eq!(own_path(None), "/");
+    }
+}

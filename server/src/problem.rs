@@ -1,0 +1,82 @@
+//! A refusal over HTTP: problem details (RFC 9457) with the code programs compare.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use common::{ErrorCode, Refusal};
+use serde::Serialize;
+
+/// A refusal on its way out over HTTP.
+#[derive(Debug)]
+pub(crate) struct Problem(pub Refusal);
+
+impl Problem {
+    /// The status that goes with a code.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self.0.code {
+            ErrorCode::InvalidJson
+            | ErrorCode::InvalidFrame
+            | ErrorCode::UnknownType
+            | ErrorCode::BinaryFrame
+            | ErrorCode::InvalidField => StatusCode::BAD_REQUEST,
+            ErrorCode::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::TooManyRooms | ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::ForeignOrigin => StatusCode::FORBIDDEN,
+            ErrorCode::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            ErrorCode::NotFound => StatusCode::NOT_FOUND,
+            ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: ErrorCode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let document = Document {
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: &self.0.message,
+            code: self.0.code,
+            field: self.0.field.as_deref(),
+            limit: self.0.limit,
+            id: self.0.id.as_deref(),
+        };
+        let mut response = (status, Json(document)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json; charset=utf-8"),
+        );
+        if status == StatusCode::UPGRADE_REQUIRED {
+            // RFC 9110 section 15.5.22: the answer has to name the protocol.
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+        response
+    }
+}

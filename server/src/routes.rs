@@ -1,0 +1,71 @@
+//! Every address of the server, in one table.
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{any, get, post},
+};
+use common::{ErrorCode, Refusal};
+
+use crate::{pages, problem::Problem, site, state::ServerState, transport::websocket};
+
+/// The router, for [`crate::serve`].
+pub(crate) fn router(server: ServerState) -> Router {
+    Router::new()
+        .route("/", get(pages::home))
+        .route("/rooms", get(pages::open_room))
+        .route("/rooms/{room}", get(pages::room))
+        .route("/settings", post(pages::settings))
+        .route("/api/rooms/{room}/messages", post(pages::publish))
+        .route("/ws", any(websocket::open))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .fallback(site_or_nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(refuse_other_upgrades))
+        .layer(middleware::map_response(harden))
+        .with_state(server)
+}
+
+async fn site_or_nothing(State(server): State<ServerState>, request: Request) -> Response {
+    let path = request.uri().path().trim_start_matches('/').to_owned();
+    if let Some(file) = site::serve(request.method(), &path, request.headers()) {
+        return file;
+    }
+    if path == "api" || path.starts_with("api/") || path.starts_with("pkg/") {
+        return nothing_here().into_response();
+    }
+    let (parts, _) = request.into_parts();
+    pages::not_found(State(server), parts.headers, parts.uri).await
+}
+
+async fn wrong_method(uri: Uri) -> Problem {
+    let message = format!("{} does not take this method", uri.path());
+    Problem(Refusal::new(ErrorCode::MethodNotAllowed, message))
+}
+
+fn nothing_here() -> Problem {
+    Problem(Refusal::new(ErrorCode::NotFound, "there is nothing at this address"))
+}
+
+/// A WebSocket that knocks at the wrong door is told so instead of getting a page.
+async fn refuse_other_upgrades(request: Request, next: Next) -> Response {
+    if websocket::is_upgrade(request.headers()) && request.uri().path() != "/ws" {
+        let message = "no WebSocket is here; connect to /ws";
+        return (StatusCode::NOT_FOUND, Problem(Refusal::new(ErrorCode::NotFound, message)))
+            .into_response();
+    }
+    next.run(request).await
+}
+
+async fn harden(mut response: Response) -> Response {
+    const HEADERS: [(HeaderName, HeaderValue); 3] = [
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+        (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    ];
+    response.headers_mut().extend(HEADERS);
+    response
+}

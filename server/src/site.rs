@@ -1,0 +1,123 @@
+//! The site inside the binary: wasm, script, style, icons.
+//!
+//! Every file is revalidated (`no-cache` and a strong `ETag`), so script and wasm of two versions are
+//! never mixed, and what did not change is not sent again.
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+/// Built by `cargo xtask build` or `cargo leptos build`; in debug it is read from disk.
+#[derive(RustEmbed)]
+#[folder = "../target/site"]
+#[allow_missing = true]
+struct Site;
+
+/// Encodings the build may have left beside a file, best first.
+const ENCODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
+
+/// Whether the binary was built with its site.
+pub fn is_there() -> bool {
+    Site::get("pkg/hubbub.wasm").is_some()
+}
+
+/// The file at `path` (without the leading `/`), in the best encoding the client takes; `None` if
+/// there is none.
+pub fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Option<Response> {
+    if method != Method::GET && method != Method::HEAD {
+        return None;
+    }
+    let plain = Site::get(path)?;
+    let (encoding, file) = ENCODINGS
+        .into_iter()
+        .filter(|(name, _)| accepts(headers, name))
+        .find_map(|(name, end)| Some((Some(name), Site::get(&format!("{path}.{end}"))?)))
+        .unwrap_or((None, plain));
+    let etag = etag(&file);
+    let mut response = if matches_etag(headers, &etag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let mut response = Response::new(Body::from(file.data));
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type(path));
+        if let Some(encoding) = encoding {
+            response
+                .headers_mut()
+                .insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
+        response
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, etag);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    Some(response)
+}
+
+/// Strong (RFC 9110 section 8.8.3): of the bytes as they are sent, so each encoding has its own.
+fn etag(file: &EmbeddedFile) -> HeaderValue {
+    let hash = file.metadata.sha256_hash();
+    let hex: String = hash[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+    HeaderValue::from_str(&format!("\"{hex}\"")).expect("hexadecimal digits are a header value")
+}
+
+fn matches_etag(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let etag = etag.to_str().unwrap_or_default();
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| matches!(tag.trim(), "*") || tag.trim().trim_start_matches("W/") == etag)
+}
+
+/// Whether `Accept-Encoding` lists `encoding` with a weight above 0 (RFC 9110 section 12.5.3).
+fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
+    headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let refused = parts
+                .filter_map(|part| part.strip_prefix("q="))
+                .any(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
+            name.eq_ignore_ascii_case(encoding) && !refused
+        })
+}
+
+fn content_type(path: &str) -> HeaderValue {
+    let kind = mime_guess::from_path(path).first_or_octet_stream();
+    let text = kind.type_() == mime_guess::mime::TEXT;
+    let charset = if text { "; charset=utf-8" } else { "" };
+    HeaderValue::from_str(&format!("{}{charset}", kind.essence_str()))
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoding_is_used_only_where_the_client_takes_it() {
+        let headers = |value: &'static str| {
+            HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))])
+        };
+        assert!(accepts(&headers("gzip, deflate, br"), "br"));
+        assert!(accepts(&headers("BR;q=0.5"), "br"));
+        assert!(!accepts(&headers("gzip, br;q=0"), "br"));
+        assert!(!accepts(&headers("brotli"), "br"));
+        assert!(!accepts(&HeaderMap::new(), "br"));
+    }
+
+    #[test]
+    fn browsers_compile_wasm_while_it_streams_only_with_its_own_type() {
+        assert_eq!(content_type("pkg/hubbub.wasm"), "application/wasm");
+        assert_eq!(content_type("pkg/hubbub.js"), "text/javascript; charset=utf-8");
+        assert_eq!(content_type("pkg/hubbub.css"), "text/css; charset=utf-8");
+    }
+}

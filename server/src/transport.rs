@@ -1,0 +1,3 @@
+//! How bytes travel between a room and those in it. One transport never names another.
+
+pub(crate) mod websocket;

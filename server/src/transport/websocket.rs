@@ -1,0 +1,355 @@
+//! The WebSocket (RFC 6455) with its two faces: a client that asks for the subprotocol
+//! [`PROTOCOL`] gets all frames, one that asks for none gets `message` frames only.
+//!
+//! Start at [`open`], then [`Connection::run`]: one task a connection, in which reading the room,
+//! hearing the client, pinging and stopping are four arms of one loop. The rule to keep: nothing but
+//! a frame over the size limit, silence, or a stop ends a connection from this side.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    extract::{
+        FromRequestParts, Query, Request, State,
+        ws::{CloseFrame, Message as Leg, Utf8Bytes, WebSocket, WebSocketUpgrade},
+    },
+    http::{HeaderMap, HeaderValue, Method, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use common::{
+    After, Bye, ClientFrame, ErrorCode, Hello, Recovery, Refusal, RoomName, ServerFrame,
+    limits::FRAME_BYTES,
+};
+use futures_util::SinkExt;
+use hub::{Author, Delivery, Present, Reader, Viewer};
+use serde::Deserialize;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+
+use crate::{
+    clock::now_ms,
+    config::Timing,
+    identity::{Visitor, new_session},
+    origin,
+    problem::Problem,
+    state::ServerState,
+};
+
+/// The subprotocol of clients that want all frames.
+pub(crate) const PROTOCOL: &str = "hubbub.v1";
+
+/// Frames up to this size are read whole, so that the close code 1009 reaches whoever sent one that
+/// is over [`FRAME_BYTES`]; a longer one ends the reading at its header.
+const READ_BYTES: usize = 16 * FRAME_BYTES;
+
+/// How long a client gets to take in why it is closed.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Close codes: RFC 6455 section 7.4.1, and one of our own.
+mod close {
+    pub(super) const TOO_BIG: u16 = 1009;
+    pub(super) const RESTART: u16 = 1012;
+    /// What the client had not read yet is gone. Only for the plain face, which gets no `hello` that
+    /// could say so.
+    pub(super) const POSITION_LOST: u16 = 4001;
+}
+
+/// The query of `/ws`.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Params {
+    room: Option<String>,
+    after: Option<String>,
+}
+
+/// Whether a request asks for a WebSocket.
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::UPGRADE)
+        .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// `GET /ws?room=&after=`: joins a room.
+pub(crate) async fn open(State(server): State<ServerState>, request: Request) -> Response {
+    if !is_upgrade(request.headers()) || request.method() != Method::GET {
+        let message = "this address is for WebSocket upgrades only";
+        return Problem(Refusal::new(ErrorCode::UpgradeRequired, message)).into_response();
+    }
+    upgrade(server, request).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn upgrade(server: ServerState, request: Request) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    origin::check(&parts.headers, &server.config.allow_origins)?;
+    let stopping = server.stopping.subscribe();
+    if *stopping.borrow() {
+        return Err(Refusal::new(ErrorCode::ShuttingDown, "the server is stopping").into());
+    }
+    let query = Query::<Params>::try_from_uri(&parts.uri)
+        .map_err(|_| Refusal::field("query", "the query can't be read"))?;
+    let Params { room, after } = query.0;
+    let room = room.map_or_else(|| Ok(RoomName::lobby()), |room| RoomName::parse(&room))?;
+    let after = after.map_or(Ok(After::Now), |after| after.parse())?;
+
+    let mut upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &server)
+        .await
+        .map_err(|error| Refusal::new(ErrorCode::InvalidField, error.body_text()))?;
+    let asks_for_any = upgrade.requested_protocols().next().is_some();
+    let all_frames = upgrade.requested_protocols().any(|protocol| protocol == PROTOCOL);
+    if asks_for_any && !all_frames {
+        let message = format!("ask for the subprotocol `{PROTOCOL}`, or for none");
+        return Err(Refusal::field("Sec-WebSocket-Protocol", message).into());
+    }
+    if all_frames {
+        upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
+    }
+
+    let visitor = server.identity.visitor(&parts.headers);
+    let member = visitor.map_or_else(Visitor::guest, |(visitor, _)| visitor).member();
+    let author = Author { session: new_session(), member };
+    let viewer = Viewer { session: Some(author.session.clone()), member: author.member.id.clone() };
+    let full = |error: hub::TooManyRooms| Problem(too_many_rooms(error));
+    let (mut reader, recovery) = server.hub.read(&room, viewer, &after).map_err(full)?;
+    if all_frames {
+        reader = reader.with_state(server.hub.limits().state_interval);
+    }
+    let present = server.hub.enter(&room, &author.member).map_err(full)?;
+
+    Ok(upgrade
+        // A quiet connection should cost little: the defaults are 128 KiB each way.
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(16 * 1024)
+        .max_frame_size(READ_BYTES)
+        .max_message_size(READ_BYTES)
+        .on_failed_upgrade(|error| tracing::debug!(%error, "websocket upgrade failed"))
+        .on_upgrade(move |socket| {
+            let timing = server.config.timing;
+            Connection { socket, server, room, author, present, all_frames, timing }
+                .run(reader, recovery, stopping)
+        }))
+}
+
+pub(crate) fn too_many_rooms(error: hub::TooManyRooms) -> Refusal {
+    Refusal {
+        limit: Some(error.limit as u64),
+        ..Refusal::new(ErrorCode::TooManyRooms, error.to_string())
+    }
+}
+
+/// One network leg.
+struct Connection {
+    socket: WebSocket,
+    server: ServerState,
+    room: RoomName,
+    author: Author,
+    present: Present,
+    all_frames: bool,
+    timing: Timing,
+}
+
+/// Why a connection ends. Whatever it is, the client can come back to its position.
+enum End {
+    /// The client left, or its network did.
+    Gone,
+    /// We close it, with this code and reason.
+    Close(u16, &'static str),
+}
+
+impl From<axum::Error> for End {
+    fn from(_: axum::Error) -> Self {
+        Self::Gone
+    }
+}
+
+impl Connection {
+    async fn run(
+        mut self,
+        reader: Reader,
+        recovery: Recovery,
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        let Err(end) = self.talk(reader, recovery, &mut stopping).await;
+        if let End::Close(code, reason) = end {
+            tracing::debug!(room = %self.room, code, reason, "closing");
+            self.close(code, reason).await;
+        }
+    }
+
+    /// Never returns but with the reason for the end.
+    async fn talk(
+        &mut self,
+        mut reader: Reader,
+        recovery: Recovery,
+        stopping: &mut watch::Receiver<bool>,
+    ) -> Result<std::convert::Infallible, End> {
+        self.greet(&reader, recovery).await?;
+        let mut ping = interval(self.timing.ping_interval);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            tokio::select! {
+                delivery = reader.next() => self.deliver(&reader, delivery).await?,
+                leg = self.socket.recv() => {
+                    heard = Instant::now();
+                    self.hear(leg).await?;
+                }
+                _ = ping.tick() => {
+                    if heard.elapsed() > self.timing.silence {
+                        return Err(End::Gone);
+                    }
+                    self.write([Leg::Ping(Bytes::new())]).await?;
+                }
+                _ = stopping.changed() => {
+                    let bye = Bye {
+                        code: close::RESTART,
+                        reason: "the server is restarting".to_owned(),
+                        reconnect_in_ms: 1_000,
+                    };
+                    self.tell(&ServerFrame::Bye(bye)).await?;
+                    return Err(End::Close(close::RESTART, "the server is restarting"));
+                }
+            }
+        }
+    }
+
+    async fn greet(&mut self, reader: &Reader, recovery: Recovery) -> Result<(), End> {
+        self.tell(&ServerFrame::Hello(Hello {
+            session: self.author.session.clone(),
+            member: self.author.member.clone(),
+            room: self.room.clone(),
+            position: reader.position(),
+            recovery,
+        }))
+        .await
+    }
+
+    /// Passes on what the reader took, in one write.
+    async fn deliver(&mut self, reader: &Reader, delivery: Delivery) -> Result<(), End> {
+        if delivery.reset.is_some() {
+            if !self.all_frames {
+                return Err(End::Close(close::POSITION_LOST, "messages were missed"));
+            }
+            self.greet(reader, Recovery::Reset).await?;
+        }
+        let state = delivery.members.into_iter().chain(delivery.typing);
+        self.write(delivery.messages.into_iter().chain(state).map(text)).await
+    }
+
+    async fn hear(&mut self, leg: Option<Result<Leg, axum::Error>>) -> Result<(), End> {
+        match leg {
+            Some(Ok(Leg::Text(text))) if text.len() <= FRAME_BYTES => {
+                let answer = self.handle(&text);
+                self.tell_if(answer).await
+            }
+            Some(Ok(Leg::Binary(bytes))) if bytes.len() <= FRAME_BYTES => {
+                let message = "binary frames are not read; every frame is text";
+                self.tell(&ServerFrame::Error(Refusal::new(ErrorCode::BinaryFrame, message))).await
+            }
+            Some(Ok(Leg::Text(_) | Leg::Binary(_))) => {
+                Err(End::Close(close::TOO_BIG, "a frame is over 65536 bytes"))
+            }
+            // The library answers pings, and closes when the client does.
+            Some(Ok(Leg::Ping(_) | Leg::Pong(_))) => Ok(()),
+            Some(Ok(Leg::Close(_))) | None => Err(End::Gone),
+            Some(Err(error)) if is_too_big(&error) => {
+                Err(End::Close(close::TOO_BIG, "a frame is over 65536 bytes"))
+            }
+            Some(Err(_)) => Err(End::Gone),
+        }
+    }
+
+    /// Does what a frame asks for, and says what to answer.
+    fn handle(&mut self, text: &str) -> Option<ServerFrame> {
+        let frame = match ClientFrame::parse(text) {
+            Ok(frame) => frame,
+            Err(refusal) => return Some(ServerFrame::Error(refusal)),
+        };
+        let id = match &frame {
+            ClientFrame::Message(publish) => publish.id.as_ref().map(ToString::to_string),
+            ClientFrame::Typing {} | ClientFrame::Rename { .. } => None,
+        };
+        if let Err(refusal) = self.server.check_rate(self.author.session.as_str()) {
+            return Some(ServerFrame::Error(refusal.about(id.as_deref())));
+        }
+        match frame {
+            ClientFrame::Message(publish) => {
+                self.present.stopped_typing();
+                Some(match self.server.hub.publish(&self.room, &self.author, publish, now_ms()) {
+                    Ok(taken) => ServerFrame::Ack { id: taken.id, offset: taken.position.offset },
+                    Err(hub::PublishError::TooManyRooms(error)) => {
+                        ServerFrame::Error(too_many_rooms(error).about(id.as_deref()))
+                    }
+                })
+            }
+            ClientFrame::Typing {} => {
+                self.present.typing(Instant::now() + self.server.hub.limits().typing);
+                None
+            }
+            ClientFrame::Rename { name } => {
+                self.author.member.name = name.clone();
+                self.present.rename(name);
+                None
+            }
+        }
+    }
+
+    async fn tell_if(&mut self, frame: Option<ServerFrame>) -> Result<(), End> {
+        match frame {
+            Some(frame) => self.tell(&frame).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a frame that is no message; the plain face gets none of these.
+    async fn tell(&mut self, frame: &ServerFrame) -> Result<(), End> {
+        if !self.all_frames {
+            return Ok(());
+        }
+        self.write([Leg::Text(frame.encode().into())]).await
+    }
+
+    async fn write(&mut self, legs: impl IntoIterator<Item = Leg>) -> Result<(), End> {
+        let write = async {
+            for leg in legs {
+                self.socket.feed(leg).await?;
+            }
+            self.socket.flush().await
+        };
+        match timeout(self.timing.write, write).await {
+            Ok(written) => Ok(written?),
+            // Whoever reads nothing for so long is gone, or will come back to its position.
+            Err(_) => Err(End::Gone),
+        }
+    }
+
+    /// Sends the close frame and gives the client a moment to answer it: closing at once would reset
+    /// the connection under a client that is still sending, and it would never see the code.
+    async fn close(&mut self, code: u16, reason: &'static str) {
+        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        let too_big = code == close::TOO_BIG;
+        let answer = async {
+            self.socket.send(Leg::Close(Some(frame))).await?;
+            if too_big {
+                // Reading on would read the frame that is too big, and the library keeps no limit
+                // once it has complained.
+                sleep(CLOSING).await;
+            }
+            while self.socket.recv().await.transpose()?.is_some() {}
+            Ok::<_, axum::Error>(())
+        };
+        let _ = timeout(CLOSING, answer).await;
+    }
+}
+
+/// Frames come from our own encoder, so they are UTF-8; anything else would be a defect and is not
+/// sent.
+fn text(frame: Bytes) -> Leg {
+    Leg::Text(Utf8Bytes::try_from(frame).unwrap_or_default())
+}
+
+fn is_too_big(error: &axum::Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<tungstenite::Error>())
+        .is_some_and(|error| matches!(error, tungstenite::Error::Capacity(_)))
+}

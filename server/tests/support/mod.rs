@@ -1,0 +1,188 @@
+//! A real server on a free port, and people who talk to it over real sockets.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use server::Config;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{
+        Error, Message,
+        client::IntoClientRequest,
+        http::{HeaderValue, Response, header},
+        protocol::CloseFrame,
+    },
+};
+
+/// Nothing in these tests takes this long; what does is a failure.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+pub struct TestServer {
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    pub serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl TestServer {
+    pub async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::ephemeral();
+        change(&mut config);
+        let listener = TcpListener::bind(config.listen).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async { stopped.await.unwrap_or_default() };
+        let serving = tokio::spawn(server::serve(listener, config, stopped));
+        Self { address, stop: Some(stop), serving }
+    }
+
+    pub fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Someone who sees all frames, in the room of `query`.
+    pub async fn join(&self, query: &str) -> Client {
+        Client::open(self, query, &[("sec-websocket-protocol", "hubbub.v1")]).await.unwrap()
+    }
+
+    /// The smallest client there is.
+    pub async fn join_plain(&self, query: &str) -> Client {
+        Client::open(self, query, &[]).await.unwrap()
+    }
+}
+
+pub struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+/// The status, code and field of an upgrade that was refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub status: u16,
+    pub code: String,
+    pub field: Option<String>,
+}
+
+impl Client {
+    pub async fn open(
+        server: &TestServer,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, Refused> {
+        Self::open_at(server, &format!("/ws{query}"), headers).await
+    }
+
+    pub async fn open_at(
+        server: &TestServer,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, Refused> {
+        let url = format!("ws://{}{path}", server.address);
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
+        }
+        let opened = timeout(PATIENCE, tokio_tungstenite::connect_async(request)).await.unwrap();
+        match opened {
+            Ok((socket, _)) => Ok(Self { socket }),
+            Err(Error::Http(response)) => Err(refused(&response)),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    pub async fn send(&mut self, text: &str) {
+        self.send_message(Message::text(text)).await;
+    }
+
+    pub async fn send_message(&mut self, message: Message) {
+        self.socket.send(message).await.unwrap();
+    }
+
+    /// Sends while reading, as browsers do, until the server closes; returns how it did.
+    pub async fn send_until_closed(self, message: Message) -> Option<CloseFrame> {
+        let (mut write, read) = self.socket.split();
+        let closed = async {
+            let legs = read.filter_map(async |leg| match leg {
+                Ok(Message::Close(frame)) => Some(frame),
+                _ => None,
+            });
+            std::pin::pin!(legs).next().await.flatten()
+        };
+        let sent = write.send(message);
+        timeout(PATIENCE, async { tokio::join!(closed, sent).0 }).await.unwrap()
+    }
+
+    pub async fn say(&mut self, text: &str) {
+        let value = serde_json::to_string(text).unwrap();
+        self.send(&format!(r#"{{"type":"message","params":{{"value":{value}}}}}"#)).await;
+    }
+
+    /// The next text frame.
+    pub async fn next(&mut self) -> Value {
+        match self.next_leg().await {
+            Some(Ok(Message::Text(text))) => serde_json::from_str(&text).unwrap(),
+            other => panic!("not a text frame: {other:?}"),
+        }
+    }
+
+    /// The next frame of this type; others are skipped.
+    pub async fn next_of(&mut self, kind: &str) -> Value {
+        loop {
+            let frame = self.next().await;
+            if frame["type"] == kind {
+                return frame["params"].clone();
+            }
+        }
+    }
+
+    /// The text of the next message.
+    pub async fn hear(&mut self) -> String {
+        self.next_of("message").await["value"].as_str().unwrap().to_owned()
+    }
+
+    /// Reads on until the server closes, and returns how it did.
+    pub async fn closed(&mut self) -> Option<CloseFrame> {
+        loop {
+            match self.next_leg().await {
+                Some(Ok(Message::Close(frame))) => return frame,
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    async fn next_leg(&mut self) -> Option<Result<Message, Error>> {
+        loop {
+            let leg = timeout(PATIENCE, self.socket.next()).await.expect("the server said nothing");
+            if !matches!(leg, Some(Ok(Message::Ping(_) | Message::Pong(_)))) {
+                return leg;
+            }
+        }
+    }
+}
+
+fn refused(response: &Response<Option<Vec<u8>>>) -> Refused {
+    let body = response.body().as_deref().unwrap_or_default();
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json; charset=utf-8");
+    Refused {
+        status: response.status().as_u16(),
+        code: problem["code"].as_str().unwrap_or_default().to_owned(),
+        field: problem["field"].as_str().map(str::to_owned),
+    }
+}

@@ -1,0 +1,144 @@
+//! `cargo xtask test`: every check, then every test, then the browser.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    build,
+    site::npm_install,
+    step::{Result, cargo, has, output, root, run, step},
+};
+
+/// Crates the core must not pull in, however deep.
+const NOT_IN_HUB: [&str; 4] = ["axum", "leptos", "hyper", "rusqlite"];
+
+/// Runs everything; without `browser`, all but Playwright.
+pub(crate) fn all(browser: bool) -> Result {
+    step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    step("boundaries", boundaries)?;
+    // The site is embedded in the release binary, and read from disk by debug builds.
+    build()?;
+    step("clippy", clippy)?;
+    step("clippy (wasm)", || {
+        deny_warnings(cargo().args(["clippy", "--package", "frontend", "--package", "app"]).args([
+            "--features",
+            "app/hydrate",
+            "--target",
+            "wasm32-unknown-unknown",
+            "--target-dir",
+            "target/front",
+        ]))
+    })?;
+    step("tests", || {
+        // One call a side: together, `ssr` and `hydrate` would both be on (leptos#4587).
+        run(cargo().args(["test", "--package", "common", "--package", "hub"]))?;
+        run(cargo().args(["test", "--package", "app", "--features", "ssr"]))?;
+        run(cargo().args(["test", "--package", "server"]))
+    })?;
+    if browser { step("browser", end_to_end) } else { Ok(()) }
+}
+
+fn clippy() -> Result {
+    deny_warnings(cargo().args(["clippy", "--all-targets", "--package", "server"]))?;
+    deny_warnings(cargo().args([
+        "clippy",
+        "--all-targets",
+        "--package",
+        "common",
+        "--package",
+        "hub",
+    ]))?;
+    deny_warnings(cargo().args([
+        "clippy",
+        "--all-targets",
+        "--package",
+        "app",
+        "--features",
+        "ssr",
+    ]))?;
+    deny_warnings(cargo().args(["clippy", "--package", "xtask"]))
+}
+
+fn deny_warnings(clippy: &mut Command) -> Result {
+    run(clippy.args(["--quiet", "--", "--deny", "warnings"]))
+}
+
+/// The core knows no HTTP, no Leptos and no database: its whole dependency tree says so.
+fn boundaries() -> Result {
+    let tree = output(cargo().args([
+        "tree",
+        "--package",
+        "hub",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+    ]))?;
+    let names = || tree.lines().filter_map(|line| line.split_whitespace().next());
+    match NOT_IN_HUB.iter().find(|banned| names().any(|name| name.starts_with(*banned))) {
+        Some(banned) => Err(format!("`hub` depends on `{banned}`, and must not")),
+        None if names().any(|name| name == "tokio") => Ok(()),
+        None => Err("`cargo tree` did not list what `hub` depends on".to_owned()),
+    }
+}
+
+fn end_to_end() -> Result {
+    if !has("npm") {
+        return Err("install Node.js 20 or newer for the browser tests, or use --quick".to_owned());
+    }
+    npm_install()?;
+    let chromium = chromium()?;
+    run(Command::new("npx")
+        .args(["playwright", "test"])
+        .current_dir(root().join("end2end"))
+        .env("HUBBUB_CHROMIUM", chromium)
+        .env("HUBBUB_PYTHON", python()?)
+        .env("HUBBUB_BIN", root().join("target/release/hubbub")))
+}
+
+/// A Chromium or Chrome; as root on Debian it is installed when there is none.
+fn chromium() -> Result<PathBuf> {
+    if let Some(found) = env::var_os("HUBBUB_CHROMIUM").map(PathBuf::from).or_else(find_chromium) {
+        return Ok(found);
+    }
+    let root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if root && has("apt-get") {
+        let install = ["install", "--yes", "--no-install-recommends", "chromium"];
+        run(Command::new("apt-get").args(["update", "--quiet"]))?;
+        run(Command::new("apt-get").args(install).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    }
+    find_chromium().ok_or_else(|| {
+        "install Chromium or Chrome (on Debian: apt-get install chromium), or name one in \
+         HUBBUB_CHROMIUM"
+            .to_owned()
+    })
+}
+
+fn find_chromium() -> Option<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    let dirs: Vec<_> = env::split_paths(&env::var_os("PATH")?).collect();
+    let mac = Path::new("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome");
+    dirs.iter()
+        .flat_map(|dir| names.map(|name| dir.join(name)))
+        .chain([mac.to_owned()])
+        .find(|path| path.is_file())
+}
+
+/// A Python with `websockets`, in a place of its own; empty where there is no Python 3, and the test
+/// that needs it says it is skipped.
+fn python() -> Result<String> {
+    if !has("python3") {
+        return Ok(String::new());
+    }
+    let packages = root().join("target/python");
+    if !packages.join("websockets").is_dir() {
+        run(Command::new("python3")
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
+            .arg(&packages)
+            .arg("websockets==15.0.1"))?;
+    }
+    Ok(packages.display().to_string())
+}
