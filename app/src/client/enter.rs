@@ -6,7 +6,8 @@
 //! hermes-webui#7348 (two Enters needed), omnigent#243 (last syllable sent twice), hermes-agent#44278
 //! (Windows sends a second, clean Enter) and ironclaw#1139 (Safari ends composing before the Enter).
 
-/// How long after a send another Enter is the echo of the same key press, in milliseconds.
+/// How long after composed text was sent another Enter is the echo of the same key press, in
+/// milliseconds.
 const ECHO_MS: f64 = 60.0;
 /// How long after the end of composing an Enter with key code 229 is still part of it, in
 /// milliseconds.
@@ -44,7 +45,7 @@ pub struct EnterRule {
     composing: Option<String>,
     send_after: bool,
     composed_at: Option<f64>,
-    sent_at: Option<f64>,
+    composed_sent_at: Option<f64>,
 }
 
 impl EnterRule {
@@ -61,7 +62,7 @@ impl EnterRule {
         // Hanja: the syllable became a Chinese character, and the Enter chose it.
         let send = std::mem::take(&mut self.send_after) && is_hangul(text);
         if send {
-            self.sent_at = Some(now);
+            self.composed_sent_at = Some(now);
         }
         send
     }
@@ -72,7 +73,7 @@ impl EnterRule {
         if press.modified {
             return Decision::Leave;
         }
-        if within(self.sent_at, ECHO_MS) {
+        if within(self.composed_sent_at, ECHO_MS) {
             return Decision::Swallow;
         }
         match &self.composing {
@@ -85,10 +86,7 @@ impl EnterRule {
             None if press.key_code == TAKEN && within(self.composed_at, SAFARI_MS) => {
                 Decision::Swallow
             }
-            None => {
-                self.sent_at = Some(now);
-                Decision::Send
-            }
+            None => Decision::Send,
         }
     }
 }
@@ -115,6 +113,14 @@ mod tests {
         let mut rule = EnterRule::default();
         assert_eq!(rule.press(EnterPress { modified: true, ..PLAIN }, 0.0), Decision::Leave);
         assert_eq!(rule.press(PLAIN, 0.0), Decision::Send);
+    }
+
+    #[test]
+    fn whoever_is_quick_may_send_as_often_as_they_press() {
+        let mut rule = EnterRule::default();
+        for now in 0..10 {
+            assert_eq!(rule.press(PLAIN, f64::from(now)), Decision::Send);
+        }
     }
 
     #[test]

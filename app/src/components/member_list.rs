@@ -20,7 +20,8 @@ pub(crate) fn MemberList(client: RoomClient) -> impl IntoView {
             <h2 id="members-title">
                 {strings.here}" "<span class="count">{count}</span>
             </h2>
-            <ul>
+            // Scrolls sideways on a phone, and must then do so by keyboard too.
+            <ul tabindex="0" aria-labelledby="members-title">
                 <For
                     each=move || client.members.with(|members| members.members.clone())
                     key=|member| member.clone()

@@ -1,0 +1,33 @@
+// Real Chromium against the real binary. `cargo xtask test` names both; `cargo leptos end-to-end` and
+// a plain `npx playwright test` find them themselves.
+import { defineConfig } from '@playwright/test';
+import { existsSync } from 'node:fs';
+
+const chromium =
+  process.env.HUBBUB_CHROMIUM ??
+  ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+
+export default defineConfig({
+  testDir: './tests',
+  fullyParallel: true,
+  workers: 2,
+  forbidOnly: !!process.env.CI,
+  // A test that fails now and then has found a race.
+  retries: 0,
+  timeout: 40_000,
+  expect: { timeout: 10_000 },
+  reporter: process.env.CI ? [['list'], ['html', { open: 'never' }]] : 'list',
+  use: {
+    trace: 'retain-on-failure',
+    launchOptions: {
+      executablePath: chromium,
+      args: [
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
+    },
+  },
+});

@@ -1,0 +1,170 @@
+// People in a room.
+import { expect, isConnected, open, say, test, texts } from './support.js';
+
+test('two people talk, and see who is here', async ({ person }) => {
+  const [ada, bob] = [await person(), await person()];
+  await open(ada, '/rooms/tea');
+  await open(bob, '/rooms/tea');
+  await say(ada, 'hello');
+  await say(bob, 'hi yourself');
+  for (const page of [ada, bob]) {
+    await expect(texts(page)).toHaveText(['hello', 'hi yourself']);
+    await expect(page.locator('.members li')).toHaveCount(2);
+  }
+  await expect(ada.locator('.message[data-state=pending]')).toHaveCount(0);
+  await bob.close();
+  await expect(ada.locator('.members li')).toHaveCount(1);
+});
+
+test('whoever joins late sees what was said, in order, already in the HTML', async ({ person, server }) => {
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  const said = Array.from({ length: 30 }, (_, n) => `line ${n}`);
+  for (const text of said) await say(ada, text);
+  await expect(texts(ada)).toHaveText(said);
+
+  const html = await (await fetch(server.url('/rooms/tea'))).text();
+  expect(said.every((text) => html.includes(text))).toBe(true);
+
+  const late = await person();
+  await open(late, '/rooms/tea');
+  await expect(texts(late)).toHaveText(said);
+  await say(ada, 'and live');
+  await expect(texts(late)).toHaveText([...said, 'and live']);
+});
+
+test('a reload keeps the name and the history', async ({ person }) => {
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  await ada.locator('#first-name').fill('에이다');
+  await say(ada, 'first');
+  await expect(ada.locator('.author')).toHaveText('에이다');
+  await expect(ada.locator('#first-name')).toHaveCount(0);
+  await ada.reload();
+  await isConnected(ada);
+  await expect(texts(ada)).toHaveText(['first']);
+  await expect(ada.locator('.me-name')).toHaveText('에이다');
+  await say(ada, 'second');
+  await expect(ada.locator('.author')).toHaveText(['에이다']);
+});
+
+test('a new name is seen by everyone at once', async ({ person }) => {
+  const [ada, bob] = [await person(), await person()];
+  await open(ada, '/rooms/tea');
+  await open(bob, '/rooms/tea');
+  await ada.locator('.me summary').click();
+  await ada.locator('#my-name').fill('Countess');
+  await ada.getByRole('button', { name: 'Save' }).click();
+  await expect(ada.locator('.me-name')).toHaveText('Countess');
+  await expect(bob.locator('.member-name', { hasText: 'Countess' })).toBeVisible();
+});
+
+test('the server is killed and started again: the page says so and comes back by itself', async ({ person, server }) => {
+  const ada = await person({ expected: /WebSocket connection .* failed|ERR_CONNECTION_REFUSED/ });
+  await open(ada, '/rooms/tea');
+  await say(ada, 'before');
+  await expect(texts(ada)).toHaveText(['before']);
+  await server.stop('SIGKILL');
+  await expect(ada.getByRole('status').first()).toContainText('Connection lost');
+  await say(ada, 'written while away');
+  await expect(ada.locator('.message[data-state=pending]')).toHaveCount(1);
+  await server.start();
+  await ada.getByRole('button', { name: 'Try now' }).click();
+  await isConnected(ada);
+  await expect(ada.locator('.message[data-state=pending]')).toHaveCount(0);
+  await expect(texts(ada)).toHaveText(['before', 'written while away']);
+  const bob = await person();
+  await open(bob, '/rooms/tea');
+  await expect(texts(bob)).toContainText(['written while away']);
+});
+
+test('it comes back without being asked', async ({ person, server }) => {
+  const ada = await person({ expected: /WebSocket connection .* failed|ERR_CONNECTION_REFUSED/ });
+  await open(ada, '/rooms/tea');
+  await server.stop();
+  await expect(ada.getByRole('status').first()).toContainText('Connection lost');
+  await server.start();
+  await isConnected(ada);
+});
+
+test('typing is shown to the others', async ({ person }) => {
+  const [ada, bob] = [await person(), await person()];
+  await open(ada, '/rooms/tea');
+  await open(bob, '/rooms/tea');
+  await ada.locator('textarea').pressSequentially('hm');
+  await expect(bob.locator('.typing')).toContainText('is writing…');
+  await expect(ada.locator('.typing')).toHaveText('');
+  await ada.locator('textarea').press('Enter');
+  await expect(bob.locator('.typing')).toHaveText('');
+});
+
+test('what people write is text, and what programs send is code', async ({ person }) => {
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  const nasty = '<img src=x onerror=alert(1)><script>alert(2)</script>';
+  await say(ada, nasty);
+  await expect(texts(ada)).toHaveText([nasty]);
+  await ada.evaluate(() => {
+    const socket = new WebSocket(`ws://${location.host}/ws?room=tea`);
+    socket.onopen = () =>
+      socket.send(JSON.stringify({ type: 'message', params: { value: { '<b>': [1, null] } } }));
+  });
+  await expect(ada.locator('pre.code')).toContainText('"<b>": [');
+  await ada.reload();
+  await isConnected(ada);
+  await expect(texts(ada)).toHaveText([nasty]);
+  await expect(ada.locator('pre.code')).toContainText('"<b>": [');
+  expect(await ada.locator('.messages img, .messages script, .messages b').count()).toBe(0);
+});
+
+test('a message that is too long stays in the field and says why', async ({ person }) => {
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  const long = 'x'.repeat(17_000);
+  await say(ada, long);
+  await expect(ada.locator('#composer-problem')).toHaveText(/at most 16384 bytes/);
+  await expect(ada.locator('textarea')).toHaveValue(long);
+});
+
+test('a draft survives a reload', async ({ person }) => {
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  await ada.locator('textarea').fill('half a thou');
+  await ada.reload();
+  await isConnected(ada);
+  await expect(ada.locator('textarea')).toHaveValue('half a thou');
+});
+
+test('what was typed before the page came alive is still there after', async ({ person }) => {
+  const ada = await person();
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await ada.route('**/*.wasm', async (route) => {
+    await held;
+    await route.continue();
+  });
+  await ada.goto('/rooms/tea');
+  await ada.locator('textarea').fill('early bird');
+  release();
+  await isConnected(ada);
+  await expect(ada.locator('textarea')).toHaveValue('early bird');
+});
+
+test('the scroll position is the reader’s', async ({ person }) => {
+  const [ada, bob] = [await person(), await person()];
+  await open(bob, '/rooms/tea');
+  for (let n = 0; n < 40; n++) await say(bob, `line ${n}`);
+  await expect(texts(bob)).toHaveCount(40);
+  await open(ada, '/rooms/tea');
+  const log = ada.locator('[role=log]');
+  const fromEnd = () => log.evaluate((log) => log.scrollHeight - log.scrollTop - log.clientHeight);
+  await expect.poll(fromEnd).toBeLessThan(5);
+  await log.evaluate((log) => log.scrollTo(0, 100));
+  await expect.poll(fromEnd).toBeGreaterThan(200);
+  await say(bob, 'you can not see this yet');
+  await expect(ada.locator('.pill')).toHaveText('1 new message ↓');
+  expect(await log.evaluate((log) => log.scrollTop)).toBe(100);
+  await ada.locator('.pill').click();
+  await expect.poll(fromEnd).toBeLessThan(5);
+  await expect(ada.locator('.pill')).toHaveCount(0);
+});

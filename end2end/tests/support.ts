@@ -1,0 +1,133 @@
+// A server of its own for every test, and people who visit it. Whatever a page complains about fails
+// the test: a console error (a hydration mismatch and a CSP violation are ones), an uncaught error, a
+// request to another origin.
+import { test as base, expect, type BrowserContextOptions, type Page } from '@playwright/test';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const target = join(import.meta.dirname, '../../target');
+
+function binary(): string {
+  const built = ['release', 'debug']
+    .map((profile) => join(target, profile, 'hubbub'))
+    .filter(existsSync)
+    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
+  const found = process.env.HUBBUB_BIN ?? built[0];
+  if (!found) throw new Error('no hubbub binary: run `cargo xtask build` first');
+  return found;
+}
+
+/** One `hubbub`, alone in an empty directory. */
+export class Server {
+  readonly dir = mkdtempSync(join(tmpdir(), 'hubbub-'));
+  address = '';
+  private process?: ChildProcess;
+
+  constructor() {
+    copyFileSync(binary(), join(this.dir, 'hubbub'));
+  }
+
+  /** Starts it, on the port it had before if it had one. */
+  async start(): Promise<void> {
+    const listen = this.address || '127.0.0.1:0';
+    const child = spawn('./hubbub', ['--listen', listen], { cwd: this.dir, env: {} });
+    this.process = child;
+    let printed = '';
+    this.address = await new Promise((resolve, reject) => {
+      child.stdout.on('data', (data) => {
+        printed += data;
+        const line = /^listening on http:\/\/(\S+)$/m.exec(printed);
+        if (line) resolve(line[1]);
+      });
+      child.stderr.on('data', (data) => (printed += data));
+      child.on('exit', (code) => reject(new Error(`hubbub ended (${code}): ${printed}`)));
+    });
+  }
+
+  /** Ends it and waits until it has. */
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    const child = this.process;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await ended;
+  }
+
+  url(path: string): string {
+    return `http://${this.address}${path}`;
+  }
+}
+
+type Visit = BrowserContextOptions & {
+  /** Complaints that this test provokes. */
+  expected?: RegExp;
+};
+
+type Fixtures = {
+  server: Server;
+  /** Someone with a browser of their own, not yet on a page. */
+  person: (visit?: Visit) => Promise<Page>;
+};
+
+export const test = base.extend<Fixtures>({
+  server: async ({}, use) => {
+    const server = new Server();
+    await server.start();
+    await use(server);
+    await server.stop('SIGKILL');
+    rmSync(server.dir, { recursive: true });
+  },
+
+  person: async ({ browser, server }, use) => {
+    const complaints: string[] = [];
+    const contexts: { close(): Promise<void> }[] = [];
+    await use(async ({ expected, ...options } = {}) => {
+      const context = await browser.newContext({
+        baseURL: server.url('/'),
+        locale: 'en-US',
+        ...options,
+      });
+      contexts.push(context);
+      const page = await context.newPage();
+      const complain = (text: string) => {
+        if (!expected?.test(text)) complaints.push(text);
+      };
+      page.on('pageerror', (error) => complain(`uncaught: ${error.message}`));
+      page.on('console', (message) => {
+        if (message.type() === 'error') complain(`console: ${message.text()}`);
+      });
+      page.on('request', (request) => {
+        const { protocol, host } = new URL(request.url());
+        if (protocol !== 'data:' && host !== server.address) complain(`request: ${request.url()}`);
+      });
+      return page;
+    });
+    for (const context of contexts) await context.close();
+    expect(complaints).toEqual([]);
+  },
+});
+
+export { expect };
+
+/** Goes to a page and waits until it is alive. */
+export async function open(page: Page, path: string): Promise<void> {
+  await page.goto(path);
+  await expect(page.locator('html[data-hydrated]')).toBeAttached();
+  if (path.startsWith('/rooms/')) await isConnected(page);
+}
+
+export async function isConnected(page: Page): Promise<void> {
+  await expect(page.locator('[data-conn]')).toHaveAttribute('data-conn', 'open');
+}
+
+/** Writes a message and sends it with the Enter key. */
+export async function say(page: Page, text: string): Promise<void> {
+  await page.locator('textarea[name=message]').fill(text);
+  await page.locator('textarea[name=message]').press('Enter');
+}
+
+export function texts(page: Page) {
+  return page.locator('.message .text');
+}
