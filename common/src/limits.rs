@@ -7,6 +7,9 @@ pub const FRAME_BYTES: usize = 64 * 1024;
 /// The longest `value` of a message, in bytes of its JSON encoding, quotes and escapes included.
 pub const VALUE_BYTES: usize = 16 * 1024;
 
+/// How deep arrays and objects of a `value` may be nested. Every parser on the way reads that much.
+pub const VALUE_DEPTH: usize = 32;
+
 /// The longest name of a member, a room, an event or a message id, in Unicode characters.
 pub const NAME_CHARS: usize = 64;
 

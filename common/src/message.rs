@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     EventName, MemberId, MemberName, MessageId, Offset, Refusal, RoomName,
-    limits::{AUDIENCE_IDS, NAME_CHARS, VALUE_BYTES},
+    limits::{AUDIENCE_IDS, NAME_CHARS, VALUE_BYTES, VALUE_DEPTH},
 };
 
 /// A person or program in a room.
@@ -57,7 +57,8 @@ pub enum Audience {
 }
 
 impl Audience {
-    fn is_all(&self) -> bool {
+    /// Whether it is everyone.
+    pub fn is_all(&self) -> bool {
         *self == Self::All
     }
 }
@@ -176,7 +177,8 @@ fn text_of(value: Option<Value>, field: &str) -> Result<Option<String>, Refusal>
     }
 }
 
-/// Checks that `value` can be said: not null, at most [`VALUE_BYTES`] as JSON, and as a string not
+/// Checks that `value` can be said: not null, at most [`VALUE_BYTES`] as JSON, nested at most
+/// [`VALUE_DEPTH`] deep, and as a string not
 /// blank and without control characters other than tab and line breaks (HTML can't hold NUL, and
 /// nobody can read the rest; a program that needs them puts the string into an object).
 ///
@@ -196,12 +198,27 @@ pub fn check_value(value: &Value) -> Result<(), Refusal> {
         }
         _ => {}
     }
+    if depth(value) > VALUE_DEPTH {
+        return Err(Refusal {
+            limit: Some(VALUE_DEPTH as u64),
+            ..Refusal::field("value", format!("`value` is nested deeper than {VALUE_DEPTH} levels"))
+        });
+    }
     // A value that was parsed from JSON can always be written as JSON again.
     let bytes = serde_json::to_vec(value).map_or(usize::MAX, |json| json.len());
     if bytes > VALUE_BYTES {
         return Err(Refusal::too_long("value", VALUE_BYTES, "bytes of JSON"));
     }
     Ok(())
+}
+
+/// How many arrays and objects stand around the innermost part. The parser bounds the recursion.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
@@ -250,6 +267,14 @@ mod tests {
         assert_eq!((refusal.code, refusal.limit), (ErrorCode::TooLong, Some(16384)));
         // A line break is two bytes in JSON.
         assert!(Publish::text(&"\n가".repeat(VALUE_BYTES / 5 + 1)).is_err());
+    }
+
+    #[test]
+    fn a_value_is_nested_only_so_deep() {
+        let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+        assert!(check_value(&nested(VALUE_DEPTH)).is_ok());
+        let refusal = check_value(&nested(VALUE_DEPTH + 1)).unwrap_err();
+        assert_eq!((refusal.field.as_deref(), refusal.limit), (Some("value"), Some(32)));
     }
 
     #[test]

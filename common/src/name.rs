@@ -27,6 +27,10 @@ impl Rule {
         if text.chars().any(char::is_control) {
             return Err(Refusal::field(field, format!("`{field}` has a control character")));
         }
+        // As a part of an address these two would lead elsewhere (RFC 3986 section 5.2.4).
+        if typed && matches!(text, "." | "..") {
+            return Err(Refusal::field(field, format!("`{field}` is only dots")));
+        }
         if typed && text.contains('/') {
             return Err(Refusal::field(field, format!("`{field}` has a `/`")));
         }
@@ -79,8 +83,8 @@ macro_rules! checked_text {
 }
 
 checked_text! {
-    /// The name of a room: 1 to 64 characters of any language, no control characters, no `/`.
-    /// Blanks at the ends are dropped.
+    /// The name of a room: 1 to 64 characters of any language, no control characters, no `/`, and
+    /// not `.` or `..`. Blanks at the ends are dropped.
     RoomName, "room", typed: true
 }
 
@@ -141,7 +145,7 @@ mod tests {
         let long = MemberName::parse(&"가".repeat(65)).unwrap_err();
         assert_eq!((long.code, long.limit), (ErrorCode::TooLong, Some(64)));
         assert_eq!(long.field.as_deref(), Some("name"));
-        for bad in ["", "   ", "a/b", "a\0b", "a\u{7f}", "a\u{85}b"] {
+        for bad in ["", "   ", ".", "..", "a/b", "a\0b", "a\u{7f}", "a\u{85}b"] {
             let refusal = RoomName::parse(bad).unwrap_err();
             assert_eq!(refusal.code, ErrorCode::InvalidField, "{bad:?}");
             assert_eq!(refusal.field.as_deref(), Some("room"), "{bad:?}");

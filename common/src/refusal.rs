@@ -38,6 +38,8 @@ pub enum ErrorCode {
     UnsupportedMediaType,
     /// The server is stopping; connect again in a moment.
     ShuttingDown,
+    /// The server can't keep messages now: its disk is full, or out of order. Try again later.
+    Unavailable,
     /// The server failed; the sender did nothing wrong.
     Internal,
     /// A code this side does not know (a newer peer).

@@ -59,6 +59,31 @@ test('a new name is seen by everyone at once', async ({ person }) => {
   await expect(bob.locator('.member-name', { hasText: 'Countess' })).toBeVisible();
 });
 
+test('two tabs of one person go by one name', async ({ person }) => {
+  const first = await person();
+  await open(first, '/rooms/tea');
+  const second = await first.context().newPage();
+  await open(second, '/rooms/tea');
+  await first.locator('.me summary').click();
+  await first.locator('#my-name').fill('Countess');
+  await first.getByRole('button', { name: 'Save' }).click();
+  await expect(second.locator('.me-name')).toHaveText('Countess');
+  await say(second, 'hello');
+  await expect(first.locator('.author')).toHaveText('Countess');
+  await expect(first.locator('.members li')).toHaveCount(1);
+});
+
+test('a message for some is marked as such', async ({ person }) => {
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  await ada.evaluate(() => {
+    const socket = new WebSocket(`ws://${location.host}/ws?room=tea`);
+    socket.onopen = () =>
+      socket.send(JSON.stringify({ type: 'message', params: { value: 'psst', to: 'others' } }));
+  });
+  await expect(ada.locator('.message .tag')).toHaveText('to the others');
+});
+
 test('the server is killed and started again: the page says so and comes back by itself', async ({ person, server }) => {
   const ada = await person({ expected: /WebSocket connection .* failed|ERR_CONNECTION_REFUSED/ });
   await open(ada, '/rooms/tea');
@@ -69,22 +94,28 @@ test('the server is killed and started again: the page says so and comes back by
   await say(ada, 'written while away');
   await expect(ada.locator('.message[data-state=pending]')).toHaveCount(1);
   await server.start();
-  await ada.getByRole('button', { name: 'Try now' }).click();
   await isConnected(ada);
   await expect(ada.locator('.message[data-state=pending]')).toHaveCount(0);
   await expect(texts(ada)).toHaveText(['before', 'written while away']);
   const bob = await person();
   await open(bob, '/rooms/tea');
-  await expect(texts(bob)).toContainText(['written while away']);
+  await expect(texts(bob)).toHaveText(['before', 'written while away']);
+  await expect(ada.locator('.gap')).toHaveCount(0);
 });
 
-test('it comes back without being asked', async ({ person, server }) => {
+test('the wait is counted down, and can be cut short', async ({ person, server }) => {
   const ada = await person({ expected: /WebSocket connection .* failed|ERR_CONNECTION_REFUSED/ });
+  // The longest waits there can be: 1, 2, 4, 8 seconds.
+  await ada.addInitScript(() => (Math.random = () => 1));
   await open(ada, '/rooms/tea');
-  await server.stop();
-  await expect(ada.getByRole('status').first()).toContainText('Connection lost');
+  await server.stop('SIGKILL');
+  const banner = ada.locator('.banner');
+  await expect(banner).toContainText('Next try in 8 s', { timeout: 20_000 });
+  await expect(banner).toContainText('Next try in 7 s');
   await server.start();
+  await ada.getByRole('button', { name: 'Try now' }).click();
   await isConnected(ada);
+  await expect(banner).toHaveText('');
 });
 
 test('typing is shown to the others', async ({ person }) => {
@@ -106,14 +137,22 @@ test('what people write is text, and what programs send is code', async ({ perso
   await expect(texts(ada)).toHaveText([nasty]);
   await ada.evaluate(() => {
     const socket = new WebSocket(`ws://${location.host}/ws?room=tea`);
-    socket.onopen = () =>
-      socket.send(JSON.stringify({ type: 'message', params: { value: { '<b>': [1, null] } } }));
+    const send = (value: unknown) => socket.send(JSON.stringify({ type: 'message', params: { value } }));
+    socket.onopen = () => {
+      send({ '<b>': [1, null] });
+      // As deep as a value may be: the page's data holds it deeper still.
+      let deep: unknown = 'core';
+      for (let n = 0; n < 32; n++) deep = [deep];
+      send(deep);
+    };
   });
-  await expect(ada.locator('pre.code')).toContainText('"<b>": [');
+  await expect(ada.locator('pre.code').first()).toContainText('"<b>": [');
+  await expect(ada.locator('pre.code').last()).toContainText('core');
   await ada.reload();
   await isConnected(ada);
   await expect(texts(ada)).toHaveText([nasty]);
-  await expect(ada.locator('pre.code')).toContainText('"<b>": [');
+  await expect(ada.locator('pre.code').first()).toContainText('"<b>": [');
+  await expect(ada.locator('pre.code').last()).toContainText('core');
   expect(await ada.locator('.messages img, .messages script, .messages b').count()).toBe(0);
 });
 

@@ -1,46 +1,42 @@
-//! [`Hub`]: the only way in. It knows the rooms, gives offsets, and makes readers.
+//! [`Hub`]: the only way in. It opens rooms, passes what is said to the broker, hands what the broker
+//! kept to the rooms, and makes readers.
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use common::{
-    After, Audience, Epoch, Member, Members, Message, MessageId, Offset, Position, Publish,
-    Recovery, RoomName, ServerFrame, SessionId,
+    After, Member, Members, Message, MessageId, Offset, Position, Publish, Recovery, RoomName,
+    SessionId,
 };
 use parking_lot::Mutex;
-use uuid::Uuid;
 
 use crate::{
     Limits, Present, Reader, Viewer,
-    log::{Entry, Private},
+    broker::{Broker, BrokerError, Part, Record, new_message_id},
     room::Room,
+    tail::Entry,
 };
 
+/// How many pages of a room are looked through for messages a viewer may read.
+const PAGES: usize = 5;
+
 /// All rooms of one process.
-///
-/// All rooms are numbered in one sequence, so an offset is never used twice in an epoch, even when a
-/// room is let go of and opened again.
 #[derive(Debug)]
 pub struct Hub {
     limits: Limits,
-    epoch: Epoch,
-    last_offset: AtomicU64,
+    broker: Arc<dyn Broker>,
     rooms: Mutex<Rooms>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Rooms {
-    by_name: HashMap<RoomName, Arc<Room>>,
-    /// The highest head of any room that was let go of. A room that is opened again starts behind it,
-    /// so that a reader who comes back to it learns that messages are gone.
-    freed: Offset,
+    open: HashMap<RoomName, Arc<Room>>,
+    /// Everything up to and including this offset was handed to the rooms that were open then. So a
+    /// room that opens now reads up to here from the broker, and gets what is behind it handed.
+    handed: Offset,
 }
 
 /// Who says something.
@@ -89,25 +85,30 @@ pub struct TooManyRooms {
     pub limit: usize,
 }
 
-/// Why a message was not taken.
+/// Why a message was not taken, or a room not opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    /// Its room does not exist and can't be opened.
+pub enum HubError {
+    /// The room does not exist and can't be opened.
     #[error(transparent)]
     TooManyRooms(#[from] TooManyRooms),
+    /// The log can't be written or read now.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
 }
 
 impl Hub {
-    /// An empty hub in an epoch of its own.
-    pub fn new(limits: Limits) -> Self {
-        let epoch = Uuid::new_v4().simple().to_string();
-        Self {
-            limits,
-            // Eight digits: two lives of one server never meet by chance in practice.
-            epoch: Epoch::parse(&epoch[..8]).expect("hexadecimal digits are letters or digits"),
-            last_offset: AtomicU64::new(0),
-            rooms: Mutex::default(),
-        }
+    /// A hub over `broker`, which must follow no other.
+    pub fn new(broker: Arc<dyn Broker>, limits: Limits) -> Arc<Self> {
+        let handed = broker.head();
+        let rooms = Mutex::new(Rooms { open: HashMap::new(), handed });
+        let hub = Arc::new(Self { limits, broker, rooms });
+        let follower = Arc::downgrade(&hub);
+        hub.broker.follow(Box::new(move |records| {
+            if let Some(hub) = follower.upgrade() {
+                hub.hand_on(records);
+            }
+        }));
+        hub
     }
 
     /// The limits in force.
@@ -115,56 +116,38 @@ impl Hub {
         &self.limits
     }
 
-    /// Stores what `author` says in `room` and wakes its readers. `at` is now, in milliseconds since
-    /// 1970.
+    /// Has the broker keep what `author` says in `room`. `at` is now, in milliseconds since 1970.
     ///
-    /// An id that was published before in that room stores nothing: the answer is the first
-    /// position.
+    /// On return it is kept and every reader of the room on this hub has been woken. An id that was
+    /// published before in that room stores nothing: the answer is the first position.
     ///
     /// # Errors
     ///
-    /// [`PublishError::TooManyRooms`] when the room would have to be opened and can't be.
-    pub fn publish(
+    /// [`HubError::TooManyRooms`] when the room would have to be opened and can't be,
+    /// [`HubError::Broker`] when it could not be kept; the same id may be tried again.
+    pub async fn publish(
         &self,
         room: &RoomName,
         author: &Author,
         publish: Publish,
         at: u64,
-    ) -> Result<Published, PublishError> {
+    ) -> Result<Published, HubError> {
+        // Held until it is kept, so that the room stays open and its readers are handed it.
         let room = self.room(room)?;
-        let id = publish.id.unwrap_or_else(|| {
-            MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a message id")
-        });
-        let mut log = room.log.write();
-        let offset = match log.offset_of(&id) {
-            Some(first) => first,
-            None => {
-                // Under the room's lock: a later offset is never stored before an earlier one.
-                let offset = Offset(self.last_offset.fetch_add(1, Ordering::Relaxed) + 1);
-                let private = (publish.to != Audience::All).then(|| {
-                    Box::new(Private {
-                        to: publish.to.clone(),
-                        session: author.session.clone(),
-                        member: author.member.id.clone(),
-                    })
-                });
-                let message = Message {
-                    value: publish.value,
-                    id: id.clone(),
-                    room: room.name.clone(),
-                    offset,
-                    at,
-                    from: author.member.clone(),
-                    event: publish.event,
-                    to: publish.to,
-                };
-                let frame = Bytes::from(ServerFrame::Message(message).encode());
-                log.push(Entry { offset, frame, private }, id.clone(), at, &self.limits);
-                offset
-            }
+        let id = publish.id.unwrap_or_else(new_message_id);
+        let message = Message {
+            value: publish.value,
+            id: id.clone(),
+            room: room.name.clone(),
+            offset: Offset(0),
+            at,
+            from: author.member.clone(),
+            event: publish.event,
+            to: publish.to,
         };
-        drop(log);
-        room.ring();
+        let record = Record { session: author.session.clone(), message };
+        let offsets = self.broker.append(vec![record]).await?;
+        let offset = offsets.first().copied().unwrap_or_default();
         Ok(Published { id, position: self.at(offset) })
     }
 
@@ -172,29 +155,41 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`TooManyRooms`] when the room would have to be opened and can't be.
-    pub fn read(
+    /// [`HubError::TooManyRooms`] when the room would have to be opened and can't be,
+    /// [`HubError::Broker`] when the log can't be read now.
+    pub async fn read(
         &self,
         room: &RoomName,
         viewer: Viewer,
         after: &After,
-    ) -> Result<(Reader, Recovery), TooManyRooms> {
+    ) -> Result<(Reader, Recovery), HubError> {
         let room = self.room(room)?;
-        let (offset, recovery) = {
-            let log = room.log.read();
-            match after {
-                After::Now => (log.head(), Recovery::Fresh),
-                After::Oldest => (log.floor(), Recovery::Replayed),
-                After::Position(position)
-                    if position.epoch == self.epoch
-                        && (log.floor()..=log.head()).contains(&position.offset) =>
-                {
-                    (position.offset, Recovery::Replayed)
-                }
-                After::Position(_) => (log.floor(), Recovery::Reset),
+        let (start, head) = {
+            let tail = room.tail.read();
+            (tail.start(), tail.head())
+        };
+        let wanted = match after {
+            After::Now => None,
+            After::Oldest => Some(Offset(0)),
+            After::Position(position) => {
+                let known =
+                    position.epoch == self.broker.epoch() && position.offset <= self.broker.head();
+                known.then_some(position.offset)
             }
         };
-        Ok((Reader::new(room, self.epoch.clone(), viewer, offset), recovery))
+        let (offset, recovery) = match (after, wanted) {
+            (After::Now, _) => (head, Recovery::Fresh),
+            (_, Some(offset)) if offset >= start => (offset, Recovery::Replayed),
+            (_, wanted) => {
+                let floor = self.broker.read(&room.name, Part::After(start), 0).await?.floor;
+                match wanted {
+                    Some(offset) if offset >= floor => (offset, Recovery::Replayed),
+                    _ if *after == After::Oldest => (floor, Recovery::Replayed),
+                    _ => (floor, Recovery::Reset),
+                }
+            }
+        };
+        Ok((Reader::new(room, self.broker.clone(), viewer, offset), recovery))
     }
 
     /// Puts `member` among those who are in `room`, until the returned value is dropped.
@@ -206,92 +201,133 @@ impl Hub {
         Ok(Present::enter(self.room(room)?, member))
     }
 
-    /// The newest `limit` messages of `room` that `viewer` may read. A room that does not exist is
-    /// empty, and is not opened by looking.
-    pub fn latest(&self, room: &RoomName, viewer: &Viewer, limit: usize) -> Latest {
-        let rooms = self.rooms.lock();
-        let Some(room) = rooms.by_name.get(room).cloned() else {
-            return Latest { messages: Vec::new(), position: self.at(rooms.freed) };
-        };
-        drop(rooms);
-        let (frames, position) = {
-            let log = room.log.read();
-            let newest = log.behind(log.floor()).rev().filter(|entry| entry.is_for(viewer));
-            let frames: Vec<Bytes> = newest.take(limit).map(|entry| entry.frame.clone()).collect();
-            (frames, self.at(log.head()))
-        };
-        let messages = frames.iter().rev().filter_map(|frame| decode(frame)).collect();
-        Latest { messages, position }
+    /// The newest `limit` messages of `room` that `viewer` may read. Looking does not open a room.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be read now.
+    pub async fn latest(
+        &self,
+        room: &RoomName,
+        viewer: &Viewer,
+        limit: usize,
+    ) -> Result<Latest, BrokerError> {
+        // Before reading: everything up to here is in what is read.
+        let mut head = self.broker.head();
+        let (mut messages, mut before) = (Vec::new(), Offset(u64::MAX));
+        for _ in 0..PAGES {
+            let page = self.broker.read(room, Part::Before(before), limit).await?;
+            let entries: Vec<_> = page.records.iter().map(Entry::from).collect();
+            head = head.max(entries.last().map_or(head, |newest| newest.offset));
+            before = entries.first().map_or(before, |oldest| oldest.offset);
+            let mine = entries.iter().rev().filter(|entry| entry.is_for(viewer));
+            messages.extend(mine.filter_map(Entry::message).take(limit - messages.len()));
+            if messages.len() == limit || entries.len() < limit {
+                break;
+            }
+        }
+        messages.reverse();
+        Ok(Latest { messages, position: self.at(head) })
     }
 
     /// Who is in `room` now.
     pub fn members(&self, room: &RoomName) -> Members {
-        let room = self.rooms.lock().by_name.get(room).cloned();
+        let room = self.rooms.lock().open.get(room).cloned();
         room.map(|room| room.members()).unwrap_or_default()
     }
 
-    /// All rooms there are, the liveliest first: by members, then by the last message.
-    pub fn rooms(&self) -> Vec<RoomSummary> {
-        let rooms: Vec<_> = self.rooms.lock().by_name.values().cloned().collect();
-        let mut summaries: Vec<_> = rooms
-            .into_iter()
+    /// The liveliest `limit` rooms: by members, then by the last message.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be read now.
+    pub async fn rooms(&self, limit: usize) -> Result<Vec<RoomSummary>, BrokerError> {
+        let open: Vec<_> = self.rooms.lock().open.values().cloned().collect();
+        let mut rooms: HashMap<RoomName, RoomSummary> = open
+            .iter()
             .map(|room| RoomSummary {
                 name: room.name.clone(),
                 members: room.member_count(),
-                last_at: room.log.read().last_at(),
+                last_at: room.tail.read().last_at(),
             })
+            .map(|summary| (summary.name.clone(), summary))
             .collect();
-        summaries
-            .sort_by(|a, b| (b.members, b.last_at, &a.name).cmp(&(a.members, a.last_at, &b.name)));
-        summaries
+        for kept in self.broker.rooms(limit).await? {
+            let summary = RoomSummary { name: kept.name.clone(), members: 0, last_at: 0 };
+            let room = rooms.entry(kept.name).or_insert(summary);
+            room.last_at = room.last_at.max(kept.last_at);
+        }
+        let mut rooms: Vec<_> = rooms.into_values().collect();
+        rooms.sort_by(|a, b| (b.members, b.last_at, &a.name).cmp(&(a.members, a.last_at, &b.name)));
+        rooms.truncate(limit);
+        Ok(rooms)
     }
 
-    /// Tidies up; to be called about once a second. Lets go of typing marks that ran out, and of
-    /// rooms that nobody is in and nothing was said in for [`Limits::idle_room`]. `at` is now, in
-    /// milliseconds since 1970.
+    /// Tidies up in memory; to be called about once a second. Lets go of typing marks that ran out,
+    /// and closes rooms that nobody is in and nothing was said in for [`Limits::idle_room`]. `at` is
+    /// now, in milliseconds since 1970.
     pub fn sweep(&self, now: Instant, at: u64) {
-        let mut rooms = self.rooms.lock();
-        let Rooms { by_name, freed } = &mut *rooms;
-        by_name.retain(|_, room| {
-            room.expire_typing(now);
+        self.rooms.lock().open.retain(|_, room| {
+            room.change_presence(|presence| presence.expire_typing(now));
             // Whoever reads, publishes or is present holds the room, and takes it under this lock:
-            // one holder means this table alone.
-            let free = Arc::strong_count(room) == 1 && is_idle(room, at, self.limits.idle_room);
-            if free {
-                *freed = (*freed).max(room.log.read().head());
-            }
-            !free
+            // one holder means this table alone. Nothing is lost: the broker has it all.
+            Arc::strong_count(room) > 1 || !is_idle(room, at, self.limits.idle_room)
         });
+    }
+
+    /// Lets the broker let go of what is past its retention; to be called about once a minute. `at`
+    /// is now, in milliseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be written now.
+    pub async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
+        self.broker.tidy(at).await
+    }
+
+    /// Hands what the broker has kept to the rooms that are open, and wakes their readers.
+    fn hand_on(&self, records: &[Record]) {
+        let entries: Vec<_> =
+            records.iter().map(|record| (&record.message.room, Entry::from(record))).collect();
+        let mut woken: Vec<Arc<Room>> = Vec::new();
+        {
+            let mut rooms = self.rooms.lock();
+            for (name, entry) in entries {
+                rooms.handed = entry.offset;
+                if let Some(room) = rooms.open.get(name) {
+                    room.tail.write().push(entry, &self.limits);
+                    if !woken.iter().any(|other| Arc::ptr_eq(other, room)) {
+                        woken.push(room.clone());
+                    }
+                }
+            }
+        }
+        woken.iter().for_each(|room| room.ring());
     }
 
     fn room(&self, name: &RoomName) -> Result<Arc<Room>, TooManyRooms> {
         let mut rooms = self.rooms.lock();
-        if let Some(room) = rooms.by_name.get(name) {
+        if let Some(room) = rooms.open.get(name) {
             return Ok(room.clone());
         }
-        if rooms.by_name.len() >= self.limits.rooms {
+        if rooms.open.len() >= self.limits.rooms {
+            // Rooms that nobody is in make way, idle or not: the broker has all that was said.
+            rooms.open.retain(|_, room| Arc::strong_count(room) > 1);
+        }
+        if rooms.open.len() >= self.limits.rooms {
             return Err(TooManyRooms { limit: self.limits.rooms });
         }
-        let room = Arc::new(Room::new(name.clone(), rooms.freed));
-        rooms.by_name.insert(name.clone(), room.clone());
+        let room = Arc::new(Room::new(name.clone(), rooms.handed));
+        rooms.open.insert(name.clone(), room.clone());
         Ok(room)
     }
 
     fn at(&self, offset: Offset) -> Position {
-        Position { epoch: self.epoch.clone(), offset }
+        Position { epoch: self.broker.epoch(), offset }
     }
 }
 
 fn is_idle(room: &Room, now: u64, idle: Duration) -> bool {
-    let log = room.log.read();
-    log.head() == log.floor() || now.saturating_sub(log.last_at()) >= idle.as_millis() as u64
-}
-
-/// The message in a frame the hub itself encoded.
-fn decode(frame: &[u8]) -> Option<Message> {
-    let text = std::str::from_utf8(frame).ok()?;
-    match ServerFrame::parse(text) {
-        Ok(Some(ServerFrame::Message(message))) => Some(message),
-        _ => None,
-    }
+    let last_at = room.tail.read().last_at();
+    now.saturating_sub(last_at) >= idle.as_millis() as u64
 }

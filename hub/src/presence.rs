@@ -35,7 +35,7 @@ struct Here {
 }
 
 impl Presence {
-    fn enter(&mut self, member: &Member) {
+    fn enter(&mut self, member: &Member) -> bool {
         let here = self
             .here
             .entry(member.id.clone())
@@ -43,37 +43,46 @@ impl Presence {
         here.connections += 1;
         here.name = member.name.clone();
         self.members_changed();
+        true
     }
 
-    fn leave(&mut self, id: &MemberId) {
-        let Some(here) = self.here.get_mut(id) else { return };
+    fn leave(&mut self, id: &MemberId) -> bool {
+        let Some(here) = self.here.get_mut(id) else { return false };
         here.connections -= 1;
-        if here.connections == 0 {
+        let left = here.connections == 0;
+        if left {
             self.here.remove(id);
             self.members_changed();
             self.set_typing(id, None);
         }
+        left
     }
 
-    fn rename(&mut self, id: &MemberId, name: MemberName) {
-        if let Some(here) = self.here.get_mut(id) {
-            here.name = name;
-            self.members_changed();
-            if self.typing.contains_key(id) {
-                self.typing_changed();
-            }
+    fn rename(&mut self, id: &MemberId, name: MemberName) -> bool {
+        let Some(here) = self.here.get_mut(id) else { return false };
+        here.name = name;
+        self.members_changed();
+        if self.typing.contains_key(id) {
+            self.typing_changed();
         }
+        true
+    }
+
+    pub(crate) fn name_of(&self, id: &MemberId) -> Option<MemberName> {
+        self.here.get(id).map(|here| here.name.clone())
     }
 
     /// Says until when `id` is writing; `None` is no longer.
-    pub(crate) fn set_typing(&mut self, id: &MemberId, until: Option<Instant>) {
+    fn set_typing(&mut self, id: &MemberId, until: Option<Instant>) -> bool {
         let before = match until {
             Some(until) => self.typing.insert(id.clone(), until).is_some(),
             None => self.typing.remove(id).is_some(),
         };
-        if before != until.is_some() {
+        let changed = before != until.is_some();
+        if changed {
             self.typing_changed();
         }
+        changed
     }
 
     /// Lets go of who has not said to be writing since; true where that changed anything.
@@ -163,6 +172,11 @@ impl Present {
     /// The member goes by `name` from now on.
     pub fn rename(&self, name: MemberName) {
         self.room.change_presence(|presence| presence.rename(&self.member, name));
+    }
+
+    /// What the member goes by now; another of its connections may have changed it.
+    pub fn name(&self) -> Option<MemberName> {
+        self.room.name_of(&self.member)
     }
 
     /// The member is writing, until `until` unless it says so again.

@@ -9,7 +9,11 @@ use tokio::{
     time::{Duration, Instant, sleep_until},
 };
 
-use crate::room::{Room, Seen};
+use crate::{
+    broker::{Broker, BrokerError, Part},
+    room::{Room, Seen},
+    tail::Entry,
+};
 
 /// How much a reader takes at once: enough to make a burst one write, and a constant bound on what a
 /// reader holds however far behind it is.
@@ -39,10 +43,12 @@ pub struct Delivery {
     pub typing: Option<Bytes>,
 }
 
-/// A position in a room's log that moves on as it reads.
+/// A position in a room's log that moves on as it reads: from the broker while it is far behind, from
+/// the tail in memory once it has caught up.
 #[derive(Debug)]
 pub struct Reader {
     room: Arc<Room>,
+    broker: Arc<dyn Broker>,
     epoch: Epoch,
     viewer: Viewer,
     offset: Offset,
@@ -60,10 +66,33 @@ struct State {
     interval: Duration,
 }
 
+/// What a reader takes at once.
+#[derive(Default)]
+struct Batch {
+    frames: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.frames.len() >= BATCH_MESSAGES || self.bytes >= BATCH_BYTES
+    }
+
+    fn add(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        self.frames.push(frame);
+    }
+}
+
 impl Reader {
-    pub(crate) fn new(room: Arc<Room>, epoch: Epoch, viewer: Viewer, offset: Offset) -> Self {
-        let bell = room.listen();
-        Self { room, epoch, viewer, offset, bell, state: None }
+    pub(crate) fn new(
+        room: Arc<Room>,
+        broker: Arc<dyn Broker>,
+        viewer: Viewer,
+        offset: Offset,
+    ) -> Self {
+        let (bell, epoch) = (room.listen(), broker.epoch());
+        Self { room, broker, epoch, viewer, offset, bell, state: None }
     }
 
     /// The same reader, taking presence frames too, at most one of each per `interval`.
@@ -71,6 +100,13 @@ impl Reader {
     pub fn with_state(mut self, interval: Duration) -> Self {
         self.state = Some(State { seen: Seen::default(), next: Instant::now(), interval });
         self
+    }
+
+    /// Takes presence once more, changed or not: a sign of life to whoever sees frames only.
+    pub fn repeat_state(&mut self) {
+        if let Some(state) = &mut self.state {
+            state.seen = Seen::default();
+        }
     }
 
     /// Everything up to here was read.
@@ -81,15 +117,31 @@ impl Reader {
     /// Waits until there is something to read and takes it.
     ///
     /// Cancel-safe: a read that was not returned was not made.
-    pub async fn next(&mut self) -> Delivery {
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when what is behind the tail can't be read now; the position has not moved.
+    pub async fn next(&mut self) -> Result<Delivery, BrokerError> {
         loop {
             // Before looking, so that what comes while looking rings again.
             self.bell.borrow_and_update();
-            let (delivery, look_again) = self.take();
+            let mut delivery = Delivery::default();
+            let caught_up = match self.take_from_tail() {
+                Some(messages) => {
+                    delivery.messages = messages;
+                    true
+                }
+                None => {
+                    (delivery.reset, delivery.messages) = self.take_from_broker().await?;
+                    false
+                }
+            };
+            let look_again = self.take_state(&mut delivery);
             if delivery != Delivery::default() {
-                return delivery;
+                return Ok(delivery);
             }
             match look_again {
+                _ if !caught_up => {}
                 Some(at) => tokio::select! {
                     _ = self.bell.changed() => {}
                     () = sleep_until(at) => {}
@@ -100,40 +152,60 @@ impl Reader {
         }
     }
 
-    /// Takes what is there now, and says when presence may be looked at again if that is held back.
-    fn take(&mut self) -> (Delivery, Option<Instant>) {
-        let mut delivery = Delivery::default();
-        self.take_messages(&mut delivery);
+    /// Takes presence, and says when to look again if it is held back.
+    fn take_state(&mut self, delivery: &mut Delivery) -> Option<Instant> {
+        let state = self.state.as_mut()?;
         let now = Instant::now();
-        match &mut self.state {
-            Some(state) if state.next <= now => {
-                (delivery.members, delivery.typing) = self.room.take_state(&mut state.seen);
-                if delivery.members.is_some() || delivery.typing.is_some() {
-                    state.next = now + state.interval;
-                }
-                (delivery, None)
-            }
-            Some(state) => (delivery, Some(state.next)),
-            None => (delivery, None),
+        if state.next > now {
+            return Some(state.next);
         }
+        (delivery.members, delivery.typing) = self.room.take_state(&mut state.seen);
+        if delivery.members.is_some() || delivery.typing.is_some() {
+            state.next = now + state.interval;
+        }
+        None
     }
 
-    fn take_messages(&mut self, delivery: &mut Delivery) {
-        let log = self.room.log.read();
-        if self.offset < log.floor() {
-            self.offset = log.floor();
-            delivery.reset = Some(self.position());
-        }
-        let mut bytes = 0;
-        for entry in log.behind(self.offset) {
-            if delivery.messages.len() == BATCH_MESSAGES || bytes >= BATCH_BYTES {
+    /// `None` if the broker has to be asked.
+    fn take_from_tail(&mut self) -> Option<Vec<Bytes>> {
+        let tail = self.room.tail.read();
+        let mut batch = Batch::default();
+        for entry in tail.behind(self.offset)? {
+            if batch.is_full() {
                 break;
             }
             self.offset = entry.offset;
             if entry.is_for(&self.viewer) {
-                bytes += entry.frame.len();
-                delivery.messages.push(entry.frame.clone());
+                batch.add(entry.frame.clone());
             }
         }
+        Some(batch.frames)
+    }
+
+    async fn take_from_broker(&mut self) -> Result<(Option<Position>, Vec<Bytes>), BrokerError> {
+        // Before reading: everything up to here is in the broker, or gone.
+        let start = self.room.tail.read().start();
+        let part = Part::After(self.offset);
+        let page = self.broker.read(&self.room.name, part, BATCH_MESSAGES).await?;
+        let mut reset = None;
+        if self.offset < page.floor {
+            self.offset = page.floor;
+            reset = Some(self.position());
+        }
+        let complete = page.records.len() < BATCH_MESSAGES;
+        let mut batch = Batch::default();
+        for entry in page.records.iter().map(Entry::from) {
+            if batch.is_full() {
+                return Ok((reset, batch.frames));
+            }
+            self.offset = entry.offset;
+            if entry.is_for(&self.viewer) {
+                batch.add(entry.frame);
+            }
+        }
+        if complete {
+            self.offset = self.offset.max(start);
+        }
+        Ok((reset, batch.frames))
     }
 }

@@ -1,17 +1,16 @@
-//! One room: its log, who is in it, and the bell that wakes its readers.
+//! One open room: the tail of its log, who is in it, and the bell that wakes its readers.
 
 use bytes::Bytes;
-use common::{Members, Offset, RoomName};
+use common::{MemberId, MemberName, Members, Offset, RoomName};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
-use crate::{log::Log, presence::Presence};
+use crate::{presence::Presence, tail::Tail};
 
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) name: RoomName,
-    /// Appending takes the write lock, so offsets are given and stored in one order.
-    pub(crate) log: RwLock<Log>,
+    pub(crate) tail: RwLock<Tail>,
     presence: Mutex<Presence>,
     /// Rung after every change, with no lock held. It says only *that* something changed: a reader
     /// looks for itself, so being rung twice, or late, does no harm.
@@ -19,10 +18,11 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub(crate) fn new(name: RoomName, floor: Offset) -> Self {
+    /// An open room; everything up to and including `start` is to be read from the broker.
+    pub(crate) fn new(name: RoomName, start: Offset) -> Self {
         Self {
             name,
-            log: RwLock::new(Log::new(floor)),
+            tail: RwLock::new(Tail::new(start)),
             presence: Mutex::default(),
             bell: watch::Sender::new(()),
         }
@@ -36,16 +36,16 @@ impl Room {
         self.bell.subscribe()
     }
 
-    pub(crate) fn change_presence(&self, change: impl FnOnce(&mut Presence)) {
-        change(&mut self.presence.lock());
-        self.ring();
-    }
-
-    pub(crate) fn expire_typing(&self, now: std::time::Instant) {
-        let changed = self.presence.lock().expire_typing(now);
+    /// Makes a change that says whether it changed anything.
+    pub(crate) fn change_presence(&self, change: impl FnOnce(&mut Presence) -> bool) {
+        let changed = change(&mut self.presence.lock());
         if changed {
             self.ring();
         }
+    }
+
+    pub(crate) fn name_of(&self, id: &MemberId) -> Option<MemberName> {
+        self.presence.lock().name_of(id)
     }
 
     pub(crate) fn member_count(&self) -> usize {
@@ -63,7 +63,7 @@ impl Room {
     }
 }
 
-/// The versions of a room's presence that a reader has taken.
+/// The versions of a room's presence that a reader has taken; none at first.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     members: u64,

@@ -1,9 +1,14 @@
 //! What an operator can choose: flags, each also as an environment variable `HUBBUB_…`.
 
+// These comments are what `--help` prints.
+#![allow(clippy::doc_markdown)]
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::Uri;
-use clap::Parser;
+use clap::{Parser, builder::FalseyValueParser};
+
+use crate::broker::sqlite::Sync;
 
 /// Real-time rooms in one binary. Without arguments it serves http://127.0.0.1:3000.
 #[derive(Clone, Debug, Parser)]
@@ -17,8 +22,12 @@ pub struct Config {
     #[arg(long, env = "HUBBUB_DATA", value_name = "DIR", default_value = "./hubbub-data")]
     pub data: PathBuf,
 
+    /// What an acknowledged message survives.
+    #[arg(long, env = "HUBBUB_SYNC", value_enum, default_value_t)]
+    pub sync: Sync,
+
     /// Keep nothing: everything is in memory and gone at exit.
-    #[arg(long, env = "HUBBUB_EPHEMERAL")]
+    #[arg(long, env = "HUBBUB_EPHEMERAL", value_parser = FalseyValueParser::new())]
     pub ephemeral: bool,
 
     /// Another origin whose pages may connect, such as https://example.org (may be repeated).
@@ -81,8 +90,12 @@ fn parse_origin(text: &str) -> Result<String, String> {
     let shape = || format!("`{text}` is not an origin like https://example.org");
     let uri: Uri = text.parse().map_err(|_| shape())?;
     match (uri.scheme_str(), uri.authority()) {
-        (Some("http" | "https"), Some(_)) if uri.path() == "/" && !text.ends_with('/') => {
-            Ok(text.to_ascii_lowercase())
+        (Some("http" | "https"), Some(authority))
+            if text.ends_with(authority.as_str()) && !authority.as_str().contains('@') =>
+        {
+            // Browsers leave the scheme's own port out.
+            let own = if text.starts_with("https") { ":443" } else { ":80" };
+            Ok(text.strip_suffix(own).unwrap_or(text).to_ascii_lowercase())
         }
         _ => Err(shape()),
     }
@@ -95,8 +108,18 @@ mod tests {
     #[test]
     fn an_origin_has_a_scheme_and_a_host_and_nothing_else() {
         assert_eq!(parse_origin("https://Example.org:8443").unwrap(), "https://example.org:8443");
-        for bad in ["example.org", "https://", "https://a/", "https://a/b", "ftp://a", "*", "null"]
-        {
+        assert_eq!(parse_origin("https://example.org:443").unwrap(), "https://example.org");
+        for bad in [
+            "example.org",
+            "https://",
+            "https://a/",
+            "https://a/b",
+            "ftp://a",
+            "https://a?b",
+            "https://u@a",
+            "*",
+            "null",
+        ] {
             assert!(parse_origin(bad).is_err(), "{bad}");
         }
     }

@@ -91,7 +91,11 @@ impl Identity {
             Ok(key) if key.len() >= KEY_BYTES => Ok(Self::with_key(&key)),
             Ok(_) => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("{} is shorter than {KEY_BYTES} bytes", path.display()),
+                format!(
+                    "{} is shorter than {KEY_BYTES} bytes; remove it to have a new one made, which \
+                     signs everybody out",
+                    path.display()
+                ),
             )),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = new_key();
@@ -145,13 +149,16 @@ fn new_key() -> [u8; KEY_BYTES] {
 
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write;
+    // Written aside and put in place whole: a crash in between leaves no half a key.
+    let aside = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.open(&aside)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    fs::rename(aside, path)
 }
 
 /// The value of the cookie `name` (RFC 6265 section 4.2).

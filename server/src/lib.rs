@@ -1,11 +1,12 @@
 //! Hubbub's server: bytes in and out of the hub, and the site inside the binary.
 //!
-//! Start at [`serve`], then `routes`, the table of every address. The rule to keep: transports move
+//! Start at [`Server`], then `routes`, the table of every address. The rule to keep: transports move
 //! frames and decide nothing about rooms; who may read what is decided in the hub.
 
 // A view is one deeply nested type.
 #![recursion_limit = "256"]
 
+mod broker;
 mod clock;
 pub mod config;
 pub mod identity;
@@ -26,70 +27,97 @@ use std::{
 };
 
 use axum::serve::ListenerExt;
+use hub::broker::{Broker, Retention, memory::MemoryBroker};
 use tokio::{
     net::TcpListener,
     time::{MissedTickBehavior, interval, timeout},
 };
 
-pub use crate::config::{Config, Timing};
-use crate::{identity::Identity, state::Parts};
+pub use crate::{
+    broker::sqlite::{OpenError, SqliteBroker, Sync},
+    config::{Config, Timing},
+};
+use crate::{
+    identity::Identity,
+    state::{Parts, ServerState},
+};
 
-/// Serves on `listener` until `stop` is done; then tells every connection, waits for them at most
-/// [`Timing::drain`], and returns.
-///
-/// # Errors
-///
-/// When the data directory can't be used; nothing was served then.
-pub async fn serve(
-    listener: TcpListener,
-    config: Config,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    // Leptos renders on this runtime; a second server in one process finds it done.
-    let _ = any_spawner::Executor::init_tokio();
-    let identity =
-        if config.ephemeral { Identity::ephemeral() } else { Identity::load(&config.data)? };
-    let drain = config.timing.drain;
-    let server = Arc::new(Parts::new(config, identity));
-    let sweeper = tokio::spawn(sweep(server.clone()));
+/// A server that is ready: its log is open, and nobody can reach it yet.
+#[derive(Debug)]
+pub struct Server(ServerState);
 
-    let stopping = server.clone();
-    let app = routes::router(server.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    // Small frames go out at once (RFC 896 would hold them back).
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "can't set TCP_NODELAY");
-        }
-    });
-    let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
-        stop.await;
-        tracing::info!("stopping");
-        stopping.stopping.send_replace(true);
-    });
-    let mut stopped = server.stopping.subscribe();
-    let drained = async {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-        // Not itself one of those it waits for.
-        drop(stopped);
-        timeout(drain, server.stopping.closed()).await.is_ok()
-    };
-    let serving = async { serving.await };
-    tokio::pin!(serving);
-    tokio::select! {
-        // A request that never ends must not hold up the stop.
-        all = drained => {
-            if !all {
-                tracing::warn!("some connections did not end in time");
-            }
-            let _ = timeout(Duration::from_millis(500), serving).await;
-        }
-        ended = &mut serving => ended?,
+impl Server {
+    /// Opens the data directory, or makes it, unless everything is to be kept in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when the data directory can't be used.
+    pub fn open(config: Config) -> Result<Self, OpenError> {
+        let (identity, broker): (_, Arc<dyn Broker>) = if config.ephemeral {
+            (Identity::ephemeral(), Arc::new(MemoryBroker::new(Retention::default())))
+        } else {
+            let broker = SqliteBroker::open(&config.data, Retention::default(), config.sync)?;
+            (Identity::load(&config.data)?, Arc::new(broker))
+        };
+        Ok(Self(Arc::new(Parts::new(config, identity, broker))))
     }
-    sweeper.abort();
-    Ok(())
+
+    /// Serves on `listener` until `stop` is done; then tells every connection, waits for them at most
+    /// [`Timing::drain`], and returns.
+    ///
+    /// # Errors
+    ///
+    /// When the listener fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let Self(server) = self;
+        // Leptos renders on this runtime; a second server in one process finds it done.
+        let _ = any_spawner::Executor::init_tokio();
+        let drain = server.config.timing.drain;
+        let sweeper = tokio::spawn(sweep(server.clone()));
+
+        let stopping = server.clone();
+        let app =
+            routes::router(server.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        // Small frames go out at once (RFC 896 would hold them back).
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "can't set TCP_NODELAY");
+            }
+        });
+        let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
+            stop.await;
+            tracing::info!("stopping");
+            stopping.stopping.send_replace(true);
+        });
+        let mut stopped = server.stopping.subscribe();
+        let drained = async {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+            // Not itself one of those it waits for.
+            drop(stopped);
+            timeout(drain, server.stopping.closed()).await.is_ok()
+        };
+        let serving = async { serving.await };
+        tokio::pin!(serving);
+        tokio::select! {
+            // A request that never ends must not hold up the stop.
+            all = drained => {
+                if !all {
+                    tracing::warn!("some connections did not end in time");
+                }
+                let _ = timeout(Duration::from_millis(500), serving).await;
+            }
+            ended = &mut serving => ended?,
+        }
+        sweeper.abort();
+        Ok(())
+    }
 }
 
-async fn sweep(server: state::ServerState) {
+async fn sweep(server: ServerState) {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for tick in 0_u64.. {
@@ -97,6 +125,9 @@ async fn sweep(server: state::ServerState) {
         server.hub.sweep(Instant::now(), clock::now_ms());
         if tick % 60 == 0 {
             server.forget_idle_senders();
+            if let Err(error) = server.hub.tidy(clock::now_ms()).await {
+                tracing::warn!(%error, "can't tidy the log; trying again in a minute");
+            }
         }
     }
 }

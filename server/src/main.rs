@@ -1,9 +1,9 @@
 //! The `hubbub` command: reads what the operator chose, serves, and stops on SIGTERM or Ctrl-C.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
-use server::Config;
+use server::{Config, Server};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -13,7 +13,11 @@ fn main() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return fail(&format!("--log {}: {error}", config.log)),
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     if !server::site::is_there() {
         return fail("this binary was built without its site; build it with `cargo xtask build`");
     }
@@ -29,16 +33,17 @@ fn main() -> ExitCode {
 
 #[allow(clippy::print_stdout)]
 async fn run(config: Config) -> Result<(), String> {
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| format!("can't listen on {}: {error}", config.listen))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
     let data = config.data.display().to_string();
+    let listen = config.listen;
+    let server = Server::open(config)
+        .map_err(|error| format!("can't use the data directory {data}: {error}"))?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| format!("can't listen on {listen}: {error}"))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
     let stop = stop_signal()?;
     println!("listening on http://{address}");
-    server::serve(listener, config, stop)
-        .await
-        .map_err(|error| format!("can't use the data directory {data}: {error}"))
+    server.serve(listener, stop).await.map_err(|error| error.to_string())
 }
 
 fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, String> {

@@ -8,12 +8,12 @@ use app::{
 };
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Path, RawForm, Request, State},
+    extract::{ConnectInfo, Path, RawForm, Request, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
 };
 use common::{ErrorCode, MemberName, MessageId, Publish, Refusal, RoomName};
-use hub::{Author, PublishError, Viewer};
+use hub::{Author, HubError, Viewer};
 use leptos::{
     config::LeptosOptions,
     context::{provide_context, use_context},
@@ -27,11 +27,15 @@ use crate::{
     clock::now_ms,
     identity::{Visitor, cookie, lasting_cookie, new_session},
     origin,
-    problem::Problem,
+    problem::{Problem, refusal},
     state::ServerState,
-    transport::websocket::too_many_rooms,
 };
 
+/// The longest form, in bytes: a text that is too long should come back on the page with its reason,
+/// and percent-encoding makes three bytes of one.
+const FORM_BYTES: usize = 256 * 1024;
+/// How many rooms the home page lists.
+const LISTED: usize = 100;
 /// How many messages a room's page is rendered with.
 const RENDERED: usize = 100;
 /// How long a preference is kept, in seconds: a year.
@@ -95,8 +99,10 @@ async fn home_page(
     status: StatusCode,
     refused: Option<Refused>,
 ) -> Response {
-    let rooms = server.hub.rooms().into_iter().take(100);
+    // A home page without rooms is better than none.
+    let rooms = server.hub.rooms(LISTED).await.unwrap_or_default();
     let rooms = rooms
+        .into_iter()
         .map(|room| RoomCard { name: room.name, members: room.members, last_at: room.last_at })
         .collect();
     let page = Page::Home { rooms, refused };
@@ -129,7 +135,7 @@ pub(crate) async fn room(
     State(server): State<ServerState>,
     headers: HeaderMap,
     uri: Uri,
-    room: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    room: Result<Path<String>, PathRejection>,
 ) -> Response {
     match room.ok().and_then(|Path(room)| RoomName::parse(&room).ok()) {
         Some(room) => room_page(&server, &headers, StatusCode::OK, room, None).await,
@@ -146,7 +152,10 @@ async fn room_page(
 ) -> Response {
     let asker = Asker::of(server, headers);
     let viewer = Viewer { session: None, member: asker.visitor.id.clone() };
-    let latest = server.hub.latest(&room, &viewer, RENDERED);
+    let latest = match server.hub.latest(&room, &viewer, RENDERED).await {
+        Ok(latest) => latest,
+        Err(error) => return Problem::from(HubError::from(error)).into_response(),
+    };
     let view = RoomView {
         messages: latest.messages,
         position: latest.position,
@@ -165,7 +174,7 @@ pub(crate) async fn not_found(
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
-    let path = uri.path().to_owned();
+    let path = own_path(Some(uri.path()));
     Asker::of(&server, &headers).page(&server, StatusCode::NOT_FOUND, path, Page::NotFound).await
 }
 
@@ -217,22 +226,23 @@ pub(crate) async fn publish(
     State(server): State<ServerState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    Path(room): Path<String>,
+    room: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
     origin::check(&headers, &server.config.allow_origins)?;
+    let Path(room) = room.map_err(|_| Refusal::field("room", "`room` is not UTF-8"))?;
     let room = RoomName::parse(&room)?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     if !kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
         let message = "the body is not application/x-www-form-urlencoded";
         return Err(Refusal::new(ErrorCode::UnsupportedMediaType, message).into());
     }
-    let body = axum::body::to_bytes(request.into_body(), common::limits::FRAME_BYTES)
+    let body = axum::body::to_bytes(request.into_body(), FORM_BYTES)
         .await
-        .map_err(|_| Refusal::too_long("body", common::limits::FRAME_BYTES, "bytes"))?;
+        .map_err(|_| Refusal::too_long("body", FORM_BYTES, "bytes"))?;
     let form: PublishForm = form(&body)?;
     let text = form.message.clone();
-    match say(&server, &headers, peer, &room, form) {
+    match say(&server, &headers, peer, &room, form).await {
         Ok(cookie) => {
             let mut response = Redirect::to(&room_path(&room)).into_response();
             if let Some(cookie) = cookie {
@@ -258,7 +268,7 @@ struct PublishForm {
 }
 
 /// Returns the `Set-Cookie` that is due when the form also gave a name.
-fn say(
+async fn say(
     server: &ServerState,
     headers: &HeaderMap,
     peer: SocketAddr,
@@ -280,9 +290,9 @@ fn say(
     let named = name.is_some();
     visitor.name = name.or(visitor.name);
     let author = Author { session: new_session(), member: visitor.member() };
-    match server.hub.publish(room, &author, Publish { id, ..publish }, now_ms()) {
+    match server.hub.publish(room, &author, Publish { id, ..publish }, now_ms()).await {
         Ok(_) => Ok(named.then(|| server.identity.set_cookie(&visitor))),
-        Err(PublishError::TooManyRooms(error)) => Err(too_many_rooms(error)),
+        Err(error) => Err(refusal(error)),
     }
 }
 

@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use common::{ErrorCode, Refusal};
+use hub::{HubError, TooManyRooms, broker::BrokerError};
 use serde::Serialize;
 
 /// A refusal on its way out over HTTP.
@@ -23,7 +24,9 @@ impl Problem {
             | ErrorCode::InvalidField => StatusCode::BAD_REQUEST,
             ErrorCode::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            ErrorCode::TooManyRooms | ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::TooManyRooms | ErrorCode::ShuttingDown | ErrorCode::Unavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             ErrorCode::ForeignOrigin => StatusCode::FORBIDDEN,
             ErrorCode::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             ErrorCode::NotFound => StatusCode::NOT_FOUND,
@@ -37,6 +40,28 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         Self(refusal)
+    }
+}
+
+impl From<HubError> for Problem {
+    fn from(error: HubError) -> Self {
+        Self(refusal(error))
+    }
+}
+
+/// What the one who asked is told of an error in the hub; what is behind it was logged where it
+/// happened.
+pub(crate) fn refusal(error: HubError) -> Refusal {
+    let unavailable = |message| Refusal::new(ErrorCode::Unavailable, message);
+    match error {
+        HubError::TooManyRooms(TooManyRooms { limit }) => Refusal {
+            limit: Some(limit as u64),
+            ..Refusal::new(ErrorCode::TooManyRooms, error.to_string())
+        },
+        HubError::Broker(BrokerError::Full) => unavailable("the disk of the server is full"),
+        HubError::Broker(BrokerError::Unavailable(_)) => {
+            unavailable("the server can't keep or read messages now; try again later")
+        }
     }
 }
 
@@ -76,6 +101,7 @@ impl IntoResponse for Problem {
             // RFC 9110 section 15.5.22: the answer has to name the protocol.
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }
         response
     }

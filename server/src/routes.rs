@@ -12,7 +12,7 @@ use common::{ErrorCode, Refusal};
 
 use crate::{pages, problem::Problem, site, state::ServerState, transport::websocket};
 
-/// The router, for [`crate::serve`].
+/// The router, for [`crate::Server`].
 pub(crate) fn router(server: ServerState) -> Router {
     Router::new()
         .route("/", get(pages::home))

@@ -27,7 +27,8 @@ pub fn is_there() -> bool {
 /// The file at `path` (without the leading `/`), in the best encoding the client takes; `None` if
 /// there is none.
 pub fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Option<Response> {
-    if method != Method::GET && method != Method::HEAD {
+    let is_hidden = path.split('/').any(|part| part.starts_with('.'));
+    if is_hidden || (method != Method::GET && method != Method::HEAD) {
         return None;
     }
     let plain = Site::get(path)?;

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use common::{ErrorCode, Refusal};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use hub::Hub;
+use hub::{Hub, broker::Broker};
 use tokio::sync::watch;
 
 use crate::{config::Config, identity::Identity};
@@ -16,7 +16,7 @@ pub(crate) type ServerState = Arc<Parts>;
 #[derive(Debug)]
 pub(crate) struct Parts {
     /// The rooms.
-    pub hub: Hub,
+    pub hub: Arc<Hub>,
     /// Who is who.
     pub identity: Identity,
     /// What the operator chose.
@@ -35,14 +35,14 @@ struct Rate {
 
 impl Parts {
     /// A server that has heard of nobody yet.
-    pub(crate) fn new(config: Config, identity: Identity) -> Self {
+    pub(crate) fn new(config: Config, identity: Identity, broker: Arc<dyn Broker>) -> Self {
         let rate = NonZeroU32::new(config.publish_rate).map(|per_second| {
             let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(4));
             let quota = Quota::per_second(per_second).allow_burst(burst);
             Rate { per_second: per_second.get(), limiter: RateLimiter::keyed(quota) }
         });
         Self {
-            hub: Hub::new(hub::Limits::default()),
+            hub: Hub::new(broker, hub::Limits::default()),
             identity,
             config,
             stopping: watch::Sender::new(false),
@@ -64,6 +64,15 @@ impl Parts {
                 format!("more than {per_second} messages a second; send it again a little later"),
             )
         })
+    }
+
+    /// When one of the connections should come back after a restart: each at a time of its own,
+    /// spread so that about 500 come in a second, within half a second to half a minute.
+    pub(crate) fn reconnect_in_ms(&self) -> u64 {
+        let connections = self.stopping.receiver_count() as u64;
+        let spread = (connections * 2).clamp(500, 30_000);
+        let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+        250 + random % spread
     }
 
     /// Forgets whoever has not sent for long enough that it makes no difference.

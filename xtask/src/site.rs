@@ -38,10 +38,18 @@ pub(crate) fn build() -> Result {
     let site = root().join("target/site");
     let tool = wasm_opt();
     // Rebuilt with another set of tools the site differs, so that is part of what it is made of.
-    let stamp = site.join(format!(".built-{}", if tool.is_some() { "optimized" } else { "plain" }));
+    let kind = if tool.is_some() { "optimized" } else { "plain" };
+    let stamp = root().join(format!("target/site-{kind}.stamp"));
     if is_newer(
         &stamp,
-        &[&wasm, &root().join("style"), &root().join("public"), &root().join("xtask/src")],
+        // Newer than the stamp if `cargo leptos` has built another since.
+        &[
+            &site.join(format!("pkg/{NAME}.wasm")),
+            &wasm,
+            &root().join("style"),
+            &root().join("public"),
+            &root().join("xtask/src"),
+        ],
     ) {
         println!("==> site: up to date");
         return Ok(());

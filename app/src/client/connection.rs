@@ -6,6 +6,12 @@
 
 /// How long a connection may take to open, in milliseconds.
 const OPEN_WITHIN_MS: f64 = 10_000.0;
+/// How long an open connection may be silent, in milliseconds. The server says something every 25
+/// seconds.
+const SILENT_MS: f64 = 60_000.0;
+/// How long it may have been silent when the page wakes up, in milliseconds: a line that slept longer
+/// is not trusted.
+const SILENT_AT_WAKE_MS: f64 = 30_000.0;
 /// The first wait is drawn from 0 to this, in milliseconds; each next one from twice as much.
 const FIRST_WAIT_MS: f64 = 1_000.0;
 /// No wait is longer, in milliseconds.
@@ -26,7 +32,10 @@ pub enum Phase {
         again: bool,
     },
     /// The server has said hello.
-    Open,
+    Open {
+        /// When anything was last heard from it.
+        heard: f64,
+    },
     /// Waiting before the next try.
     Waiting {
         /// When that will be.
@@ -42,6 +51,8 @@ pub enum Input {
     /// The server said hello: the connection does what it is for. An `open` event alone proves
     /// nothing (phoenix#6766).
     Hello,
+    /// The server said anything else.
+    Heard,
     /// The server said when to come back, in milliseconds.
     Bye {
         /// That long from now.
@@ -64,7 +75,7 @@ pub enum Action {
     None,
     /// Open a new socket, dropping what there is.
     Connect,
-    /// Drop the socket that does not open.
+    /// Drop the socket that does not open, or is open and silent.
     Abandon,
 }
 
@@ -95,15 +106,26 @@ impl Connection {
         match (self.phase, input) {
             (Phase::Idle, Input::Start) => self.connect(now, false),
             (Phase::Connecting { .. }, Input::Hello) => {
-                self.phase = Phase::Open;
+                self.phase = Phase::Open { heard: now };
                 self.failures = 0;
                 Action::None
             }
-            (Phase::Open, Input::Bye { reconnect_in_ms }) => {
+            (Phase::Open { .. }, Input::Heard | Input::Hello) => {
+                self.phase = Phase::Open { heard: now };
+                Action::None
+            }
+            (Phase::Open { heard }, Input::Tick) if now - heard >= SILENT_MS => {
+                self.wait(now, random);
+                Action::Abandon
+            }
+            (Phase::Open { heard }, Input::Wake) if now - heard >= SILENT_AT_WAKE_MS => {
+                self.connect(now, true)
+            }
+            (Phase::Open { .. }, Input::Bye { reconnect_in_ms }) => {
                 self.bye = Some(reconnect_in_ms);
                 Action::None
             }
-            (Phase::Connecting { .. } | Phase::Open, Input::Closed) => {
+            (Phase::Connecting { .. } | Phase::Open { .. }, Input::Closed) => {
                 self.wait(now, random);
                 Action::None
             }
@@ -123,7 +145,7 @@ impl Connection {
     pub fn seconds_left(&self, now: f64) -> Option<u64> {
         match self.phase {
             Phase::Waiting { until } => Some(((until - now).max(0.0) / 1000.0).ceil() as u64),
-            Phase::Idle | Phase::Connecting { .. } | Phase::Open => None,
+            Phase::Idle | Phase::Connecting { .. } | Phase::Open { .. } => None,
         }
     }
 
@@ -152,7 +174,7 @@ mod tests {
         let mut connection = Connection::default();
         assert_eq!(connection.step(Input::Start, 0.0, 0.5), Action::Connect);
         connection.step(Input::Hello, 0.0, 0.5);
-        assert_eq!(connection.phase(), Phase::Open);
+        assert_eq!(connection.phase(), Phase::Open { heard: 0.0 });
         connection
     }
 
@@ -208,8 +230,22 @@ mod tests {
     }
 
     #[test]
-    fn waking_up_does_not_disturb_an_open_connection() {
+    fn waking_up_does_not_disturb_a_connection_that_was_lively() {
         assert_eq!(open().step(Input::Wake, 1.0, 0.5), Action::None);
+    }
+
+    #[test]
+    fn waking_up_after_a_long_silence_connects_anew() {
+        assert_eq!(open().step(Input::Wake, SILENT_AT_WAKE_MS, 0.5), Action::Connect);
+    }
+
+    #[test]
+    fn an_open_connection_that_says_nothing_is_given_up() {
+        let mut connection = open();
+        connection.step(Input::Heard, 10_000.0, 0.5);
+        assert_eq!(connection.step(Input::Tick, 69_999.0, 0.5), Action::None);
+        assert_eq!(connection.step(Input::Tick, 70_000.0, 0.5), Action::Abandon);
+        assert!(matches!(connection.phase(), Phase::Waiting { .. }));
     }
 
     #[test]
@@ -233,6 +269,7 @@ mod tests {
         prop_oneof![
             Just(Input::Start),
             Just(Input::Hello),
+            Just(Input::Heard),
             Just(Input::Bye { reconnect_in_ms: 500.0 }),
             Just(Input::Closed),
             Just(Input::Tick),
@@ -251,7 +288,7 @@ mod tests {
             for (input, passes, random) in story {
                 // A socket that is not there says nothing.
                 let from_socket =
-                    matches!(input, Input::Hello | Input::Bye { .. } | Input::Closed);
+                    matches!(input, Input::Hello | Input::Heard | Input::Bye { .. } | Input::Closed);
                 if from_socket && sockets == 0 {
                     continue;
                 }
@@ -261,11 +298,12 @@ mod tests {
                     sockets -= 1;
                 }
                 if action == Action::Connect {
-                    sockets += 1;
+                    // In place of the one there may be.
+                    sockets = 1;
                 }
                 prop_assert!((0..=1).contains(&sockets));
                 let has_socket =
-                    matches!(connection.phase(), Phase::Connecting { .. } | Phase::Open);
+                    matches!(connection.phase(), Phase::Connecting { .. } | Phase::Open { .. });
                 prop_assert_eq!(has_socket, sockets == 1);
                 if let Phase::Waiting { until } = connection.phase() {
                     prop_assert!(until <= now + LONGEST_WAIT_MS);

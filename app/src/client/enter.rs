@@ -51,6 +51,10 @@ pub struct EnterRule {
 impl EnterRule {
     /// `compositionstart` or `compositionupdate` with this text.
     pub fn composing(&mut self, text: &str) {
+        // Composing goes on: the Enter before did not end it, and meant something else.
+        if self.composing.as_deref() != Some(text) {
+            self.send_after = false;
+        }
         self.composing = Some(text.to_owned());
     }
 
@@ -147,6 +151,15 @@ mod tests {
         rule.composing("한");
         assert_eq!(rule.press(IN_IME, 0.0), Decision::SendAfterComposing);
         assert!(!rule.composed("韓", 1.0));
+    }
+
+    #[test]
+    fn an_enter_that_does_not_end_composing_is_forgotten() {
+        let mut rule = EnterRule::default();
+        rule.composing("가");
+        assert_eq!(rule.press(IN_IME, 0.0), Decision::SendAfterComposing);
+        rule.composing("각");
+        assert!(!rule.composed("각", 500.0));
     }
 
     #[test]

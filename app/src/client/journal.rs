@@ -106,6 +106,11 @@ impl Journal {
         self.events.iter().rev().cloned().collect()
     }
 
+    /// Whether no event is kept.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     /// How many events happened that are not kept.
     pub fn dropped(&self) -> usize {
         self.count - self.events.len()

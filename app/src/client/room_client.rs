@@ -52,13 +52,24 @@ pub struct RoomClient {
     pub ready_state: RwSignal<u16>,
     /// What the inspector shows.
     pub journal: RwSignal<Journal>,
-    /// Messages of others that came since the page was last looked at.
-    pub arrived: RwSignal<Vec<Message>>,
+    /// Messages of others that came while the page was open.
+    pub arrived: RwSignal<Arrived>,
     inner: StoredValue<Inner, LocalStorage>,
+}
+
+/// Messages of others that came while the page was open.
+#[derive(Clone, Debug, Default)]
+pub struct Arrived {
+    /// How many.
+    pub count: usize,
+    /// The last of them.
+    pub last: Option<Message>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// The timeline has changed and will be drawn in a moment.
+    drawing: bool,
     machine: Connection,
     socket: Option<Socket>,
     /// Counts the sockets, so that a late event of an old one is known.
@@ -80,7 +91,7 @@ impl RoomClient {
             seconds_left: RwSignal::new(None),
             ready_state: RwSignal::new(3),
             journal: RwSignal::new(Journal::default()),
-            arrived: RwSignal::new(Vec::new()),
+            arrived: RwSignal::new(Arrived::default()),
             inner: StoredValue::new_local(Inner::default()),
         }
     }
@@ -177,7 +188,7 @@ impl RoomClient {
     }
 
     fn send(&self, frame: &ClientFrame) {
-        if self.phase.get_untracked() != Phase::Open {
+        if !matches!(self.phase.get_untracked(), Phase::Open { .. }) {
             return;
         }
         let frame = frame.encode();
@@ -255,6 +266,7 @@ impl RoomClient {
         match event {
             SocketEvent::Open(protocol) => self.note(Happening::Open(protocol)),
             SocketEvent::Message(Ok(frame)) => {
+                self.step(Input::Heard);
                 let parsed = ServerFrame::parse(&frame);
                 self.note(Happening::Received(frame));
                 if let Ok(Some(frame)) = parsed {
@@ -277,15 +289,20 @@ impl RoomClient {
             ServerFrame::Hello(hello) => self.take_hello(hello),
             ServerFrame::Message(message) => {
                 let mine = self.me.with_untracked(|me| me.member.id == message.from.id);
-                let new = self.timeline.try_update(|timeline| timeline.receive(message.clone()));
+                let receive = |timeline: &mut Timeline| timeline.receive(message.clone());
+                let new = self.timeline.try_update_untracked(receive);
+                self.draw_soon();
                 if new == Some(true) && !mine {
-                    self.arrived.update(|arrived| arrived.push(message));
+                    self.arrived.update(|arrived| {
+                        arrived.count += 1;
+                        arrived.last = Some(message);
+                    });
                 }
             }
             ServerFrame::Ack { id, offset } => {
                 self.timeline.update(|timeline| timeline.acked(&id, offset));
             }
-            ServerFrame::Members(members) => self.members.set(members),
+            ServerFrame::Members(members) => self.take_members(members),
             ServerFrame::Typing(typing) => {
                 let me = self.me.with_untracked(|me| me.member.id.clone());
                 let others = typing.members.into_iter().filter(|member| member.id != me);
@@ -301,16 +318,44 @@ impl RoomClient {
         }
     }
 
+    /// A burst of messages is drawn once, a frame of the screen later.
+    fn draw_soon(&self) {
+        let first =
+            self.inner.try_update_value(|inner| !std::mem::replace(&mut inner.drawing, true));
+        if first == Some(true) {
+            let client = *self;
+            let draw = move || {
+                client.inner.try_update_value(|inner| inner.drawing = false);
+                // Notifies what draws it; nothing if the page is gone.
+                client.timeline.try_update(|_| ());
+            };
+            set_timeout(draw, Duration::from_millis(16));
+        }
+    }
+
+    fn take_members(&self, members: Members) {
+        // Another tab of mine may have changed my name.
+        let mine = self.me.with_untracked(|me| me.member.clone());
+        let named = members.members.iter().find(|member| member.id == mine.id);
+        if let Some(member) = named.filter(|member| member.name != mine.name) {
+            self.me.update(|me| me.member.name = member.name.clone());
+        }
+        if self.members.with_untracked(|known| *known != members) {
+            self.members.set(members);
+        }
+    }
+
     fn take_hello(&self, hello: Hello) {
         self.timeline.update(|timeline| timeline.hello(hello.position, hello.recovery));
         self.step(Input::Hello);
-        // A server that has lost its key knows me by another id now.
-        let me = self.me.get_untracked().member;
-        if me.id != hello.member.id {
-            self.me.update(|me| me.member.id = hello.member.id);
-        }
-        if me.name != hello.member.name {
-            self.send(&ClientFrame::Rename { name: me.name });
+        let me = self.me.get_untracked();
+        if me.member != hello.member {
+            let lost = me.member.id != hello.member.id;
+            self.me.update(|me| me.member = hello.member);
+            // A server that has lost its key knows me neither by id nor by name.
+            if lost && me.named {
+                self.rename(me.member.name);
+            }
         }
         for publish in self.timeline.with_untracked(|t| t.unsent().cloned().collect::<Vec<_>>()) {
             self.send(&ClientFrame::Message(publish));

@@ -4,7 +4,10 @@
 //! Pure. The rule to keep: an id is in here once, so a message that arrives by its own echo, by an
 //! ack and by a replay is one row.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use common::{After, Member, Message, MessageId, Offset, Position, Publish, Recovery, Refusal};
 
@@ -25,14 +28,12 @@ pub enum Status {
 }
 
 /// One line of the timeline.
-// A gap is rare; boxing every message would cost more than it saves.
-#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row {
     /// Something that was said.
     Message {
         /// What, by whom, when.
-        message: Message,
+        message: Arc<Message>,
         /// How far it has got.
         status: Status,
         /// Whether it goes on what the same member said just before.
@@ -45,17 +46,16 @@ pub enum Row {
     },
 }
 
-#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 enum Item {
-    Message(Message),
+    Message(Arc<Message>),
     Gap(usize),
 }
 
 #[derive(Clone, Debug)]
 struct Outgoing {
     publish: Publish,
-    message: Message,
+    message: Arc<Message>,
     failed: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl Timeline {
     pub fn new(messages: Vec<Message>, position: Position) -> Self {
         Self {
             known: messages.iter().map(|message| message.id.clone()).collect(),
-            items: messages.into_iter().map(Item::Message).collect(),
+            items: messages.into_iter().map(|message| Item::Message(message.into())).collect(),
             outgoing: Vec::new(),
             position,
             gaps: 0,
@@ -90,6 +90,8 @@ impl Timeline {
     pub fn hello(&mut self, position: Position, recovery: Recovery) {
         if recovery == Recovery::Reset {
             self.gaps += 1;
+            // Numbers and ids of another life of the log say nothing about this one.
+            self.known.clear();
             self.items.push_back(Item::Gap(self.gaps));
         }
         self.position = position;
@@ -102,12 +104,7 @@ impl Timeline {
         if !self.known.insert(message.id.clone()) {
             return false;
         }
-        self.insert(message);
-        while self.items.len() > ROWS {
-            if let Some(Item::Message(gone)) = self.items.pop_front() {
-                self.known.remove(&gone.id);
-            }
-        }
+        self.insert(message.into());
         true
     }
 
@@ -125,7 +122,7 @@ impl Timeline {
             event: publish.event.clone(),
             to: publish.to.clone(),
         };
-        self.outgoing.push(Outgoing { publish, message, failed: None });
+        self.outgoing.push(Outgoing { publish, message: message.into(), failed: None });
     }
 
     /// What is to be sent, or sent again, over a new connection: with their ids, so nothing is said
@@ -138,7 +135,7 @@ impl Timeline {
     pub fn acked(&mut self, id: &MessageId, offset: Offset) {
         if let Some(index) = self.outgoing.iter().position(|out| out.message.id == *id) {
             let mut message = self.outgoing.remove(index).message;
-            message.offset = offset;
+            Arc::make_mut(&mut message).offset = offset;
             // The position stays: what others said before this may still be on its way.
             if self.known.insert(message.id.clone()) {
                 self.insert(message);
@@ -146,14 +143,20 @@ impl Timeline {
         }
     }
 
-    /// Puts a message in offset order, within the stretch behind the last gap.
-    fn insert(&mut self, message: Message) {
+    /// Puts a message in offset order, within the stretch behind the last gap, and lets go of the
+    /// oldest row that is too much.
+    fn insert(&mut self, message: Arc<Message>) {
         let later = |item: &&Item| match item {
             Item::Message(other) => other.offset > message.offset,
             Item::Gap(_) => false,
         };
         let index = self.items.len() - self.items.iter().rev().take_while(later).count();
         self.items.insert(index, Item::Message(message));
+        if self.items.len() > ROWS
+            && let Some(Item::Message(gone)) = self.items.pop_front()
+        {
+            self.known.remove(&gone.id);
+        }
     }
 
     /// The server refused the message that `refusal` names; `reason` is why, for people.
@@ -174,6 +177,11 @@ impl Timeline {
     /// Gives up a message that was not sent.
     pub fn discard(&mut self, id: &MessageId) {
         self.outgoing.retain(|out| out.message.id != *id);
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.outgoing.is_empty()
     }
 
     /// Everything, from the oldest to what is still on its way.
@@ -197,7 +205,7 @@ impl Timeline {
                 Row::Message { message: b, grouped, .. },
             ) = (before.last(), &mut from[0])
             {
-                *grouped = a.from == b.from && b.at.saturating_sub(a.at) < GROUP_MS;
+                *grouped = a.from == b.from && a.to == b.to && b.at.saturating_sub(a.at) < GROUP_MS;
             }
         }
         rows
@@ -303,7 +311,7 @@ mod tests {
     #[test]
     fn what_was_not_settled_is_sent_again_in_order_with_the_same_ids() {
         let mut timeline = timeline();
-        ["m1", "m2", "m3"].map(|id| say(&mut timeline, id));
+        ["m1", "m2", "m3"].into_iter().for_each(|id| say(&mut timeline, id));
         timeline.acked(&MessageId::parse("m2").unwrap(), Offset(1));
         let unsent: Vec<_> = timeline.unsent().map(|p| p.id.clone().unwrap().to_string()).collect();
         assert_eq!(unsent, ["m1", "m3"]);
@@ -312,7 +320,7 @@ mod tests {
     #[test]
     fn a_refused_message_stays_until_it_is_retried_or_discarded() {
         let mut timeline = timeline();
-        ["m1", "m2"].map(|id| say(&mut timeline, id));
+        ["m1", "m2"].into_iter().for_each(|id| say(&mut timeline, id));
         let refusal = Refusal::new(ErrorCode::RateLimited, "slow").about(Some("m1"));
         timeline.refused(&refusal, "slow".to_owned());
         assert_eq!(ids(&timeline), ["m1!", "m2…"]);
@@ -340,6 +348,14 @@ mod tests {
         timeline.receive(message("m2", 1));
         assert_eq!(ids(&timeline), ["m1", "gap", "m2"]);
         assert_eq!(after(&timeline), "new:1");
+    }
+
+    #[test]
+    fn an_id_of_another_life_of_the_log_is_another_message() {
+        let mut timeline = Timeline::new(vec![message("1", 9)], "old:9".parse().unwrap());
+        timeline.hello("new:0".parse().unwrap(), Recovery::Reset);
+        assert!(timeline.receive(message("1", 1)));
+        assert_eq!(ids(&timeline), ["1", "gap", "1"]);
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub(crate) fn Banner(client: RoomClient) -> impl IntoView {
     let strings = strings();
     let waiting = move || matches!(client.phase.get(), Phase::Waiting { .. });
     let text = move || match client.phase.get() {
-        Phase::Idle | Phase::Open | Phase::Connecting { again: false, .. } => String::new(),
+        Phase::Idle | Phase::Open { .. } | Phase::Connecting { again: false, .. } => String::new(),
         Phase::Connecting { again: true, .. } => strings.retrying.to_owned(),
         Phase::Waiting { .. } => match client.seconds_left.get() {
             Some(seconds) if seconds >= 5 => (strings.retrying_in)(seconds),
@@ -124,7 +124,7 @@ pub(crate) fn Banner(client: RoomClient) -> impl IntoView {
     let word = move || match client.phase.get() {
         Phase::Idle => "idle",
         Phase::Connecting { .. } => "connecting",
-        Phase::Open => "open",
+        Phase::Open { .. } => "open",
         Phase::Waiting { .. } => "waiting",
     };
     view! {

@@ -142,7 +142,6 @@ pub(crate) fn Composer(
                     placeholder=strings.write_here
                     aria-label=strings.message
                     aria-describedby="composer-problem composer-keys"
-                    enterkeyhint="send"
                     autocomplete="off"
                     dir="auto"
                     node_ref=field

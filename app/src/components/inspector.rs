@@ -79,7 +79,7 @@ pub(crate) fn Inspector(client: RoomClient, shown: RwSignal<bool>) -> impl IntoV
                 <dd data-fact="bytes-out">{counter(Journal::bytes_out)}</dd>
             </dl>
             <h3>{strings.events}</h3>
-            <Show when=move || client.journal.with(|journal| journal.newest_first().is_empty())>
+            <Show when=move || client.journal.with(Journal::is_empty)>
                 <p class="quiet-text">{strings.no_events}</p>
             </Show>
             <ol class="events" reversed>

@@ -1,5 +1,6 @@
 //! What is said: the log, its scroll position, and the word for screen readers.
 
+use common::{Audience, MessageId, Offset};
 use leptos::{html, prelude::*};
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ pub(crate) fn MessageList(client: RoomClient) -> impl IntoView {
     let log = NodeRef::<html::Div>::new();
     let at_end = RwSignal::new(true);
     let seen = RwSignal::new(0_usize);
-    let arrived = move || client.arrived.with(Vec::len);
+    let arrived = move || client.arrived.with(|arrived| arrived.count);
     let unseen = move || if at_end.get() { 0 } else { arrived() - seen.get().min(arrived()) };
     let to_end = move || {
         if let Some(log) = log.get_untracked() {
@@ -35,11 +36,20 @@ pub(crate) fn MessageList(client: RoomClient) -> impl IntoView {
             request_animation_frame(to_end);
         }
     });
+    // A smaller window, or a keyboard on a phone, must not hide the end.
+    Effect::new(move || {
+        let listener = window_event_listener_untyped("resize", move |_| {
+            if at_end.get_untracked() {
+                to_end();
+            }
+        });
+        on_cleanup(move || listener.remove());
+    });
     let scrolled = move |_| {
         let Some(log) = log.get_untracked() else { return };
         let end = log.scroll_height() - log.scroll_top() - log.client_height() < AT_END;
         if end != at_end.get_untracked() {
-            seen.set(client.arrived.with_untracked(Vec::len));
+            seen.set(client.arrived.with_untracked(|arrived| arrived.count));
             at_end.set(end);
         }
     };
@@ -61,7 +71,7 @@ pub(crate) fn MessageList(client: RoomClient) -> impl IntoView {
                 node_ref=log
                 on:scroll=scrolled
             >
-                <Show when=move || client.timeline.with(|timeline| timeline.rows().is_empty())>
+                <Show when=move || client.timeline.with(Timeline::is_empty)>
                     <p class="empty">{strings.empty_room}</p>
                 </Show>
                 <ol class="messages">
@@ -89,12 +99,12 @@ pub(crate) fn MessageList(client: RoomClient) -> impl IntoView {
 }
 
 /// A row is drawn anew when its status or its place in a group changes.
-fn key(row: &Row) -> (String, Status, bool) {
+fn key(row: &Row) -> (Result<(MessageId, Offset), usize>, Status, bool) {
     match row {
         Row::Message { message, status, grouped } => {
-            (message.id.to_string(), status.clone(), *grouped)
+            (Ok((message.id.clone(), message.offset)), status.clone(), *grouped)
         }
-        Row::Gap { number } => (format!("gap {number}"), Status::Sent, false),
+        Row::Gap { number } => (Err(*number), Status::Sent, false),
     }
 }
 
@@ -118,7 +128,14 @@ fn Line(client: RoomClient, row: Row) -> impl IntoView {
                     </div>
                 }
             });
-            let (event, id, value) = (message.event.clone(), message.id.clone(), message.value);
+            let (event, id, value) =
+                (message.event.clone(), message.id.clone(), message.value.clone());
+            let audience = match &message.to {
+                Audience::All => None,
+                Audience::Others => Some(strings.to_others),
+                Audience::Own => Some(strings.to_self),
+                Audience::Only(_) => Some(strings.to_some),
+            };
             view! {
                 <li
                     class="message"
@@ -128,6 +145,7 @@ fn Line(client: RoomClient, row: Row) -> impl IntoView {
                     data-offset=message.offset.to_string()
                 >
                     {head}
+                    {audience.map(|whom| view! { <span class="tag">{whom}</span> })}
                     {event.map(|event| view! { <span class="tag event">{event.to_string()}</span> })}
                     <Body value/>
                     <Fate client id status/>
@@ -144,7 +162,12 @@ fn Body(value: Value) -> impl IntoView {
     match value {
         Value::String(text) => view! { <p class="text" dir="auto">{text}</p> }.into_any(),
         value => {
-            let code = serde_json::to_string_pretty(&value).unwrap_or_default();
+            // Indented, a value can be a hundred times as long.
+            let plain = value.to_string();
+            let code = match plain.len() {
+                ..=2000 => serde_json::to_string_pretty(&value).unwrap_or(plain),
+                _ => plain,
+            };
             view! { <pre class="code" tabindex="0"><code>{code}</code></pre> }.into_any()
         }
     }
@@ -184,21 +207,19 @@ fn Announcer(client: RoomClient) -> impl IntoView {
     let waiting = StoredValue::new(false);
     let tell = move || {
         waiting.try_set_value(false);
-        let Some(Some(words)) = client.arrived.try_with_untracked(|arrived| {
-            let new = &arrived[told.get_value().min(arrived.len())..];
-            told.set_value(arrived.len());
-            match new {
-                [] => None,
-                [message] => Some(format!("{}: {}", message.from.name, spoken(&message.value))),
-                more => Some((strings.new_messages)(more.len())),
+        let Some(arrived) = client.arrived.try_get_untracked() else { return };
+        let new = arrived.count - told.get_value();
+        told.set_value(arrived.count);
+        let words = match arrived.last {
+            Some(message) if new == 1 => {
+                format!("{}: {}", message.from.name, spoken(&message.value))
             }
-        }) else {
-            return;
+            _ => (strings.new_messages)(new),
         };
         text.try_set(words);
     };
     Effect::new(move || {
-        if client.arrived.with(Vec::len) > told.get_value() && !waiting.get_value() {
+        if client.arrived.with(|arrived| arrived.count) > told.get_value() && !waiting.get_value() {
             waiting.set_value(true);
             set_timeout(tell, std::time::Duration::from_secs(1));
         }

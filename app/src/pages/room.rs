@@ -67,7 +67,7 @@ fn tab_title(client: RoomClient, room: String) {
     };
     let seen = show.clone();
     Effect::new(move |before: Option<usize>| {
-        let arrived = client.arrived.with(Vec::len);
+        let arrived = client.arrived.with(|arrived| arrived.count);
         if browser::is_hidden() {
             show(unseen.get_value() + arrived.saturating_sub(before.unwrap_or_default()));
         }

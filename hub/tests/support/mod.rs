@@ -1,11 +1,25 @@
 //! A hub with people in it, for tests.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use common::{
     After, Audience, Member, MemberId, MemberName, Message, Publish, RoomName, ServerFrame,
     SessionId,
 };
-use hub::{Author, Delivery, Hub, Published, Reader, Viewer};
+use hub::{
+    Author, Delivery, Hub, Limits, Published, Reader, Viewer,
+    broker::{Retention, memory::MemoryBroker},
+};
+
+/// A hub that holds little in memory, so that readers often read from the broker.
+pub fn hub_with(limits: Limits, retention: Retention) -> Arc<Hub> {
+    Hub::new(Arc::new(MemoryBroker::new(retention)), limits)
+}
+
+pub fn hub() -> Arc<Hub> {
+    hub_with(Limits::default(), Retention::default())
+}
 
 pub fn room(name: &str) -> RoomName {
     RoomName::parse(name).unwrap()
@@ -27,17 +41,17 @@ pub fn viewer(name: &str) -> Viewer {
     Viewer { session: Some(session), member: member.id }
 }
 
-pub fn say(hub: &Hub, name: &str, text: &str) -> Published {
-    say_to(hub, name, text, Audience::All)
+pub async fn say(hub: &Hub, name: &str, text: &str) -> Published {
+    say_to(hub, name, text, Audience::All).await
 }
 
-pub fn say_to(hub: &Hub, name: &str, text: &str, to: Audience) -> Published {
+pub async fn say_to(hub: &Hub, name: &str, text: &str, to: Audience) -> Published {
     let publish = Publish { to, ..Publish::text(text).unwrap() };
-    hub.publish(&room("tea"), &author(name), publish, 1_000).unwrap()
+    hub.publish(&room("tea"), &author(name), publish, 1_000).await.unwrap()
 }
 
-pub fn reader(hub: &Hub, name: &str, after: &After) -> Reader {
-    hub.read(&room("tea"), viewer(name), after).unwrap().0
+pub async fn reader(hub: &Hub, name: &str, after: &After) -> Reader {
+    hub.read(&room("tea"), viewer(name), after).await.unwrap().0
 }
 
 pub fn messages(delivery: &Delivery) -> Vec<Message> {
@@ -53,7 +67,7 @@ pub fn messages(delivery: &Delivery) -> Vec<Message> {
 
 /// The texts of the next delivery.
 pub async fn texts(reader: &mut Reader) -> Vec<String> {
-    let delivery = reader.next().await;
+    let delivery = reader.next().await.unwrap();
     assert_eq!(delivery.reset, None);
     messages(&delivery).iter().map(|message| message.value.as_str().unwrap().to_owned()).collect()
 }

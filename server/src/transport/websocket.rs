@@ -17,11 +17,11 @@ use axum::{
 };
 use bytes::Bytes;
 use common::{
-    After, Bye, ClientFrame, ErrorCode, Hello, Recovery, Refusal, RoomName, ServerFrame,
+    After, Bye, ClientFrame, ErrorCode, Hello, Publish, Recovery, Refusal, RoomName, ServerFrame,
     limits::FRAME_BYTES,
 };
-use futures_util::SinkExt;
-use hub::{Author, Delivery, Present, Reader, Viewer};
+use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use hub::{Author, Delivery, HubError, Present, Reader, Viewer};
 use serde::Deserialize;
 use tokio::{
     sync::watch,
@@ -33,7 +33,7 @@ use crate::{
     config::Timing,
     identity::{Visitor, new_session},
     origin,
-    problem::Problem,
+    problem::{Problem, refusal},
     state::ServerState,
 };
 
@@ -42,14 +42,20 @@ pub(crate) const PROTOCOL: &str = "hubbub.v1";
 
 /// Frames up to this size are read whole, so that the close code 1009 reaches whoever sent one that
 /// is over [`FRAME_BYTES`]; a longer one ends the reading at its header.
-const READ_BYTES: usize = 16 * FRAME_BYTES;
+const READ_BYTES: usize = 4 * FRAME_BYTES;
 
 /// How long a client gets to take in why it is closed.
 const CLOSING: Duration = Duration::from_secs(1);
 
+/// How much of what a client says may be on its way to the log; then it is not read on.
+const APPENDING: usize = 64;
+
 /// Close codes: RFC 6455 section 7.4.1, and one of our own.
 mod close {
+    pub(super) const PROTOCOL_ERROR: u16 = 1002;
+    pub(super) const NOT_UTF8: u16 = 1007;
     pub(super) const TOO_BIG: u16 = 1009;
+    pub(super) const SERVER_ERROR: u16 = 1011;
     pub(super) const RESTART: u16 = 1012;
     /// What the client had not read yet is gone. Only for the plain face, which gets no `hello` that
     /// could say so.
@@ -94,7 +100,7 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
 
     let mut upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &server)
         .await
-        .map_err(|error| Refusal::new(ErrorCode::InvalidField, error.body_text()))?;
+        .map_err(|error| Refusal::new(ErrorCode::UpgradeRequired, error.body_text()))?;
     let asks_for_any = upgrade.requested_protocols().next().is_some();
     let all_frames = upgrade.requested_protocols().any(|protocol| protocol == PROTOCOL);
     if asks_for_any && !all_frames {
@@ -109,12 +115,11 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
     let member = visitor.map_or_else(Visitor::guest, |(visitor, _)| visitor).member();
     let author = Author { session: new_session(), member };
     let viewer = Viewer { session: Some(author.session.clone()), member: author.member.id.clone() };
-    let full = |error: hub::TooManyRooms| Problem(too_many_rooms(error));
-    let (mut reader, recovery) = server.hub.read(&room, viewer, &after).map_err(full)?;
+    let (mut reader, recovery) = server.hub.read(&room, viewer, &after).await?;
     if all_frames {
         reader = reader.with_state(server.hub.limits().state_interval);
     }
-    let present = server.hub.enter(&room, &author.member).map_err(full)?;
+    let present = server.hub.enter(&room, &author.member).map_err(HubError::from)?;
 
     Ok(upgrade
         // A quiet connection should cost little: the defaults are 128 KiB each way.
@@ -125,16 +130,10 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
         .on_failed_upgrade(|error| tracing::debug!(%error, "websocket upgrade failed"))
         .on_upgrade(move |socket| {
             let timing = server.config.timing;
-            Connection { socket, server, room, author, present, all_frames, timing }
+            let appending = FuturesOrdered::new();
+            Connection { socket, server, room, author, present, all_frames, timing, appending }
                 .run(reader, recovery, stopping)
         }))
-}
-
-pub(crate) fn too_many_rooms(error: hub::TooManyRooms) -> Refusal {
-    Refusal {
-        limit: Some(error.limit as u64),
-        ..Refusal::new(ErrorCode::TooManyRooms, error.to_string())
-    }
 }
 
 /// One network leg.
@@ -146,12 +145,16 @@ struct Connection {
     present: Present,
     all_frames: bool,
     timing: Timing,
+    /// What is being kept, in the order it was said; each comes to the frame that answers it.
+    appending: FuturesOrdered<BoxFuture<'static, ServerFrame>>,
 }
 
 /// Why a connection ends. Whatever it is, the client can come back to its position.
 enum End {
-    /// The client left, or its network did.
+    /// Its network is gone.
     Gone,
+    /// The client has closed it, and is to be answered.
+    Left,
     /// We close it, with this code and reason.
     Close(u16, &'static str),
 }
@@ -170,9 +173,16 @@ impl Connection {
         mut stopping: watch::Receiver<bool>,
     ) {
         let Err(end) = self.talk(reader, recovery, &mut stopping).await;
-        if let End::Close(code, reason) = end {
-            tracing::debug!(room = %self.room, code, reason, "closing");
-            self.close(code, reason).await;
+        // What was received is kept, also from a client that says something and leaves at once.
+        let _ = self.finish().await;
+        match end {
+            End::Gone => {}
+            // The library has the answer ready; it only has to go out.
+            End::Left => _ = timeout(CLOSING, self.socket.flush()).await,
+            End::Close(code, reason) => {
+                tracing::debug!(room = %self.room, code, reason, "closing");
+                self.close(code, reason).await;
+            }
         }
     }
 
@@ -189,8 +199,14 @@ impl Connection {
         let mut heard = Instant::now();
         loop {
             tokio::select! {
-                delivery = reader.next() => self.deliver(&reader, delivery).await?,
-                leg = self.socket.recv() => {
+                delivery = reader.next() => {
+                    let delivery = delivery.map_err(|_| {
+                        End::Close(close::SERVER_ERROR, "the log can't be read now")
+                    })?;
+                    self.deliver(&reader, delivery).await?;
+                }
+                Some(answer) = self.appending.next() => self.tell(&answer).await?,
+                leg = self.socket.recv(), if self.appending.len() < APPENDING => {
                     heard = Instant::now();
                     self.hear(leg).await?;
                 }
@@ -199,18 +215,33 @@ impl Connection {
                         return Err(End::Gone);
                     }
                     self.write([Leg::Ping(Bytes::new())]).await?;
+                    // A page does not see pings; this is what tells it that the line is alive.
+                    reader.repeat_state();
                 }
                 _ = stopping.changed() => {
+                    self.finish().await?;
                     let bye = Bye {
                         code: close::RESTART,
                         reason: "the server is restarting".to_owned(),
-                        reconnect_in_ms: 1_000,
+                        reconnect_in_ms: self.server.reconnect_in_ms(),
                     };
                     self.tell(&ServerFrame::Bye(bye)).await?;
                     return Err(End::Close(close::RESTART, "the server is restarting"));
                 }
             }
         }
+    }
+
+    /// Waits until all that was said is kept, and answers it.
+    async fn finish(&mut self) -> Result<(), End> {
+        let mut answers = Vec::new();
+        while let Some(answer) = self.appending.next().await {
+            answers.push(answer);
+        }
+        for answer in answers {
+            self.tell(&answer).await?;
+        }
+        Ok(())
     }
 
     async fn greet(&mut self, reader: &Reader, recovery: Recovery) -> Result<(), End> {
@@ -240,7 +271,10 @@ impl Connection {
         match leg {
             Some(Ok(Leg::Text(text))) if text.len() <= FRAME_BYTES => {
                 let answer = self.handle(&text);
-                self.tell_if(answer).await
+                match answer {
+                    Some(answer) => self.tell(&answer).await,
+                    None => Ok(()),
+                }
             }
             Some(Ok(Leg::Binary(bytes))) if bytes.len() <= FRAME_BYTES => {
                 let message = "binary frames are not read; every frame is text";
@@ -251,36 +285,33 @@ impl Connection {
             }
             // The library answers pings, and closes when the client does.
             Some(Ok(Leg::Ping(_) | Leg::Pong(_))) => Ok(()),
-            Some(Ok(Leg::Close(_))) | None => Err(End::Gone),
-            Some(Err(error)) if is_too_big(&error) => {
-                Err(End::Close(close::TOO_BIG, "a frame is over 65536 bytes"))
-            }
-            Some(Err(_)) => Err(End::Gone),
+            Some(Ok(Leg::Close(_))) => Err(End::Left),
+            None => Err(End::Gone),
+            Some(Err(error)) => Err(why_unreadable(&error)),
         }
     }
 
-    /// Does what a frame asks for, and says what to answer.
+    /// Does what a frame asks for, and says what to answer at once.
     fn handle(&mut self, text: &str) -> Option<ServerFrame> {
-        let frame = match ClientFrame::parse(text) {
-            Ok(frame) => frame,
-            Err(refusal) => return Some(ServerFrame::Error(refusal)),
-        };
+        let frame = ClientFrame::parse(text);
         let id = match &frame {
-            ClientFrame::Message(publish) => publish.id.as_ref().map(ToString::to_string),
-            ClientFrame::Typing {} | ClientFrame::Rename { .. } => None,
+            Ok(ClientFrame::Message(publish)) => publish.id.as_ref().map(ToString::to_string),
+            Ok(ClientFrame::Typing {} | ClientFrame::Rename { .. }) => None,
+            Err(refusal) => refusal.id.clone(),
         };
+        // Every frame counts, also one that is no good.
         if let Err(refusal) = self.server.check_rate(self.author.session.as_str()) {
             return Some(ServerFrame::Error(refusal.about(id.as_deref())));
         }
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(refusal) => return Some(ServerFrame::Error(refusal)),
+        };
         match frame {
             ClientFrame::Message(publish) => {
                 self.present.stopped_typing();
-                Some(match self.server.hub.publish(&self.room, &self.author, publish, now_ms()) {
-                    Ok(taken) => ServerFrame::Ack { id: taken.id, offset: taken.position.offset },
-                    Err(hub::PublishError::TooManyRooms(error)) => {
-                        ServerFrame::Error(too_many_rooms(error).about(id.as_deref()))
-                    }
-                })
+                self.append(publish, id);
+                None
             }
             ClientFrame::Typing {} => {
                 self.present.typing(Instant::now() + self.server.hub.limits().typing);
@@ -294,11 +325,20 @@ impl Connection {
         }
     }
 
-    async fn tell_if(&mut self, frame: Option<ServerFrame>) -> Result<(), End> {
-        match frame {
-            Some(frame) => self.tell(&frame).await,
-            None => Ok(()),
+    /// Hands what is said to the log; the next may be said before it is kept.
+    fn append(&mut self, publish: Publish, id: Option<String>) {
+        // Another tab may have changed the name.
+        if let Some(name) = self.present.name() {
+            self.author.member.name = name;
         }
+        let (server, room, author) = (self.server.clone(), self.room.clone(), self.author.clone());
+        let keep = async move {
+            match server.hub.publish(&room, &author, publish, now_ms()).await {
+                Ok(taken) => ServerFrame::Ack { id: taken.id, offset: taken.position.offset },
+                Err(error) => ServerFrame::Error(refusal(error).about(id.as_deref())),
+            }
+        };
+        self.appending.push_back(keep.boxed());
     }
 
     /// Sends a frame that is no message; the plain face gets none of these.
@@ -327,11 +367,11 @@ impl Connection {
     /// the connection under a client that is still sending, and it would never see the code.
     async fn close(&mut self, code: u16, reason: &'static str) {
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-        let too_big = code == close::TOO_BIG;
+        let unreadable = matches!(code, close::TOO_BIG | close::NOT_UTF8 | close::PROTOCOL_ERROR);
         let answer = async {
             self.socket.send(Leg::Close(Some(frame))).await?;
-            if too_big {
-                // Reading on would read the frame that is too big, and the library keeps no limit
+            if unreadable {
+                // Reading on would read the frame that is refused, and the library keeps no limit
                 // once it has complained.
                 sleep(CLOSING).await;
             }
@@ -348,8 +388,15 @@ fn text(frame: Bytes) -> Leg {
     Leg::Text(Utf8Bytes::try_from(frame).unwrap_or_default())
 }
 
-fn is_too_big(error: &axum::Error) -> bool {
-    std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<tungstenite::Error>())
-        .is_some_and(|error| matches!(error, tungstenite::Error::Capacity(_)))
+/// What a frame that can't be read is closed with (RFC 6455 section 7.4.1).
+fn why_unreadable(error: &axum::Error) -> End {
+    use tungstenite::{Error, error::ProtocolError::ResetWithoutClosingHandshake};
+    let source = std::error::Error::source(error);
+    match source.and_then(|source| source.downcast_ref()) {
+        Some(Error::Capacity(_)) => End::Close(close::TOO_BIG, "a frame is over 65536 bytes"),
+        Some(Error::Utf8(_)) => End::Close(close::NOT_UTF8, "a text frame is not UTF-8"),
+        Some(Error::Protocol(ResetWithoutClosingHandshake)) => End::Gone,
+        Some(Error::Protocol(_)) => End::Close(close::PROTOCOL_ERROR, "not a WebSocket frame"),
+        _ => End::Gone,
+    }
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use server::Config;
+use server::{Config, Server};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
@@ -43,7 +43,7 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { stopped.await.unwrap_or_default() };
-        let serving = tokio::spawn(server::serve(listener, config, stopped));
+        let serving = tokio::spawn(Server::open(config).unwrap().serve(listener, stopped));
         Self { address, stop: Some(stop), serving }
     }
 

@@ -1,0 +1,154 @@
+//! What keeps the log: the trait every store implements.
+//!
+//! A broker numbers, keeps and hands on. It is asked to append, it answers when what was appended is
+//! kept as safely as it promises, and it hands everything appended, by whomever, to one follower, in
+//! offset order. The hub knows the log only through this; it never numbers anything itself.
+
+pub mod memory;
+
+use std::{fmt::Debug, future::Future, pin::Pin, time::Duration};
+
+use common::{Epoch, Message, MessageId, Offset, RoomName, SessionId};
+use serde::{Deserialize, Serialize};
+
+/// What an asynchronous method of a trait object returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What hears of everything that was appended, in offset order, each once. It must be quick: the
+/// broker waits for it.
+pub type Follower = Box<dyn Fn(&[Record]) + Send + Sync>;
+
+/// One message as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The session that sent it; decides who `others` and `self` are.
+    pub session: SessionId,
+    /// The message. Its offset is 0 until the broker has given it one.
+    pub message: Message,
+}
+
+/// A log that is kept.
+pub trait Broker: Debug + Send + Sync {
+    /// This life of the log. It stays the same as long as no offset can be given twice.
+    fn epoch(&self) -> Epoch;
+
+    /// The highest offset given so far, in any room; the follower has seen it, or will.
+    fn head(&self) -> Offset;
+
+    /// Hands everything that is appended from now on to `follower`. To be called once, before the
+    /// first append.
+    fn follow(&self, follower: Follower);
+
+    /// Appends `records` in this order, all or none, and returns the offset of each.
+    ///
+    /// On return they are kept, and the follower has seen them. An id that is in the room already,
+    /// or was within [`Retention::ids`], stores nothing and is answered with its first offset.
+    /// Dropping the future may or may not append; appending the same ids again is safe.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`]; none of the records is kept then, as far as this side can know.
+    fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Offset>, BrokerError>>;
+
+    /// Reads a part of a room: at most `limit` records, in offset order.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be read now.
+    fn read(
+        &self,
+        room: &RoomName,
+        part: Part,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page, BrokerError>>;
+
+    /// The rooms something is kept of, the one last spoken in first, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be read now.
+    fn rooms(&self, limit: usize) -> BoxFuture<'_, Result<Vec<KeptRoom>, BrokerError>>;
+
+    /// Lets go of what is past its [`Retention`]; to be called now and then. `at` is now, in
+    /// milliseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be written now; nothing is lost by that.
+    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>>;
+}
+
+/// Which part of a room to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The oldest behind this offset.
+    After(Offset),
+    /// The newest before this offset.
+    Before(Offset),
+}
+
+/// A part of a room.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// In offset order.
+    pub records: Vec<Record>,
+    /// Everything in this room up to and including this offset may be gone.
+    pub floor: Offset,
+}
+
+/// A room that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptRoom {
+    /// Its name.
+    pub name: RoomName,
+    /// When something was last said in it, milliseconds since 1970.
+    pub last_at: u64,
+}
+
+/// How much a broker keeps. What is over it goes, oldest first.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// Messages of one room. Default 10 000.
+    pub room_messages: usize,
+    /// Bytes of the messages of one room, encoded. Default 8 MiB.
+    pub room_bytes: usize,
+    /// How old a message may get. Default 30 days.
+    pub age: Duration,
+    /// How long an id is remembered at the least, so that a retry stores nothing. Default one hour.
+    pub ids: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        Self {
+            room_messages: 10_000,
+            room_bytes: 8 * 1024 * 1024,
+            age: Duration::from_secs(30 * DAY),
+            ids: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// Why the log could not be written or read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BrokerError {
+    /// There is no room left; an operator has to make some.
+    #[error("the disk is full")]
+    Full,
+    /// The log did not do it, for this reason; trying again may help.
+    #[error("the log is not available: {0}")]
+    Unavailable(String),
+}
+
+/// A new epoch, unlike any other.
+pub fn new_epoch() -> Epoch {
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    // 48 bits: two lives of one log never meet by chance.
+    Epoch::parse(&random[20..]).expect("hexadecimal digits are letters or digits")
+}
+
+/// A new id for a message whose sender gave none.
+pub fn new_message_id() -> MessageId {
+    MessageId::parse(&uuid::Uuid::now_v7().to_string()).expect("a UUID is a message id")
+}

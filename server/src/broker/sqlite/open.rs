@@ -1,0 +1,180 @@
+//! Opening the file: whose it is, which version it has, and nobody else's hands on it.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::unsigned;
+use clap::ValueEnum;
+use common::{Epoch, Offset};
+use hub::broker::new_epoch;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+
+/// "HUBB": tells our file from other SQLite files (`PRAGMA application_id`).
+const APPLICATION: i32 = 0x4855_4242;
+
+/// Each entry takes the file one version further (`PRAGMA user_version`). Entries are never changed.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+    CREATE TABLE rooms (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        -- everything up to and including this offset is gone
+        floor INTEGER NOT NULL,
+        last_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX rooms_by_last ON rooms (last_at);
+    CREATE TABLE messages (
+        -- never reused, not even when the newest rows are deleted
+        offset INTEGER PRIMARY KEY AUTOINCREMENT,
+        room INTEGER NOT NULL REFERENCES rooms (id),
+        id TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        -- NULL once the message is let go of and only its id is remembered
+        body BLOB,
+        UNIQUE (room, id)
+    ) STRICT;
+    CREATE INDEX messages_by_room ON messages (room, offset);
+    CREATE INDEX messages_gone ON messages (at) WHERE body IS NULL;
+"];
+
+/// What survives what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Sync {
+    /// An acknowledged message survives a power cut: every commit waits for the disk.
+    #[default]
+    Full,
+    /// It survives the death of the process, at any moment; a power cut may take the last moments.
+    Normal,
+}
+
+/// Why a data directory can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory or a file in it can't be made, read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Another process has it.
+    #[error("another hubbub is using it")]
+    InUse,
+    /// There is a file by our name, and it is not ours.
+    #[error("{} is not a Hubbub log", .0.display())]
+    Foreign(PathBuf),
+    /// The file was written by a newer Hubbub.
+    #[error("{} has version {found}, and this hubbub knows none after {known}", file.display())]
+    Newer {
+        /// The file.
+        file: PathBuf,
+        /// Its version.
+        found: usize,
+        /// The newest version we know.
+        known: usize,
+    },
+    /// The file is damaged.
+    #[error("{} is damaged; restore it from a backup, or move it away to start anew", .0.display())]
+    Damaged(PathBuf),
+    /// SQLite can't open it.
+    #[error("{}: {}", .0.display(), .1)]
+    Sqlite(PathBuf, rusqlite::Error),
+}
+
+/// An open log.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) file: PathBuf,
+    pub(super) lock: File,
+    pub(super) epoch: Epoch,
+    pub(super) head: Offset,
+}
+
+pub(super) fn open(dir: &Path, sync: Sync) -> Result<Opened, OpenError> {
+    fs::create_dir_all(dir)?;
+    let lock = File::create(dir.join("hubbub.lock"))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse,
+        TryLockError::Error(error) => OpenError::Io(error),
+    })?;
+    let file = dir.join("hubbub.db");
+    let explain = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign(file.clone()),
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged(file.clone()),
+        _ => OpenError::Sqlite(file.clone(), error),
+    };
+    let mut connection = Connection::open(&file).map_err(explain)?;
+    let version = known_version(&connection, &file, explain)?;
+    prepare(&connection, sync).map_err(explain)?;
+    migrate(&mut connection, version).map_err(explain)?;
+    let (epoch, head) = state(&connection).map_err(explain)?;
+    let epoch = Epoch::parse(&epoch).map_err(|_| OpenError::Damaged(file.clone()))?;
+    Ok(Opened { connection, file, lock, epoch, head: Offset(head) })
+}
+
+pub(super) fn for_reading(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+/// The version of a file that is ours; 0 for a new one. Changes nothing.
+fn known_version(
+    connection: &Connection,
+    file: &Path,
+    explain: impl Fn(rusqlite::Error) -> OpenError,
+) -> Result<usize, OpenError> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let tables = number("SELECT count(*) FROM sqlite_schema").map_err(&explain)?;
+    let application = number("PRAGMA application_id").map_err(&explain)?;
+    let version = number("PRAGMA user_version").map_err(&explain)?;
+    if application != i64::from(APPLICATION) && (tables > 0 || version != 0) {
+        return Err(OpenError::Foreign(file.to_owned()));
+    }
+    let found = usize::try_from(version).unwrap_or(usize::MAX);
+    let known = MIGRATIONS.len();
+    if found > known {
+        return Err(OpenError::Newer { file: file.to_owned(), found, known });
+    }
+    Ok(found)
+}
+
+fn prepare(connection: &Connection, sync: Sync) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    let synchronous = match sync {
+        Sync::Full => "full",
+        Sync::Normal => "normal",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)
+}
+
+fn migrate(connection: &mut Connection, version: usize) -> rusqlite::Result<()> {
+    if version == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    for sql in &MIGRATIONS[version..] {
+        transaction.execute_batch(sql)?;
+    }
+    if version == 0 {
+        let meta = "INSERT INTO meta VALUES ('epoch', ?), ('gone', 0)";
+        transaction.execute(meta, [new_epoch().to_string()])?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+    transaction.commit()
+}
+
+/// The epoch, and the highest offset ever given.
+fn state(connection: &Connection) -> rusqlite::Result<(String, u64)> {
+    let epoch =
+        connection.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0))?;
+    let head = connection
+        .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'messages'", [], |row| {
+            unsigned(row, 0)
+        })
+        .optional()?;
+    Ok((epoch, head.unwrap_or_default()))
+}

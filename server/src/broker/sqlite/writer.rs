@@ -1,0 +1,257 @@
+//! The one thread that writes: group commit, then hand on, then answer.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use common::{Offset, RoomName};
+use hub::broker::{BrokerError, Record, Retention};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Shared, encode, unavailable, unsigned};
+
+/// How many records one transaction takes at the most, beyond the first request.
+const GROUP: usize = 1024;
+/// A room is trimmed as soon as it has grown by this part of its limit since it last was.
+const SLACK: usize = 8;
+
+/// What the writer is asked to do.
+pub(super) enum Work {
+    Append(Append),
+    Tidy { at: u64, done: oneshot::Sender<Result<(), BrokerError>> },
+}
+
+/// Records to store in one transaction, and who waits for their offsets.
+pub(super) struct Append {
+    pub(super) records: Vec<Record>,
+    pub(super) done: oneshot::Sender<Result<Vec<Offset>, BrokerError>>,
+}
+
+/// What a commit came to: the offsets for each request, and the records that are new, in offset order.
+struct Committed {
+    offsets: Vec<Vec<Offset>>,
+    new: Vec<Record>,
+}
+
+pub(super) struct Writer {
+    connection: Connection,
+    retention: Retention,
+    shared: Arc<Shared>,
+    /// How much each room has grown since it was trimmed: messages and bytes.
+    grown: HashMap<i64, (usize, usize)>,
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection, retention: Retention, shared: Arc<Shared>) -> Self {
+        Self { connection, retention, shared, grown: HashMap::new() }
+    }
+
+    /// Works until nobody can ask any more, and what was asked is done.
+    pub(super) fn run(mut self, mut work: mpsc::Receiver<Work>) {
+        let mut next = None;
+        while let Some(first) = next.take().or_else(|| work.blocking_recv()) {
+            match first {
+                Work::Tidy { at, done } => {
+                    let _ = done.send(self.tidy(at).map_err(|error| unavailable(&error)));
+                }
+                Work::Append(first) => {
+                    let mut waiting = first.records.len();
+                    let mut group = vec![first];
+                    // Everything that waits goes into one commit.
+                    while waiting < GROUP && next.is_none() {
+                        match work.try_recv() {
+                            Ok(Work::Append(append)) => {
+                                waiting += append.records.len();
+                                group.push(append);
+                            }
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    self.append(group);
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, group: Vec<Append>) {
+        let (requests, waiting): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|append| (append.records, append.done)).unzip();
+        match self.commit(requests) {
+            Ok(Committed { offsets, new }) => {
+                if let Some(newest) = new.last() {
+                    self.shared.head.store(newest.message.offset.0, Ordering::Release);
+                    if let Some(follower) = self.shared.follower.get() {
+                        follower(&new);
+                    }
+                }
+                for (done, offsets) in waiting.into_iter().zip(offsets) {
+                    // Whoever asked may have gone; the message is kept all the same.
+                    let _ = done.send(Ok(offsets));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the log can't be written");
+                for done in waiting {
+                    let _ = done.send(Err(unavailable(&error)));
+                }
+            }
+        }
+    }
+
+    /// Stores all requests in one transaction.
+    fn commit(&mut self, requests: Vec<Vec<Record>>) -> rusqlite::Result<Committed> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut rooms = HashMap::new();
+        let mut last_at = HashMap::new();
+        let mut committed = Committed { offsets: Vec::with_capacity(requests.len()), new: vec![] };
+        for records in requests {
+            let mut offsets = Vec::with_capacity(records.len());
+            for mut record in records {
+                let room = room_id(&transaction, &mut rooms, &record.message.room)?;
+                let body = encode(&record);
+                let (offset, is_new) = store(&transaction, room, &record, &body)?;
+                offsets.push(offset);
+                if is_new {
+                    record.message.offset = offset;
+                    last_at.insert(room, record.message.at);
+                    // If this transaction fails it is counted for nothing, and trims only sooner.
+                    let (messages, bytes) = self.grown.entry(room).or_default();
+                    (*messages, *bytes) = (*messages + 1, *bytes + body.len());
+                    committed.new.push(record);
+                }
+            }
+            committed.offsets.push(offsets);
+        }
+        for (room, at) in last_at {
+            transaction
+                .prepare_cached("UPDATE rooms SET last_at = ? WHERE id = ?")?
+                .execute(params![at as i64, room])?;
+            let (messages, bytes) = self.grown.get(&room).copied().unwrap_or_default();
+            if messages * SLACK > self.retention.room_messages
+                || bytes * SLACK > self.retention.room_bytes
+            {
+                trim(&transaction, room, &self.retention)?;
+                self.grown.remove(&room);
+            }
+        }
+        transaction.commit()?;
+        Ok(committed)
+    }
+
+    fn tidy(&mut self, at: u64) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        let before = |age: Duration| at.saturating_sub(age.as_millis() as u64) as i64;
+        for room in self.grown.keys() {
+            trim(&transaction, *room, &self.retention)?;
+        }
+        // Offsets go with time: what is behind the first that is young enough is not looked at.
+        let old = "SELECT room, max(offset) FROM messages
+            WHERE at < ?1 AND body IS NOT NULL AND offset < coalesce(
+                (SELECT offset FROM messages WHERE at >= ?1 ORDER BY offset LIMIT 1),
+                9223372036854775807)
+            GROUP BY room";
+        let cuts: Vec<(i64, i64)> = transaction
+            .prepare_cached(old)?
+            .query_map([before(self.retention.age)], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (room, cut) in cuts {
+            let_go(&transaction, room, cut)?;
+        }
+        let forget = "DELETE FROM messages WHERE body IS NULL AND at < ?";
+        transaction.prepare_cached(forget)?.execute([before(self.retention.ids)])?;
+        // A room of which nothing is left is forgotten; how far it was is remembered for all.
+        transaction.execute_batch(
+            "UPDATE meta SET value = max(value, coalesce((SELECT max(floor) FROM rooms
+                 WHERE NOT EXISTS (SELECT 1 FROM messages WHERE room = rooms.id)), 0))
+             WHERE key = 'gone';
+             DELETE FROM rooms WHERE NOT EXISTS (SELECT 1 FROM messages WHERE room = rooms.id);",
+        )?;
+        transaction.commit()?;
+        self.grown.clear();
+        Ok(())
+    }
+}
+
+fn room_id(
+    transaction: &Transaction<'_>,
+    known: &mut HashMap<RoomName, i64>,
+    room: &RoomName,
+) -> rusqlite::Result<i64> {
+    if let Some(id) = known.get(room) {
+        return Ok(*id);
+    }
+    let found = transaction
+        .prepare_cached("SELECT id FROM rooms WHERE name = ?")?
+        .query_row([room.as_str()], |row| row.get(0))
+        .optional()?;
+    let id = match found {
+        Some(id) => id,
+        None => {
+            let sql = "INSERT INTO rooms (name, floor, last_at)
+                SELECT ?, value, 0 FROM meta WHERE key = 'gone'";
+            transaction.prepare_cached(sql)?.execute([room.as_str()])?;
+            transaction.last_insert_rowid()
+        }
+    };
+    known.insert(room.clone(), id);
+    Ok(id)
+}
+
+/// Stores a record, unless its id is in the room already; returns its offset and whether it is new.
+fn store(
+    transaction: &Transaction<'_>,
+    room: i64,
+    record: &Record,
+    body: &[u8],
+) -> rusqlite::Result<(Offset, bool)> {
+    let message = &record.message;
+    let stored = transaction
+        .prepare_cached(
+            "INSERT INTO messages (room, id, at, body) VALUES (?, ?, ?, ?)
+             ON CONFLICT (room, id) DO NOTHING",
+        )?
+        .execute(params![room, message.id.as_str(), message.at as i64, body])?;
+    if stored == 1 {
+        return Ok((Offset(transaction.last_insert_rowid() as u64), true));
+    }
+    let first = transaction
+        .prepare_cached("SELECT offset FROM messages WHERE room = ? AND id = ?")?
+        .query_row(params![room, message.id.as_str()], |row| unsigned(row, 0))?;
+    Ok((Offset(first), false))
+}
+
+/// Lets go of the oldest messages of a room that are over its limits; the newest stays.
+fn trim(transaction: &Transaction<'_>, room: i64, retention: &Retention) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT offset, length(body) FROM messages WHERE room = ? AND body IS NOT NULL
+         ORDER BY offset DESC",
+    )?;
+    let mut rows = statement.query([room])?;
+    let (mut messages, mut bytes) = (0, 0);
+    while let Some(row) = rows.next()? {
+        messages += 1;
+        bytes += unsigned(row, 1)? as usize;
+        if messages > 1 && (messages > retention.room_messages || bytes > retention.room_bytes) {
+            return let_go(transaction, room, row.get(0)?);
+        }
+    }
+    Ok(())
+}
+
+/// Lets go of the messages of a room up to and including `cut`; their ids stay.
+fn let_go(transaction: &Transaction<'_>, room: i64, cut: i64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE messages SET body = NULL WHERE room = ? AND offset <= ? AND body IS NOT NULL",
+        )?
+        .execute([room, cut])?;
+    transaction
+        .prepare_cached("UPDATE rooms SET floor = max(floor, ?) WHERE id = ?")?
+        .execute([cut, room])?;
+    Ok(())
+}

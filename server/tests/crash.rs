@@ -1,0 +1,231 @@
+//! Invariants 1 to 3 against the real binary and a real file: writers and readers under load, the
+//! server killed with SIGKILL at random moments. Every acknowledged message is at every reader, once,
+//! in order.
+//!
+//! `HUBBUB_KILLS=30 cargo test -p server --test crash -- --nocapture` is the long version;
+//! `HUBBUB_SEED` replays the moments of another run.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::{sleep, timeout},
+};
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+};
+
+const WRITERS: usize = 4;
+const READERS: usize = 3;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// A small generator, so that a run can be repeated by its seed (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}
+
+struct Hubbub {
+    dir: PathBuf,
+    address: String,
+    process: Child,
+}
+
+impl Hubbub {
+    async fn start(dir: PathBuf, address: &str) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_hubbub"))
+            .args(["--listen", address, "--publish-rate", "0", "--data"])
+            .arg(&dir)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let line = timeout(Duration::from_secs(10), lines.next_line()).await.unwrap().unwrap();
+        let line = line.expect("the server says where it listens");
+        let address = line.strip_prefix("listening on http://").unwrap().to_owned();
+        Self { dir, address, process }
+    }
+
+    async fn kill_and_start(self) -> Self {
+        let Self { dir, address, mut process } = self;
+        process.kill().await.unwrap();
+        Self::start(dir, &address).await
+    }
+}
+
+/// What all share: where the server is, and when it is enough.
+struct Run {
+    address: String,
+    enough: AtomicBool,
+    acked: AtomicUsize,
+}
+
+async fn connect(
+    run: &Run,
+    query: &str,
+) -> Option<
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
+> {
+    let mut request =
+        format!("ws://{}/ws?room=crash{query}", run.address).into_client_request().unwrap();
+    let protocol = HeaderValue::from_static("hubbub.v1");
+    request.headers_mut().insert("sec-websocket-protocol", protocol);
+    connect_async(request).await.ok().map(|(socket, _)| socket)
+}
+
+/// Says one thing after the other, each until it is acknowledged; returns the ids with their offsets.
+async fn write(run: Arc<Run>, who: usize) -> HashMap<String, u64> {
+    let mut acked = HashMap::new();
+    let mut n = 0;
+    while !run.enough.load(Ordering::Relaxed) {
+        let Some(mut socket) = connect(&run, "").await else {
+            sleep(Duration::from_millis(5)).await;
+            continue;
+        };
+        'connected: while !run.enough.load(Ordering::Relaxed) {
+            // A few at a time, so that a kill falls between some that are kept and some that are not.
+            let ids: Vec<_> = (n..n + 5).map(|n| format!("{who}-{n}")).collect();
+            for id in &ids {
+                let frame = json!({"type": "message", "params": {"value": id, "id": id}});
+                if socket.send(Message::text(frame.to_string())).await.is_err() {
+                    break 'connected;
+                }
+            }
+            let mut waiting: HashSet<_> = ids.into_iter().collect();
+            while !waiting.is_empty() {
+                let Some(Ok(Message::Text(text))) = socket.next().await else { break 'connected };
+                let frame: Value = serde_json::from_str(&text).unwrap();
+                assert_ne!(frame["type"], "error", "{frame}");
+                if frame["type"] == "ack" {
+                    let id = frame["params"]["id"].as_str().unwrap().to_owned();
+                    let offset = frame["params"]["offset"].as_u64().unwrap();
+                    waiting.remove(&id);
+                    let first = *acked.entry(id).or_insert(offset);
+                    assert_eq!(first, offset, "an id has one offset, however often it is sent");
+                    run.acked.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            n += 5;
+        }
+    }
+    acked
+}
+
+/// Reads on from its position, whatever happens, until it has read `last`.
+async fn read(
+    run: Arc<Run>,
+    last: tokio::sync::watch::Receiver<Option<u64>>,
+    pause: u64,
+) -> Vec<(u64, String)> {
+    let (mut epoch, mut offset) = (String::new(), 0);
+    let mut read: Vec<(u64, String)> = Vec::new();
+    loop {
+        let after = if epoch.is_empty() { "0".to_owned() } else { format!("{epoch}:{offset}") };
+        let Some(mut socket) = connect(&run, &format!("&after={after}")).await else {
+            sleep(Duration::from_millis(5)).await;
+            continue;
+        };
+        loop {
+            let is_last = last.borrow().is_some_and(|last| offset >= last);
+            if is_last {
+                return read;
+            }
+            let leg = timeout(Duration::from_millis(200), socket.next()).await;
+            let Ok(leg) = leg else { continue };
+            let Some(Ok(Message::Text(text))) = leg else { break };
+            let frame: Value = serde_json::from_str(&text).unwrap();
+            let params = &frame["params"];
+            match frame["type"].as_str() {
+                Some("hello") => {
+                    assert_eq!(params["recovery"], "replayed", "nothing is ever missing");
+                    let position = params["position"].as_str().unwrap();
+                    let life = position.split(':').next().unwrap();
+                    assert!(epoch.is_empty() || epoch == life, "the log lives on");
+                    life.clone_into(&mut epoch);
+                }
+                Some("message") => {
+                    offset = params["offset"].as_u64().unwrap();
+                    read.push((offset, params["id"].as_str().unwrap().to_owned()));
+                }
+                _ => {}
+            }
+        }
+        // One of them stays away for longer than the tail in memory reaches back.
+        sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_at_every_reader_once_in_order_however_often_the_server_is_killed()
+{
+    let kills = setting("HUBBUB_KILLS", 6);
+    let seed = setting("HUBBUB_SEED", std::process::id().into());
+    println!("HUBBUB_SEED={seed} HUBBUB_KILLS={kills}");
+    let mut random = Random(seed);
+    let dir = std::env::temp_dir().join(format!("hubbub-crash-{}", uuid::Uuid::new_v4()));
+    let mut server = Hubbub::start(dir.clone(), "127.0.0.1:0").await;
+    let run = Arc::new(Run {
+        address: server.address.clone(),
+        enough: AtomicBool::new(false),
+        acked: AtomicUsize::new(0),
+    });
+    let (tell_last, last) = tokio::sync::watch::channel(None);
+    let writers: Vec<_> = (0..WRITERS).map(|who| tokio::spawn(write(run.clone(), who))).collect();
+    let readers: Vec<_> = (0..READERS)
+        .map(|n| tokio::spawn(read(run.clone(), last.clone(), n as u64 * 400)))
+        .collect();
+
+    for _ in 0..kills {
+        // Load first: a kill of an idle server shows nothing.
+        let before = run.acked.load(Ordering::Relaxed);
+        while run.acked.load(Ordering::Relaxed) < before + 50 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        sleep(Duration::from_micros(random.below(50_000))).await;
+        server = server.kill_and_start().await;
+    }
+    run.enough.store(true, Ordering::Relaxed);
+    let mut acked = HashMap::new();
+    for writer in writers {
+        acked.extend(writer.await.unwrap());
+    }
+    tell_last.send(acked.values().copied().max()).unwrap();
+
+    for reader in readers {
+        let read = timeout(Duration::from_secs(30), reader).await.unwrap().unwrap();
+        assert!(read.is_sorted_by(|a, b| a.0 < b.0), "in offset order, none twice");
+        let ids: HashSet<_> = read.iter().map(|(_, id)| id).collect();
+        assert_eq!(ids.len(), read.len(), "no message twice under two offsets");
+        let missing: Vec<_> = acked.keys().filter(|id| !ids.contains(id)).collect();
+        assert!(missing.is_empty(), "acknowledged and missing: {missing:?}");
+        assert!(read.iter().all(|(offset, id)| acked.get(id).is_none_or(|acked| acked == offset)));
+        println!("read {} messages, {} of them acknowledged, 0 twice", read.len(), acked.len());
+    }
+    drop(server);
+    std::fs::remove_dir_all(dir).unwrap();
+}
