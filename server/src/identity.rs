@@ -47,7 +47,12 @@ impl Visitor {
     }
 }
 
-/// A new session: one tab or one run of a program.
+/// What is signed of a session. No token reads like this, so neither can pass for the other.
+fn session_text(nonce: &str, owner: &str) -> String {
+    format!("session {nonce} {owner}")
+}
+
+/// A session that is used once, for what is said by a form.
 pub fn new_session() -> SessionId {
     SessionId::parse(&Uuid::new_v4().simple().to_string()).expect("a UUID is a session id")
 }
@@ -123,6 +128,44 @@ impl Identity {
             jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
         let due = claims.exp < now_ms() / 1000 + RENEW;
         Some((Visitor { id: claims.sub, name: claims.name }, due))
+    }
+
+    /// Who is behind a connection, and which session it is: the one that `session` names if this server
+    /// gave it to the same member, else a new one. Nothing is kept to know it again; it is signed.
+    ///
+    /// Somebody without a token is a guest whose id goes with the session: for a guest the session is
+    /// all there is to know it by.
+    pub(crate) fn recognise(
+        &self,
+        visitor: Option<Visitor>,
+        session: Option<&str>,
+    ) -> (Visitor, SessionId) {
+        let owner = visitor.as_ref().map_or("", |visitor| visitor.id.as_str());
+        let known = session.and_then(|session| {
+            let (nonce, signature) = session.split_once('.')?;
+            let signed = session_text(nonce, owner);
+            let verified = jsonwebtoken::crypto::verify(
+                signature,
+                signed.as_bytes(),
+                &self.decoding,
+                Algorithm::HS256,
+            );
+            verified.is_ok_and(|verified| verified).then(|| nonce.to_owned())
+        });
+        let nonce = known.unwrap_or_else(|| Uuid::new_v4().simple().to_string().split_off(16));
+        let session = format!("{nonce}.{}", self.sign(&session_text(&nonce, owner)));
+        let visitor = visitor.unwrap_or_else(|| {
+            let mut id = self.sign(&format!("guest {nonce}")).to_lowercase();
+            id.truncate(32);
+            Visitor { id: MemberId::parse(&id).expect("letters and digits are an id"), name: None }
+        });
+        let session = SessionId::parse(&session).expect("a nonce and a signature are a session id");
+        (visitor, session)
+    }
+
+    fn sign(&self, text: &str) -> String {
+        jsonwebtoken::crypto::sign(text.as_bytes(), &self.encoding, Algorithm::HS256)
+            .expect("HS256 signs whatever it is given")
     }
 
     /// The `Set-Cookie` that makes its receiver `visitor`.
@@ -208,6 +251,33 @@ mod tests {
         let forged = "hubbub=eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEiLCJleHAiOjk5OTk5OTk5OTl9.";
         let headers = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static(forged))]);
         assert_eq!(Identity::ephemeral().visitor(&headers), None);
+    }
+
+    #[test]
+    fn a_session_is_known_again_by_its_own_member_and_by_nobody_else() {
+        let identity = Identity::ephemeral();
+        let (ada, bob) = (Visitor::guest(), Visitor::guest());
+        let (_, session) = identity.recognise(Some(ada.clone()), None);
+        let recognise = |visitor: Option<&Visitor>, session: &str| {
+            identity.recognise(visitor.cloned(), Some(session)).1
+        };
+        assert_eq!(recognise(Some(&ada), session.as_str()), session);
+        assert_ne!(recognise(Some(&bob), session.as_str()), session);
+        assert_ne!(recognise(None, session.as_str()), session);
+        for forged in
+            ["", ".", "x", "x.y", "0123456789abcdef.", session.as_str().trim_end_matches('x')]
+        {
+            let (_, other) = Identity::ephemeral().recognise(Some(ada.clone()), Some(forged));
+            assert_ne!(other.as_str(), forged);
+        }
+    }
+
+    #[test]
+    fn a_guest_that_comes_back_with_its_session_is_the_same_member() {
+        let identity = Identity::ephemeral();
+        let (guest, session) = identity.recognise(None, None);
+        assert_eq!(identity.recognise(None, Some(session.as_str())), (guest.clone(), session));
+        assert_ne!(identity.recognise(None, None).0, guest);
     }
 
     #[test]

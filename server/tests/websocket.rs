@@ -163,6 +163,27 @@ async fn the_four_ways_to_emit_reach_whom_they_name() {
 }
 
 #[tokio::test]
+async fn others_and_self_hold_over_a_reconnect_with_the_same_session() {
+    let server = TestServer::start().await;
+    let mut ada = server.join("").await;
+    let hello = ada.next_of("hello").await;
+    for (text, to) in [("not me", "others"), ("only me", "self"), ("all", "all")] {
+        ada.send(&json!({"type": "message", "params": {"value": text, "to": to}}).to_string())
+            .await;
+    }
+    ada.next_of("ack").await;
+    ada.next_of("ack").await;
+    ada.next_of("ack").await;
+    drop(ada);
+    let (position, session) = (hello["position"].as_str(), hello["session"].as_str());
+    let query = format!("?after={}&session={}", position.unwrap(), session.unwrap());
+    let mut ada = server.join(&query).await;
+    let again = ada.next_of("hello").await;
+    assert_eq!((&again["session"], &again["member"]), (&hello["session"], &hello["member"]));
+    assert_eq!((ada.hear().await, ada.hear().await), ("only me".into(), "all".into()));
+}
+
+#[tokio::test]
 async fn members_and_typing_are_told() {
     let server = TestServer::start().await;
     let mut ada = server.join("").await;

@@ -29,15 +29,16 @@ pub fn new_message_id() -> MessageId {
 }
 
 /// The address of a room's WebSocket on the server this page came from.
-pub fn socket_url(room: &RoomName, after: &str) -> String {
+pub fn socket_url(room: &RoomName, after: &str, session: &str) -> String {
     let location = window().location();
     let secure = location.protocol().is_ok_and(|protocol| protocol == "https:");
     format!(
-        "{}://{}/ws?room={}&after={}",
+        "{}://{}/ws?room={}&after={}&session={}",
         if secure { "wss" } else { "ws" },
         location.host().unwrap_or_default(),
         encode_component(room.as_str()),
         encode_component(after),
+        encode_component(session),
     )
 }
 

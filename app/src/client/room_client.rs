@@ -24,6 +24,8 @@ use crate::{
 };
 
 const PROTOCOL: &str = "hubbub.v1";
+/// Where this tab keeps its session, over reloads too.
+const SESSION: &str = "session";
 /// How often the state machine and the countdown look at the clock.
 const TICK: Duration = Duration::from_millis(500);
 /// No `typing` frame follows another sooner, in milliseconds.
@@ -244,7 +246,8 @@ impl RoomClient {
             common::After::Position(position) => position.to_string(),
             common::After::Oldest | common::After::Now => "0".to_owned(),
         };
-        let url = browser::socket_url(&self.room.get_value(), &after);
+        let session = browser::kept(SESSION).unwrap_or_default();
+        let url = browser::socket_url(&self.room.get_value(), &after, &session);
         self.note(Happening::Connect(url.clone()));
         let client = *self;
         let Some(generation) = self.inner.try_update_value(|inner| {
@@ -348,6 +351,7 @@ impl RoomClient {
     fn take_hello(&self, hello: Hello) {
         self.timeline.update(|timeline| timeline.hello(hello.position, hello.recovery));
         self.step(Input::Hello);
+        browser::keep(SESSION, hello.session.as_str());
         let me = self.me.get_untracked();
         if me.member != hello.member {
             let lost = me.member.id != hello.member.id;

@@ -31,7 +31,6 @@ use tokio::{
 use crate::{
     clock::now_ms,
     config::Timing,
-    identity::{Visitor, new_session},
     origin,
     problem::{Problem, refusal},
     state::ServerState,
@@ -67,6 +66,7 @@ mod close {
 pub(crate) struct Params {
     room: Option<String>,
     after: Option<String>,
+    session: Option<String>,
 }
 
 /// Whether a request asks for a WebSocket.
@@ -76,7 +76,7 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
         .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// `GET /ws?room=&after=`: joins a room.
+/// `GET /ws?room=&after=&session=`: joins a room.
 pub(crate) async fn open(State(server): State<ServerState>, request: Request) -> Response {
     if !is_upgrade(request.headers()) || request.method() != Method::GET {
         let message = "this address is for WebSocket upgrades only";
@@ -94,7 +94,7 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
     }
     let query = Query::<Params>::try_from_uri(&parts.uri)
         .map_err(|_| Refusal::field("query", "the query can't be read"))?;
-    let Params { room, after } = query.0;
+    let Params { room, after, session } = query.0;
     let room = room.map_or_else(|| Ok(RoomName::lobby()), |room| RoomName::parse(&room))?;
     let after = after.map_or(Ok(After::Now), |after| after.parse())?;
 
@@ -112,8 +112,9 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
     }
 
     let visitor = server.identity.visitor(&parts.headers);
-    let member = visitor.map_or_else(Visitor::guest, |(visitor, _)| visitor).member();
-    let author = Author { session: new_session(), member };
+    let visitor = visitor.map(|(visitor, _)| visitor);
+    let (visitor, session) = server.identity.recognise(visitor, session.as_deref());
+    let author = Author { session, member: visitor.member() };
     let viewer = Viewer { session: Some(author.session.clone()), member: author.member.id.clone() };
     let (mut reader, recovery) = server.hub.read(&room, viewer, &after).await?;
     if all_frames {
