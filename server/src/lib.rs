@@ -98,19 +98,22 @@ impl Server {
             let _ = stopped.wait_for(|stopped| *stopped).await;
             // Not itself one of those it waits for.
             drop(stopped);
-            timeout(drain, server.stopping.closed()).await.is_ok()
+            if timeout(drain, server.stopping.closed()).await.is_err() {
+                tracing::warn!("some connections did not end in time");
+            }
         };
         let serving = async { serving.await };
-        tokio::pin!(serving);
+        tokio::pin!(serving, drained);
+        // `serving` ends without waiting for WebSockets, and waits for requests however long they
+        // take; `drained` knows how long is enough.
         tokio::select! {
-            // A request that never ends must not hold up the stop.
-            all = drained => {
-                if !all {
-                    tracing::warn!("some connections did not end in time");
-                }
+            ended = &mut serving => {
+                ended?;
+                drained.await;
+            }
+            () = &mut drained => {
                 let _ = timeout(Duration::from_millis(500), serving).await;
             }
-            ended = &mut serving => ended?,
         }
         sweeper.abort();
         Ok(())

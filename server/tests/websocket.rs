@@ -440,6 +440,20 @@ async fn stopping_says_bye_closes_with_1012_and_ends() {
 }
 
 #[tokio::test]
+async fn stopping_gives_a_client_a_moment_to_answer_the_close() {
+    let mut server = TestServer::start().await;
+    let mut ada = server.join("").await;
+    ada.next_of("members").await;
+    server.stop();
+    ada.next_of("bye").await;
+    // The close frame is there, and is not answered as long as nobody reads it.
+    let early = timeout(Duration::from_millis(300), &mut server.serving).await;
+    assert!(early.is_err(), "the server is gone before its client could answer");
+    ada.closed().await;
+    timeout(PATIENCE, &mut server.serving).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn whoever_answers_no_ping_is_let_go_of() {
     let server = TestServer::with(|config| {
         config.timing.ping_interval = Duration::from_millis(50);
