@@ -1,7 +1,13 @@
 // The contract with the smallest clients: Node's `ws`, Python's `websockets` and a page.
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { WebSocket } from 'ws';
 import { expect, open, say, test, texts } from './support.js';
+
+// `cargo xtask test` installs it there, and says so if it can't.
+const installed = join(import.meta.dirname, '../../target/python');
+const packages = process.env.HUBBUB_PYTHON ?? (existsSync(installed) ? installed : '');
 
 const PYTHON = `
 import asyncio, json, sys
@@ -20,7 +26,7 @@ asyncio.run(main())
 `;
 
 test('node, python and a browser in the lobby hear each other', async ({ person, server }) => {
-  test.skip(process.env.HUBBUB_PYTHON === '', 'there is no Python 3 here');
+  test.skip(packages === '', 'there is no Python 3 with websockets here');
   const ada = await person();
   await open(ada, '/rooms/lobby');
 
@@ -35,7 +41,7 @@ test('node, python and a browser in the lobby hear each other', async ({ person,
   node.send('{"type":"message","params":{"value":"hi from node"}}');
   await expect(texts(ada)).toHaveText(['hi from node']);
 
-  const env = { ...process.env, PYTHONPATH: process.env.HUBBUB_PYTHON };
+  const env = { ...process.env, PYTHONPATH: packages };
   const python = spawn('python3', ['-c', PYTHON, `ws://${server.address}/ws`], { env });
   let printed = '';
   python.stdout.on('data', (data) => (printed += data));
