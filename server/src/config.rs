@@ -6,7 +6,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::Uri;
-use clap::{Parser, builder::FalseyValueParser};
+use clap::{Parser, Subcommand, builder::FalseyValueParser};
 
 use crate::broker::sqlite::Sync;
 
@@ -19,7 +19,13 @@ pub struct Config {
     pub listen: SocketAddr,
 
     /// Directory for what is kept between starts; made if it is not there.
-    #[arg(long, env = "HUBBUB_DATA", value_name = "DIR", default_value = "./hubbub-data")]
+    #[arg(
+        long,
+        global = true,
+        env = "HUBBUB_DATA",
+        value_name = "DIR",
+        default_value = "./hubbub-data"
+    )]
     pub data: PathBuf,
 
     /// What an acknowledged message survives.
@@ -48,9 +54,26 @@ pub struct Config {
     #[arg(long, env = "HUBBUB_LOG", value_name = "LEVEL", default_value = "info")]
     pub log: String,
 
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Timings that are not for operators; tests shorten them.
     #[arg(skip)]
     pub timing: Timing,
+}
+
+/// What `hubbub` can do besides serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Write all messages to standard output, one JSON object a line; a server may be running.
+    Export,
+    /// Read what `export` wrote; messages that are there already are not stored twice, so a broken
+    /// import is simply started again. No server may be running.
+    Import {
+        /// The file to read; standard input if there is none.
+        file: Option<PathBuf>,
+    },
 }
 
 impl Config {

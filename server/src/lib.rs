@@ -16,6 +16,7 @@ mod problem;
 mod routes;
 pub mod site;
 mod state;
+pub mod transfer;
 mod transport;
 
 use std::{
@@ -35,7 +36,7 @@ use tokio::{
 
 pub use crate::{
     broker::sqlite::{OpenError, SqliteBroker, Sync},
-    config::{Config, Timing},
+    config::{Command, Config, Timing},
 };
 use crate::{
     identity::Identity,

@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
-use server::{Config, Server};
+use server::{Command, Config, Server, transfer};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    if !server::site::is_there() {
+    if config.command.is_none() && !server::site::is_there() {
         return fail("this binary was built without its site; build it with `cargo xtask build`");
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -31,8 +31,22 @@ fn main() -> ExitCode {
     }
 }
 
-#[allow(clippy::print_stdout)]
 async fn run(config: Config) -> Result<(), String> {
+    match &config.command {
+        None => serve(config).await,
+        Some(Command::Export) => {
+            let count = transfer::export(&config.data, std::io::stdout());
+            count.map(|count| tracing::info!(count, "exported")).map_err(|error| error.to_string())
+        }
+        Some(Command::Import { file }) => {
+            let count = transfer::import(&config.data, file.as_deref()).await;
+            count.map(|count| tracing::info!(count, "imported")).map_err(|error| error.to_string())
+        }
+    }
+}
+
+#[allow(clippy::print_stdout)]
+async fn serve(config: Config) -> Result<(), String> {
     let data = config.data.display().to_string();
     let listen = config.listen;
     let server = Server::open(config)

@@ -12,7 +12,7 @@ use hub::{
     broker::{Broker, Part, Retention},
     contract::record,
 };
-use server::{OpenError, SqliteBroker, Sync};
+use server::{OpenError, SqliteBroker, Sync, transfer};
 
 /// An empty directory, and where it was.
 fn empty_dir() -> PathBuf {
@@ -132,4 +132,43 @@ async fn a_log_that_can_not_grow_refuses_without_a_false_ack_and_recovers() {
     let page = broker.read(&tea, Part::After(Offset(0)), 10).await.unwrap();
     let ids: Vec<_> = page.records.iter().map(|r| r.message.id.to_string()).collect();
     assert_eq!(ids, ["before", "after"]);
+}
+
+#[tokio::test]
+async fn an_export_imported_elsewhere_twice_is_the_same_log_once() {
+    let (from, to) = (empty_dir(), empty_dir());
+    let broker = open(&from).unwrap();
+    let records: Vec<_> = (0..1_200).map(|n| record("tea", &format!("m{n}"), n)).collect();
+    broker.append(records).await.unwrap();
+    let file = from.join("log.ndjson");
+    // While it is open: a server may be running.
+    let exported = transfer::export(&from, fs::File::create(&file).unwrap()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(transfer::import(&to, Some(&file)).await.unwrap(), exported);
+    }
+    let tea = RoomName::parse("tea").unwrap();
+    let page = open(&to).unwrap().read(&tea, Part::After(Offset(0)), 2_000).await.unwrap();
+    let ids: Vec<_> = page.records.iter().map(|r| r.message.id.to_string()).collect();
+    assert_eq!(ids, (0..1_200).map(|n| format!("m{n}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_record_is_named_and_what_came_before_it_is_kept() {
+    let dir = empty_dir();
+    let file = dir.join("log.ndjson");
+    let good = serde_json::to_string(&record("tea", "m1", 0)).unwrap();
+    fs::write(&file, format!("{good}\nnot a record\n")).unwrap();
+    let error = transfer::import(&dir, Some(&file)).await.unwrap_err();
+    assert!(error.to_string().starts_with("line 2 is not a record"), "{error}");
+    let tea = RoomName::parse("tea").unwrap();
+    let page = open(&dir).unwrap().read(&tea, Part::After(Offset(0)), 10).await.unwrap();
+    assert_eq!(page.records.len(), 1);
+}
+
+#[tokio::test]
+async fn an_import_into_a_directory_in_use_is_refused() {
+    let dir = empty_dir();
+    let _server = open(&dir).unwrap();
+    let error = transfer::import(&dir, None).await.unwrap_err();
+    assert!(error.to_string().contains("another hubbub is using it"), "{error}");
 }

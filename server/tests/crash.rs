@@ -36,7 +36,7 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// A small generator, so that a run can be repeated by its seed (SplitMix64).
+/// A small generator, so that a run can be repeated by its seed (`SplitMix64`).
 struct Random(u64);
 
 impl Random {

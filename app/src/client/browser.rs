@@ -52,16 +52,45 @@ pub fn is_touch() -> bool {
     window().match_media("(pointer: coarse)").ok().flatten().is_some_and(|query| query.matches())
 }
 
-/// What this tab has kept under `key`.
-pub fn kept(key: &str) -> Option<String> {
+/// What this tab has kept under `key`, over reloads.
+pub fn kept_here(key: &str) -> Option<String> {
     window().session_storage().ok()??.get_item(key).ok()?
 }
 
-/// Keeps `text` under `key` for this tab, over reloads; nothing is kept of an empty text.
+/// Keeps `text` under `key` for this tab.
+pub fn keep_here(key: &str, text: &str) {
+    put(window().session_storage(), key, text);
+}
+
+/// What any tab has kept under `key`, also one that was closed.
+pub fn kept(key: &str) -> Option<String> {
+    window().local_storage().ok()??.get_item(key).ok()?
+}
+
+/// Keeps `text` under `key` for all tabs; an empty text is forgotten.
 pub fn keep(key: &str, text: &str) {
-    let Ok(Some(storage)) = window().session_storage() else { return };
+    put(window().local_storage(), key, text);
+}
+
+/// The keys under which anything is kept for all tabs.
+pub fn kept_keys() -> Vec<String> {
+    let Ok(Some(storage)) = window().local_storage() else { return Vec::new() };
+    let count = storage.length().unwrap_or_default();
+    (0..count).filter_map(|index| storage.key(index).ok()?).collect()
+}
+
+fn put(storage: Result<Option<web_sys::Storage>, wasm_bindgen::JsValue>, key: &str, text: &str) {
+    let Ok(Some(storage)) = storage else { return };
     // A full or forbidden storage: the page works without.
     let _ = if text.is_empty() { storage.remove_item(key) } else { storage.set_item(key, text) };
+}
+
+/// Puts `text` on the clipboard; only pages with HTTPS, or on this machine, may.
+pub fn copy(text: &str) {
+    if window().is_secure_context() {
+        // Whether it worked is not told to anybody; there is nothing to do about it.
+        let _ = window().navigator().clipboard().write_text(text);
+    }
 }
 
 /// The element with this id, as `T`.

@@ -16,6 +16,7 @@ use crate::{
         browser,
         connection::{Action, Connection, Input, Phase},
         journal::{Happening, Journal},
+        outbox,
         socket::{Socket, SocketEvent},
         timeline::Timeline,
     },
@@ -100,7 +101,11 @@ impl RoomClient {
 
     /// Connects, and stays connected while the page lives. Browser only.
     pub fn start(self) {
-        let timer = set_interval_with_handle(move || self.step(Input::Tick), TICK);
+        let tick = move || {
+            self.step(Input::Tick);
+            self.tend();
+        };
+        let timer = set_interval_with_handle(tick, TICK);
         on_cleanup(move || {
             if let Ok(timer) = timer {
                 timer.clear();
@@ -116,7 +121,10 @@ impl RoomClient {
             }
         });
         on_cleanup(move || listener.remove());
+        let listener = window_event_listener_untyped("pagehide", |_| outbox::leave());
+        on_cleanup(move || listener.remove());
         self.step(Input::Start);
+        self.tend();
     }
 
     /// Says `text` in the room.
@@ -129,24 +137,23 @@ impl RoomClient {
         let me = self.me.get_untracked().member;
         let room = self.room.get_value();
         self.timeline.update(|timeline| {
-            timeline.say(publish.clone(), &me, &room, browser::now() as u64);
+            timeline.say(publish, &me, &room, browser::now() as u64);
         });
-        self.send(&ClientFrame::Message(publish));
+        self.pump();
         self.inner.update_value(|inner| inner.typed_at = 0.0);
         Ok(())
     }
 
-    /// Sends a refused message again.
+    /// Sends a refused or unknown message again.
     pub fn retry(&self, id: &MessageId) {
-        let publish = self.timeline.try_update(|timeline| timeline.retry(id)).flatten();
-        if let Some(publish) = publish {
-            self.send(&ClientFrame::Message(publish));
-        }
+        self.timeline.update(|timeline| timeline.retry(id));
+        self.pump();
     }
 
     /// Gives up a message that was not sent.
     pub fn discard(&self, id: &MessageId) {
         self.timeline.update(|timeline| timeline.discard(id));
+        self.pump();
     }
 
     /// Tells the others that I am writing, now and then.
@@ -187,6 +194,33 @@ impl RoomClient {
     /// Tries to connect now.
     pub fn retry_now(&self) {
         self.step(Input::RetryNow);
+    }
+
+    /// Sends what is next in the outbox, and keeps what is in it.
+    fn pump(&self) {
+        if matches!(self.phase.get_untracked(), Phase::Open { .. }) {
+            let next = |timeline: &mut Timeline| timeline.next_to_send(browser::now());
+            if let Some(publish) = self.timeline.try_update_untracked(next).flatten() {
+                self.send(&ClientFrame::Message(publish));
+            }
+        }
+        if let Some(unsent) = self.timeline.try_with_untracked(Timeline::outbox) {
+            outbox::keep(&self.room.get_value(), &unsent);
+        }
+    }
+
+    /// Looks after the outbox now and then: what is late, what may go now, and what pages that are gone
+    /// have left behind.
+    fn tend(&self) {
+        let now = browser::now();
+        if self.timeline.try_update_untracked(|timeline| timeline.expire(now)) == Some(true) {
+            self.timeline.try_update(|_| ());
+        }
+        let left = outbox::adopt(&self.room.get_value());
+        if !left.is_empty() {
+            self.timeline.try_update(|timeline| timeline.restore(left));
+        }
+        self.pump();
     }
 
     fn send(&self, frame: &ClientFrame) {
@@ -246,7 +280,7 @@ impl RoomClient {
             common::After::Position(position) => position.to_string(),
             common::After::Oldest | common::After::Now => "0".to_owned(),
         };
-        let session = browser::kept(SESSION).unwrap_or_default();
+        let session = browser::kept_here(SESSION).unwrap_or_default();
         let url = browser::socket_url(&self.room.get_value(), &after, &session);
         self.note(Happening::Connect(url.clone()));
         let client = *self;
@@ -295,6 +329,7 @@ impl RoomClient {
                 let receive = |timeline: &mut Timeline| timeline.receive(message.clone());
                 let new = self.timeline.try_update_untracked(receive);
                 self.draw_soon();
+                self.pump();
                 if new == Some(true) && !mine {
                     self.arrived.update(|arrived| {
                         arrived.count += 1;
@@ -304,6 +339,7 @@ impl RoomClient {
             }
             ServerFrame::Ack { id, offset } => {
                 self.timeline.update(|timeline| timeline.acked(&id, offset));
+                self.pump();
             }
             ServerFrame::Members(members) => self.take_members(members),
             ServerFrame::Typing(typing) => {
@@ -313,7 +349,9 @@ impl RoomClient {
             }
             ServerFrame::Error(refusal) => {
                 let reason = self.lang.strings().refusal(&refusal);
-                self.timeline.update(|timeline| timeline.refused(&refusal, reason));
+                let now = browser::now();
+                self.timeline.update(|timeline| timeline.refused(&refusal, reason, now));
+                self.pump();
             }
             ServerFrame::Bye(bye) => {
                 self.step(Input::Bye { reconnect_in_ms: bye.reconnect_in_ms as f64 });
@@ -349,9 +387,15 @@ impl RoomClient {
     }
 
     fn take_hello(&self, hello: Hello) {
-        self.timeline.update(|timeline| timeline.hello(hello.position, hello.recovery));
+        let fresh = !matches!(self.phase.get_untracked(), Phase::Open { .. });
+        self.timeline.update(|timeline| {
+            timeline.hello(hello.position, hello.recovery);
+            if fresh {
+                timeline.reconnected();
+            }
+        });
         self.step(Input::Hello);
-        browser::keep(SESSION, hello.session.as_str());
+        browser::keep_here(SESSION, hello.session.as_str());
         let me = self.me.get_untracked();
         if me.member != hello.member {
             let lost = me.member.id != hello.member.id;
@@ -361,8 +405,6 @@ impl RoomClient {
                 self.rename(me.member.name);
             }
         }
-        for publish in self.timeline.with_untracked(|t| t.unsent().cloned().collect::<Vec<_>>()) {
-            self.send(&ClientFrame::Message(publish));
-        }
+        self.pump();
     }
 }

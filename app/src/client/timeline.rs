@@ -1,16 +1,23 @@
-//! What is said in a room as one page knows it: messages in offset order, then what is still on its
-//! way, in the order it was written.
+//! What is said in a room as one page knows it: messages in offset order, then the outbox, what is
+//! still on its way, in the order it was written.
 //!
-//! Pure. The rule to keep: an id is in here once, so a message that arrives by its own echo, by an
-//! ack and by a replay is one row.
+//! Pure. Two rules to keep: an id is in here once, so a message that arrives by its own echo, by an
+//! ack and by a replay is one row; and one message is under way at a time, so that what one person
+//! writes arrives in that order, whatever is lost or sent again.
 
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
 };
 
-use common::{After, Member, Message, MessageId, Offset, Position, Publish, Recovery, Refusal};
+use common::{
+    After, ErrorCode, Member, Message, MessageId, Offset, Position, Publish, Recovery, Refusal,
+};
 
+/// How long the server may take to answer before a message counts as unknown, in milliseconds.
+const ANSWER_MS: f64 = 10_000.0;
+/// How long to wait after the server found it too much, in milliseconds.
+const TOO_MUCH_MS: f64 = 1_000.0;
 /// How many rows a page keeps.
 const ROWS: usize = 500;
 /// Messages of one member closer together than this are drawn as one group, in milliseconds.
@@ -23,6 +30,8 @@ pub enum Status {
     Sent,
     /// On its way, or waiting for a connection.
     Pending,
+    /// Sent, and not answered for so long that nobody knows. Sending it again is safe.
+    Unknown,
     /// Refused; it will not be tried again by itself.
     Failed(String),
 }
@@ -52,11 +61,43 @@ enum Item {
     Gap(usize),
 }
 
+/// One message in the outbox.
 #[derive(Clone, Debug)]
 struct Outgoing {
-    publish: Publish,
     message: Arc<Message>,
-    failed: Option<String>,
+    stage: Stage,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Stage {
+    /// To be sent, not before this time (milliseconds).
+    Waiting(f64),
+    /// Sent at this time, and not answered.
+    Sent(f64),
+    /// Sent, and not answered for too long.
+    Unknown,
+    /// Refused, for this reason.
+    Failed(String),
+}
+
+impl Outgoing {
+    fn publish(&self) -> Publish {
+        let message = &*self.message;
+        Publish {
+            value: message.value.clone(),
+            id: Some(message.id.clone()),
+            event: message.event.clone(),
+            to: message.to.clone(),
+        }
+    }
+
+    fn status(&self) -> Status {
+        match &self.stage {
+            Stage::Waiting(_) | Stage::Sent(_) => Status::Pending,
+            Stage::Unknown => Status::Unknown,
+            Stage::Failed(reason) => Status::Failed(reason.clone()),
+        }
+    }
 }
 
 /// The timeline.
@@ -122,13 +163,58 @@ impl Timeline {
             event: publish.event.clone(),
             to: publish.to.clone(),
         };
-        self.outgoing.push(Outgoing { publish, message: message.into(), failed: None });
+        self.outgoing.push(Outgoing { message: message.into(), stage: Stage::Waiting(0.0) });
     }
 
-    /// What is to be sent, or sent again, over a new connection: with their ids, so nothing is said
-    /// twice.
-    pub fn unsent(&self) -> impl Iterator<Item = &Publish> {
-        self.outgoing.iter().filter(|out| out.failed.is_none()).map(|out| &out.publish)
+    /// The next message to send at `now` (milliseconds): none while one is under way, or unknown.
+    pub fn next_to_send(&mut self, now: f64) -> Option<Publish> {
+        let next = self.outgoing.iter_mut().find(|out| !matches!(out.stage, Stage::Failed(_)))?;
+        match next.stage {
+            Stage::Waiting(not_before) if not_before <= now => {
+                next.stage = Stage::Sent(now);
+                Some(next.publish())
+            }
+            _ => None,
+        }
+    }
+
+    /// There is a new connection: what was under way or unknown is sent again, under its id.
+    pub fn reconnected(&mut self) {
+        for out in &mut self.outgoing {
+            if matches!(out.stage, Stage::Sent(_) | Stage::Unknown) {
+                out.stage = Stage::Waiting(0.0);
+            }
+        }
+    }
+
+    /// Gives up waiting for answers that are late at `now` (milliseconds); true if there are any.
+    pub fn expire(&mut self, now: f64) -> bool {
+        let late = |out: &&mut Outgoing| match out.stage {
+            Stage::Sent(at) => now - at >= ANSWER_MS,
+            _ => false,
+        };
+        let late = self.outgoing.iter_mut().find(late);
+        let any = late.is_some();
+        if let Some(out) = late {
+            out.stage = Stage::Unknown;
+        }
+        any
+    }
+
+    /// What is in the outbox, to be kept over reloads; [`Timeline::restore`] reads it.
+    pub fn outbox(&self) -> Vec<Message> {
+        self.outgoing.iter().map(|out| Message::clone(&out.message)).collect()
+    }
+
+    /// Takes over what another page, or this one before a reload, could not send.
+    pub fn restore(&mut self, outbox: Vec<Message>) {
+        for message in outbox {
+            let here = |out: &Outgoing| out.message.id == message.id;
+            if !self.known.contains(&message.id) && !self.outgoing.iter().any(here) {
+                let stage = Stage::Waiting(0.0);
+                self.outgoing.push(Outgoing { message: message.into(), stage });
+            }
+        }
     }
 
     /// The server has the message `id` under `offset`.
@@ -159,19 +245,23 @@ impl Timeline {
         }
     }
 
-    /// The server refused the message that `refusal` names; `reason` is why, for people.
-    pub fn refused(&mut self, refusal: &Refusal, reason: String) {
+    /// The server refused the message that `refusal` names at `now` (milliseconds); `reason` is why,
+    /// for people. What was only too much at once is sent again by itself.
+    pub fn refused(&mut self, refusal: &Refusal, reason: String, now: f64) {
         let named = |out: &&mut Outgoing| refusal.id.as_deref() == Some(out.message.id.as_str());
         if let Some(out) = self.outgoing.iter_mut().find(named) {
-            out.failed = Some(reason);
+            out.stage = match refusal.code {
+                ErrorCode::RateLimited => Stage::Waiting(now + TOO_MUCH_MS),
+                _ => Stage::Failed(reason),
+            };
         }
     }
 
-    /// Tries a refused message again: returns what to send.
-    pub fn retry(&mut self, id: &MessageId) -> Option<Publish> {
-        let out = self.outgoing.iter_mut().find(|out| out.message.id == *id)?;
-        out.failed = None;
-        Some(out.publish.clone())
+    /// Tries a refused or unknown message again.
+    pub fn retry(&mut self, id: &MessageId) {
+        if let Some(out) = self.outgoing.iter_mut().find(|out| out.message.id == *id) {
+            out.stage = Stage::Waiting(0.0);
+        }
     }
 
     /// Gives up a message that was not sent.
@@ -194,7 +284,7 @@ impl Timeline {
         });
         let outgoing = self.outgoing.iter().map(|out| Row::Message {
             message: out.message.clone(),
-            status: out.failed.clone().map_or(Status::Pending, Status::Failed),
+            status: out.status(),
             grouped: false,
         });
         let mut rows: Vec<_> = said.chain(outgoing).collect();
@@ -254,6 +344,7 @@ mod tests {
             .map(|row| match row {
                 Row::Message { message, status: Status::Sent, .. } => message.id.to_string(),
                 Row::Message { message, status: Status::Pending, .. } => format!("{}…", message.id),
+                Row::Message { message, status: Status::Unknown, .. } => format!("{}?", message.id),
                 Row::Message { message, .. } => format!("{}!", message.id),
                 Row::Gap { .. } => "gap".to_owned(),
             })
@@ -308,28 +399,82 @@ mod tests {
         assert_eq!(ids(&timeline), ["theirs", "mine…"]);
     }
 
-    #[test]
-    fn what_was_not_settled_is_sent_again_in_order_with_the_same_ids() {
-        let mut timeline = timeline();
-        ["m1", "m2", "m3"].into_iter().for_each(|id| say(&mut timeline, id));
-        timeline.acked(&MessageId::parse("m2").unwrap(), Offset(1));
-        let unsent: Vec<_> = timeline.unsent().map(|p| p.id.clone().unwrap().to_string()).collect();
-        assert_eq!(unsent, ["m1", "m3"]);
+    /// Sends what is to be sent; returns its id.
+    fn send(timeline: &mut Timeline, now: f64) -> Option<String> {
+        timeline.next_to_send(now).map(|publish| publish.id.unwrap().to_string())
+    }
+
+    fn ack(timeline: &mut Timeline, id: &str, offset: u64) {
+        timeline.acked(&MessageId::parse(id).unwrap(), Offset(offset));
     }
 
     #[test]
-    fn a_refused_message_stays_until_it_is_retried_or_discarded() {
+    fn one_message_is_under_way_at_a_time_so_order_is_kept() {
         let mut timeline = timeline();
         ["m1", "m2"].into_iter().for_each(|id| say(&mut timeline, id));
+        assert_eq!(send(&mut timeline, 0.0).as_deref(), Some("m1"));
+        assert_eq!(send(&mut timeline, 0.0), None);
+        ack(&mut timeline, "m1", 1);
+        assert_eq!(send(&mut timeline, 0.0).as_deref(), Some("m2"));
+    }
+
+    #[test]
+    fn what_was_under_way_is_sent_again_with_the_same_id_over_a_new_connection() {
+        let mut timeline = timeline();
+        ["m1", "m2"].into_iter().for_each(|id| say(&mut timeline, id));
+        send(&mut timeline, 0.0);
+        timeline.reconnected();
+        assert_eq!(send(&mut timeline, 1.0).as_deref(), Some("m1"));
+    }
+
+    #[test]
+    fn a_message_without_an_answer_is_unknown_and_holds_up_the_next_until_it_is_sent_again() {
+        let mut timeline = timeline();
+        ["m1", "m2"].into_iter().for_each(|id| say(&mut timeline, id));
+        send(&mut timeline, 0.0);
+        assert!(!timeline.expire(ANSWER_MS - 1.0));
+        assert!(timeline.expire(ANSWER_MS));
+        assert_eq!(ids(&timeline), ["m1?", "m2…"]);
+        assert_eq!(send(&mut timeline, ANSWER_MS), None);
+        timeline.retry(&MessageId::parse("m1").unwrap());
+        assert_eq!(send(&mut timeline, ANSWER_MS).as_deref(), Some("m1"));
+    }
+
+    #[test]
+    fn what_was_too_much_at_once_is_sent_again_by_itself_and_in_order() {
+        let mut timeline = timeline();
+        ["m1", "m2"].into_iter().for_each(|id| say(&mut timeline, id));
+        send(&mut timeline, 0.0);
         let refusal = Refusal::new(ErrorCode::RateLimited, "slow").about(Some("m1"));
-        timeline.refused(&refusal, "slow".to_owned());
-        assert_eq!(ids(&timeline), ["m1!", "m2…"]);
-        assert_eq!(timeline.unsent().count(), 1);
-        let id = MessageId::parse("m1").unwrap();
-        assert_eq!(timeline.retry(&id), Some(publish("m1")));
+        timeline.refused(&refusal, "slow".to_owned(), 0.0);
         assert_eq!(ids(&timeline), ["m1…", "m2…"]);
-        timeline.discard(&id);
+        assert_eq!(send(&mut timeline, TOO_MUCH_MS - 1.0), None);
+        assert_eq!(send(&mut timeline, TOO_MUCH_MS).as_deref(), Some("m1"));
+    }
+
+    #[test]
+    fn a_refused_message_stays_until_it_is_retried_or_discarded_and_holds_up_nothing() {
+        let mut timeline = timeline();
+        ["m1", "m2"].into_iter().for_each(|id| say(&mut timeline, id));
+        send(&mut timeline, 0.0);
+        let refusal = Refusal::new(ErrorCode::TooLong, "long").about(Some("m1"));
+        timeline.refused(&refusal, "long".to_owned(), 0.0);
+        assert_eq!(ids(&timeline), ["m1!", "m2…"]);
+        assert_eq!(send(&mut timeline, 0.0).as_deref(), Some("m2"));
+        timeline.discard(&MessageId::parse("m1").unwrap());
         assert_eq!(ids(&timeline), ["m2…"]);
+    }
+
+    #[test]
+    fn the_outbox_survives_a_reload_and_what_arrived_meanwhile_is_not_sent_again() {
+        let mut before = timeline();
+        ["m1", "m2"].into_iter().for_each(|id| say(&mut before, id));
+        let kept = before.outbox();
+        let mut after = Timeline::new(vec![message("m1", 1)], "e:1".parse().unwrap());
+        after.restore(kept.clone());
+        after.restore(kept);
+        assert_eq!(ids(&after), ["m1", "m2…"]);
+        assert_eq!(send(&mut after, 0.0).as_deref(), Some("m2"));
     }
 
     #[test]

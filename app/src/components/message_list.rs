@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     client::{
+        browser,
         room_client::RoomClient,
         timeline::{Row, Status, Timeline},
     },
@@ -117,6 +118,7 @@ fn Line(client: RoomClient, row: Row) -> impl IntoView {
             let state = match status {
                 Status::Sent => "sent",
                 Status::Pending => "pending",
+                Status::Unknown => "unknown",
                 Status::Failed(_) => "failed",
             };
             let head = (!grouped).then(|| {
@@ -130,6 +132,7 @@ fn Line(client: RoomClient, row: Row) -> impl IntoView {
             });
             let (event, id, value) =
                 (message.event.clone(), message.id.clone(), message.value.clone());
+            let said = spoken(&message.value);
             let audience = match &message.to {
                 Audience::All => None,
                 Audience::Others => Some(strings.to_others),
@@ -148,7 +151,7 @@ fn Line(client: RoomClient, row: Row) -> impl IntoView {
                     {audience.map(|whom| view! { <span class="tag">{whom}</span> })}
                     {event.map(|event| view! { <span class="tag event">{event.to_string()}</span> })}
                     <Body value/>
-                    <Fate client id status/>
+                    <Fate client id status said/>
                 </li>
             }
             .into_any()
@@ -175,27 +178,24 @@ fn Body(value: Value) -> impl IntoView {
 
 /// How far a message of mine has got, and what can be done about it.
 #[component]
-fn Fate(client: RoomClient, id: common::MessageId, status: Status) -> impl IntoView {
+fn Fate(client: RoomClient, id: MessageId, status: Status, said: String) -> impl IntoView {
     let strings = strings();
-    match status {
-        Status::Sent => ().into_any(),
-        Status::Pending => view! { <p class="fate">{strings.sending}</p> }.into_any(),
-        Status::Failed(reason) => {
-            let again = id.clone();
-            view! {
-                <p class="fate problem" role="alert">
-                    <span>{strings.not_sent}": "{reason}</span>
-                    <button type="button" on:click=move |_| client.retry(&again)>
-                        {strings.retry}
-                    </button>
-                    <button type="button" on:click=move |_| client.discard(&id)>
-                        {strings.discard}
-                    </button>
-                </p>
-            }
-            .into_any()
-        }
+    let word = match status {
+        Status::Sent => return ().into_any(),
+        Status::Pending => return view! { <p class="fate">{strings.sending}</p> }.into_any(),
+        Status::Unknown => strings.unknown.to_owned(),
+        Status::Failed(reason) => format!("{}: {reason}", strings.not_sent),
+    };
+    let again = id.clone();
+    view! {
+        <p class="fate problem" role="alert">
+            <span>{word}</span>
+            <button type="button" on:click=move |_| client.retry(&again)>{strings.retry}</button>
+            <button type="button" on:click=move |_| browser::copy(&said)>{strings.copy}</button>
+            <button type="button" on:click=move |_| client.discard(&id)>{strings.discard}</button>
+        </p>
     }
+    .into_any()
 }
 
 /// Tells screen readers what others say: politely, at most once a second, never history.

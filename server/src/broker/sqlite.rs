@@ -182,6 +182,24 @@ impl Readers {
     }
 }
 
+/// Hands every record kept in `dir` to `each`, in offset order. A broker may have it open meanwhile:
+/// this sees one state of it.
+pub(crate) fn each_record(
+    dir: &Path,
+    mut each: impl FnMut(Record) -> std::io::Result<()>,
+) -> Result<(), OpenError> {
+    let (connection, explain) = open::existing(dir)?;
+    let mut statement = connection
+        .prepare("SELECT offset, body FROM messages WHERE body IS NOT NULL ORDER BY offset")
+        .map_err(&explain)?;
+    let mut rows = statement.query([]).map_err(&explain)?;
+    while let Some(row) = rows.next().map_err(&explain)? {
+        let record = unsigned(row, 0).and_then(|offset| decode(offset, &row.get::<_, Vec<u8>>(1)?));
+        each(record.map_err(&explain)?)?;
+    }
+    Ok(())
+}
+
 fn read(
     log: &Transaction<'_>,
     room: &RoomName,

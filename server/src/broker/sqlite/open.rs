@@ -13,6 +13,8 @@ use common::{Epoch, Offset};
 use hub::broker::new_epoch;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
+/// The name of the file in the data directory.
+const FILE: &str = "hubbub.db";
 /// "HUBB": tells our file from other SQLite files (`PRAGMA application_id`).
 const APPLICATION: i32 = 0x4855_4242;
 
@@ -97,19 +99,38 @@ pub(super) fn open(dir: &Path, sync: Sync) -> Result<Opened, OpenError> {
         TryLockError::WouldBlock => OpenError::InUse,
         TryLockError::Error(error) => OpenError::Io(error),
     })?;
-    let file = dir.join("hubbub.db");
-    let explain = |error: rusqlite::Error| match error.sqlite_error_code() {
+    let file = dir.join(FILE);
+    let explain = explain(&file);
+    let mut connection = Connection::open(&file).map_err(&explain)?;
+    let version = known_version(&connection, &file, &explain)?;
+    prepare(&connection, sync).map_err(&explain)?;
+    migrate(&mut connection, version).map_err(&explain)?;
+    let (epoch, head) = state(&connection).map_err(&explain)?;
+    let epoch = Epoch::parse(&epoch).map_err(|_| OpenError::Damaged(file.clone()))?;
+    Ok(Opened { connection, file, lock, epoch, head: Offset(head) })
+}
+
+/// The log in `dir`, for reading, whoever else has it open; it must be there.
+pub(super) fn existing(
+    dir: &Path,
+) -> Result<(Connection, impl Fn(rusqlite::Error) -> OpenError), OpenError> {
+    let file = dir.join(FILE);
+    let explain = explain(&file);
+    let connection = for_reading(&file).map_err(&explain)?;
+    match known_version(&connection, &file, &explain)? {
+        0 => Err(OpenError::Foreign(file)),
+        _ => Ok((connection, explain)),
+    }
+}
+
+/// What an error of SQLite means for whoever wants to use `file`.
+fn explain(file: &Path) -> impl Fn(rusqlite::Error) -> OpenError + use<> {
+    let file = file.to_owned();
+    move |error| match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::Foreign(file.clone()),
         Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged(file.clone()),
         _ => OpenError::Sqlite(file.clone(), error),
-    };
-    let mut connection = Connection::open(&file).map_err(explain)?;
-    let version = known_version(&connection, &file, explain)?;
-    prepare(&connection, sync).map_err(explain)?;
-    migrate(&mut connection, version).map_err(explain)?;
-    let (epoch, head) = state(&connection).map_err(explain)?;
-    let epoch = Epoch::parse(&epoch).map_err(|_| OpenError::Damaged(file.clone()))?;
-    Ok(Opened { connection, file, lock, epoch, head: Offset(head) })
+    }
 }
 
 pub(super) fn for_reading(file: &Path) -> rusqlite::Result<Connection> {

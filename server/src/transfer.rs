@@ -1,0 +1,136 @@
+//! `hubbub export` and `hubbub import`: the log as NDJSON, one record a line, oldest first.
+//!
+//! Every message keeps its id, so an import that was broken off is simply started again: what is there
+//! already is not stored twice. Offsets are given anew.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write},
+    path::Path,
+};
+
+use hub::broker::{Broker, BrokerError, Record, Retention};
+
+use crate::{OpenError, SqliteBroker, Sync, broker::sqlite::each_record};
+
+/// How many records one import step stores.
+const BATCH: usize = 500;
+
+/// Why an export or import stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// The data directory can't be used.
+    #[error("can't use the data directory: {0}")]
+    Data(#[from] OpenError),
+    /// The file can't be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A line is no record.
+    #[error("line {number} is not a record: {error}")]
+    Line {
+        /// Counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
+    /// The log did not take it.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+/// Writes all that is kept in `dir` to `out`, and returns how many records that were. A server may be
+/// running on it meanwhile.
+///
+/// # Errors
+///
+/// [`TransferError`]; what was written so far is whole lines.
+pub fn export(dir: &Path, out: impl Write) -> Result<usize, TransferError> {
+    let (mut out, mut progress) = (BufWriter::new(out), Progress::new("exported", None));
+    each_record(dir, |record| {
+        serde_json::to_writer(&mut out, &record)?;
+        out.write_all(b"\n")?;
+        progress.step(1, 0);
+        Ok(())
+    })?;
+    out.flush()?;
+    Ok(progress.done())
+}
+
+/// Reads records from `file`, or standard input, into `dir`, and returns how many lines that were.
+///
+/// # Errors
+///
+/// [`TransferError`]; what came before it is kept, and starting again is safe.
+pub async fn import(dir: &Path, file: Option<&Path>) -> Result<usize, TransferError> {
+    let broker = SqliteBroker::open(dir, Retention::default(), Sync::Normal)?;
+    let (input, size): (Box<dyn BufRead>, _) = match file {
+        Some(path) => {
+            let file = File::open(path)?;
+            let size = file.metadata()?.len();
+            (Box::new(BufReader::new(file)), Some(size))
+        }
+        None => (Box::new(BufReader::new(io::stdin())), None),
+    };
+    let mut progress = Progress::new("imported", size);
+    let mut batch: Vec<Record> = Vec::with_capacity(BATCH);
+    let mut bytes = 0;
+    for (index, line) in input.lines().enumerate() {
+        let line = line?;
+        bytes += line.len() as u64 + 1;
+        match serde_json::from_str(&line) {
+            Ok(record) => batch.push(record),
+            Err(error) => {
+                broker.append(batch).await?;
+                return Err(TransferError::Line { number: index + 1, error });
+            }
+        }
+        if batch.len() == BATCH {
+            broker.append(std::mem::take(&mut batch)).await?;
+            progress.step(BATCH, std::mem::take(&mut bytes));
+        }
+    }
+    let rest = batch.len();
+    broker.append(batch).await?;
+    progress.step(rest, bytes);
+    Ok(progress.done())
+}
+
+/// One line on a terminal that says how far it is; nothing elsewhere.
+struct Progress {
+    verb: &'static str,
+    records: usize,
+    bytes: u64,
+    size: Option<u64>,
+    shown: bool,
+}
+
+impl Progress {
+    fn new(verb: &'static str, size: Option<u64>) -> Self {
+        Self { verb, records: 0, bytes: 0, size, shown: io::stderr().is_terminal() }
+    }
+
+    fn step(&mut self, records: usize, bytes: u64) {
+        let before = self.records / BATCH;
+        self.records += records;
+        self.bytes += bytes;
+        if self.shown && self.records / BATCH != before {
+            self.show();
+        }
+    }
+
+    fn show(&self) {
+        let percent = match self.size {
+            Some(size) if size > 0 => format!(" {:3} %", self.bytes * 100 / size),
+            _ => String::new(),
+        };
+        eprint!("\r{} {}{percent}", self.verb, self.records);
+    }
+
+    fn done(self) -> usize {
+        if self.shown {
+            self.show();
+            eprintln!();
+        }
+        self.records
+    }
+}
