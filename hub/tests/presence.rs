@@ -105,26 +105,36 @@ async fn typing_passes_by_itself() {
 }
 
 #[tokio::test]
-async fn a_room_nobody_is_in_is_closed_once_it_is_idle_and_nothing_is_lost() {
+async fn a_room_nobody_is_in_makes_way_for_another_and_nothing_is_lost() {
     let hub = hub_with(Limits { rooms: 1, ..Limits::default() }, Retention::default());
-    let idle = hub.limits().idle_room.as_millis() as u64;
     let mut ada = reader(&hub, "ada", &After::Now).await;
     let left_at = After::Position(ada.position());
     say(&hub, "bob", "hi").await;
     assert_eq!(texts(&mut ada).await, ["hi"]);
-    drop(ada);
-
-    hub.sweep(Instant::now(), 1_000 + idle - 1);
     assert!(hub.enter(&room("coffee"), &author("ada").member).is_err());
-    hub.sweep(Instant::now(), 1_000 + idle);
+    drop(ada);
     drop(hub.enter(&room("coffee"), &author("ada").member).unwrap());
-    hub.sweep(Instant::now(), 1_000 + idle);
 
     let (mut ada, recovery) = hub.read(&room("tea"), viewer("ada"), &left_at).await.unwrap();
     assert_eq!(recovery, Recovery::Replayed);
     assert_eq!(texts(&mut ada).await, ["hi"]);
     say(&hub, "bob", "and live").await;
     assert_eq!(texts(&mut ada).await, ["and live"]);
+}
+
+#[tokio::test]
+async fn an_idle_room_is_closed_and_nothing_is_lost() {
+    let hub = hub();
+    let idle = hub.limits().idle_room.as_millis() as u64;
+    let coffee = hub.enter(&room("coffee"), &author("ada").member).unwrap();
+    drop(coffee);
+    hub.sweep(Instant::now(), idle);
+    assert_eq!(hub.rooms(10).await.unwrap(), []);
+
+    say(&hub, "bob", "hi").await;
+    hub.sweep(Instant::now(), 1_000 + idle);
+    let mut ada = reader(&hub, "ada", &After::Oldest).await;
+    assert_eq!(texts(&mut ada).await, ["hi"]);
 }
 
 #[tokio::test]

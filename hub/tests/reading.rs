@@ -189,7 +189,7 @@ async fn looking_at_a_room_does_not_open_it() {
 #[tokio::test]
 async fn one_room_more_than_there_may_be_is_refused() {
     let hub = hub_with(Limits { rooms: 1, ..Limits::default() }, Retention::default());
-    say(&hub, "ada", "hi").await;
+    let _ada = reader(&hub, "ada", &After::Now).await;
     let refused = hub.read(&room("second"), viewer("ada"), &After::Now).await.unwrap_err();
     assert_eq!(refused, HubError::TooManyRooms(TooManyRooms { limit: 1 }));
 }

@@ -71,6 +71,14 @@ async fn an_offset_is_not_given_again_even_when_the_newest_messages_were_let_go_
 }
 
 #[test]
+fn a_directory_that_is_made_is_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = empty_dir().join("deep/er");
+    drop(open(&dir).unwrap());
+    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
 fn a_directory_is_used_by_one_process_at_a_time() {
     let dir = empty_dir();
     let first = open(&dir).unwrap();

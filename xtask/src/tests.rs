@@ -135,10 +135,18 @@ fn python() -> Result<String> {
     }
     let packages = root().join("target/python");
     if !packages.join("websockets").is_dir() {
-        run(Command::new("python3")
+        let installed = run(Command::new("python3")
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
             .arg(&packages)
-            .arg("websockets==15.0.1"))?;
+            .arg("websockets==15.0.1"));
+        if let Err(error) = installed {
+            // In CI a test that is left out is a failure.
+            if env::var_os("CI").is_some() {
+                return Err(error);
+            }
+            println!("    Python's client is left out: {error}");
+            return Ok(String::new());
+        }
     }
     Ok(packages.display().to_string())
 }

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -93,7 +94,8 @@ pub(super) struct Opened {
 }
 
 pub(super) fn open(dir: &Path, sync: Sync) -> Result<Opened, OpenError> {
-    fs::create_dir_all(dir)?;
+    // What people wrote is nobody else's to read.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let lock = File::create(dir.join("hubbub.lock"))?;
     lock.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => OpenError::InUse,
