@@ -69,7 +69,6 @@ impl Lang {
 /// The texts of one language. Functions where a number or a name is in the middle.
 #[allow(missing_docs, missing_debug_implementations)]
 pub struct Strings {
-    pub lang_name: &'static str,
     pub tagline: &'static str,
     pub rooms: &'static str,
     pub no_rooms: &'static str,
@@ -110,8 +109,6 @@ pub struct Strings {
     pub discard: &'static str,
     pub gap: &'static str,
     pub new_messages: fn(usize) -> String,
-    pub connecting: &'static str,
-    pub connected: &'static str,
     pub retrying: &'static str,
     pub retrying_in: fn(u64) -> String,
     pub retry_now: &'static str,
@@ -140,7 +137,6 @@ impl Strings {
 }
 
 const EN: Strings = Strings {
-    lang_name: "English",
     tagline: "Open a page, pick a name, write. Everyone in the room has it at once.",
     rooms: "Rooms",
     no_rooms: "No room is open yet. Open the first one.",
@@ -197,8 +193,6 @@ const EN: Strings = Strings {
         1 => "1 new message".to_owned(),
         _ => format!("{count} new messages"),
     },
-    connecting: "Connecting…",
-    connected: "Connected",
     retrying: "Connection lost. Trying to reconnect…",
     retrying_in: |seconds| format!("Connection lost. Next try in {seconds} s"),
     retry_now: "Try now",
@@ -254,7 +248,6 @@ const EN: Strings = Strings {
 };
 
 const KO: Strings = Strings {
-    lang_name: "한국어",
     tagline: "페이지를 열고, 이름을 정하고, 쓰세요. 방에 있는 모두가 바로 봅니다.",
     rooms: "방 목록",
     no_rooms: "아직 열린 방이 없습니다. 첫 방을 열어 보세요.",
@@ -307,8 +300,6 @@ const KO: Strings = Strings {
     discard: "버리기",
     gap: "서버가 여기서 기억을 잃었습니다. 빠진 메시지가 있을 수 있습니다.",
     new_messages: |count| format!("새 메시지 {count}개"),
-    connecting: "연결하는 중…",
-    connected: "연결됨",
     retrying: "연결이 끊겼습니다. 다시 연결하는 중…",
     retrying_in: |seconds| format!("연결이 끊겼습니다. {seconds}초 뒤 다시 시도"),
     retry_now: "지금 시도",

@@ -181,8 +181,7 @@ impl Identity {
     }
 }
 
-/// Two random UUIDs have 244 bits nobody can guess; HS256 wants as many as its hash, 256, and takes
-/// fewer (RFC 7518 section 3.2 asks for 256: the fixed bits are within the bytes).
+/// 32 bytes, as HS256 asks for (RFC 7518 section 3.2): two random UUIDs, of which 244 bits are random.
 fn new_key() -> [u8; KEY_BYTES] {
     let mut key = [0; KEY_BYTES];
     key[..16].copy_from_slice(Uuid::new_v4().as_bytes());
