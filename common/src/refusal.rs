@@ -28,6 +28,8 @@ pub enum ErrorCode {
     TooManyRooms,
     /// The request comes from a web page of another origin.
     ForeignOrigin,
+    /// The token shown is not one of this server, or has expired: ask for a new one.
+    InvalidToken,
     /// This address is for WebSocket upgrades only, or none is possible here.
     UpgradeRequired,
     /// There is nothing at this address.

@@ -112,6 +112,9 @@ pub struct Retention {
     pub room_messages: usize,
     /// Bytes of the messages of one room, encoded. Default 8 MiB.
     pub room_bytes: usize,
+    /// Bytes of the messages of all rooms, encoded; over it, the oldest go, whatever their room.
+    /// Default 1 GiB.
+    pub total_bytes: usize,
     /// How old a message may get. Default 30 days.
     pub age: Duration,
     /// How long an id is remembered at the least, so that a retry stores nothing. Default one hour.
@@ -124,9 +127,23 @@ impl Default for Retention {
         Self {
             room_messages: 10_000,
             room_bytes: 8 * 1024 * 1024,
+            total_bytes: 1024 * 1024 * 1024,
             age: Duration::from_secs(30 * DAY),
             ids: Duration::from_secs(60 * 60),
         }
+    }
+}
+
+impl Retention {
+    /// The default, with a total that fits into the memory of a small machine: 128 MiB.
+    pub fn in_memory() -> Self {
+        Self { total_bytes: 128 * 1024 * 1024, ..Self::default() }
+    }
+
+    /// How many bytes all rooms are brought down to once they hold too many: a little below the
+    /// limit, so that not every append has to make room.
+    pub fn total_after_trim(&self) -> usize {
+        self.total_bytes - self.total_bytes / 64
     }
 }
 

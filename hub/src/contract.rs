@@ -28,6 +28,7 @@ macro_rules! broker_contract {
             a_room_nothing_was_said_in_is_empty,
             no_more_messages_are_kept_than_retention_says,
             no_more_bytes_are_kept_than_retention_says,
+            no_more_bytes_are_kept_in_all_rooms_than_retention_says,
             old_messages_go_and_the_floor_tells,
             an_id_is_remembered_although_its_message_is_gone,
             many_appenders_at_once_lose_and_double_nothing,
@@ -181,6 +182,26 @@ pub async fn no_more_bytes_are_kept_than_retention_says(make: Make) {
     }
     broker.tidy(1).await.unwrap();
     assert_eq!(read(&*broker, "tea", ALL, 10).await.0, ["m4", "m5"]);
+}
+
+pub async fn no_more_bytes_are_kept_in_all_rooms_than_retention_says(make: Make) {
+    let broker = make(Retention { total_bytes: 45_000, ..Retention::default() });
+    let big = |room: &str, n: usize| {
+        let mut record = record(room, &format!("m{n}"), 1);
+        record.message.value = "x".repeat(10_000).into();
+        record
+    };
+    let mut offsets = Vec::new();
+    for (n, room) in ["tea", "coffee", "tea", "coffee", "tea", "water"].into_iter().enumerate() {
+        offsets.push(broker.append(vec![big(room, n)]).await.unwrap()[0]);
+    }
+    assert_eq!(read(&*broker, "tea", ALL, 10).await, (vec!["m2".into(), "m4".into()], offsets[0]));
+    assert_eq!(read(&*broker, "coffee", ALL, 10).await, (vec!["m3".into()], offsets[1]));
+    assert_eq!(read(&*broker, "water", ALL, 10).await.0, ["m5"]);
+    // What went is counted out, and more fits again.
+    broker.append(vec![big("water", 6)]).await.unwrap();
+    assert_eq!(read(&*broker, "water", ALL, 10).await.0, ["m5", "m6"]);
+    assert_eq!(read(&*broker, "tea", ALL, 10).await.0, ["m4"]);
 }
 
 pub async fn old_messages_go_and_the_floor_tells(make: Make) {

@@ -192,13 +192,14 @@ impl Hub {
         Ok((Reader::new(room, self.broker.clone(), viewer, offset), recovery))
     }
 
-    /// Puts `member` among those who are in `room`, until the returned value is dropped.
+    /// Puts `member` among those who are in `room`, until the returned value is dropped, and a little
+    /// longer.
     ///
     /// # Errors
     ///
     /// [`TooManyRooms`] when the room would have to be opened and can't be.
     pub fn enter(&self, room: &RoomName, member: &Member) -> Result<Present, TooManyRooms> {
-        Ok(Present::enter(self.room(room)?, member))
+        Ok(Present::enter(self.room(room)?, member, &self.limits))
     }
 
     /// The newest `limit` messages of `room` that `viewer` may read. Looking does not open a room.
@@ -236,6 +237,26 @@ impl Hub {
         room.map(|room| room.members()).unwrap_or_default()
     }
 
+    /// Everyone who is in any room, to be handed to [`Hub::expect`] after a restart.
+    pub fn present(&self) -> Vec<(RoomName, Vec<Member>)> {
+        let open: Vec<_> = self.rooms.lock().open.values().cloned().collect();
+        let rooms = open.iter().map(|room| (room.name.clone(), room.all_members()));
+        rooms.filter(|(_, members)| !members.is_empty()).collect()
+    }
+
+    /// Lists those who were here before a restart until they are back, or [`Limits::expected`] has
+    /// passed since `now`.
+    pub fn expect(&self, present: Vec<(RoomName, Vec<Member>)>, now: Instant) {
+        for (name, members) in present {
+            // A room that can't be opened is one they will not come back to.
+            let Ok(room) = self.room(&name) else { continue };
+            let until = now + self.limits.expected;
+            for member in members {
+                room.change_presence(|presence| presence.expect(member, until));
+            }
+        }
+    }
+
     /// The liveliest `limit` rooms: by members, then by the last message.
     ///
     /// # Errors
@@ -263,15 +284,17 @@ impl Hub {
         Ok(rooms)
     }
 
-    /// Tidies up in memory; to be called about once a second. Lets go of typing marks that ran out,
-    /// and closes rooms that nobody is in and nothing was said in for [`Limits::idle_room`]. `at` is
+    /// Tidies up in memory; to be called about once a second. Lets go of members who did not come back
+    /// and of typing marks that ran out, and closes rooms that nobody is in and nothing was said in for [`Limits::idle_room`]. `at` is
     /// now, in milliseconds since 1970.
     pub fn sweep(&self, now: Instant, at: u64) {
         self.rooms.lock().open.retain(|_, room| {
-            room.change_presence(|presence| presence.expire_typing(now));
+            room.change_presence(|presence| presence.expire(now));
             // Whoever reads, publishes or is present holds the room, and takes it under this lock:
             // one holder means this table alone. Nothing is lost: the broker has it all.
-            Arc::strong_count(room) > 1 || !is_idle(room, at, self.limits.idle_room)
+            Arc::strong_count(room) > 1
+                || room.member_count() > 0
+                || !is_idle(room, at, self.limits.idle_room)
         });
     }
 

@@ -13,6 +13,14 @@ pub struct Limits {
     pub rooms: usize,
     /// How long a room that nobody is in stays open after its last message. Default one minute.
     pub idle_room: Duration,
+    /// How long a member whose last connection was lost is still listed: time to come back from a lift.
+    /// Default 20 seconds.
+    pub lost: Duration,
+    /// How long one who has closed its last connection is: time for a reload. Default 2 seconds.
+    pub closed: Duration,
+    /// How long those who were here before a restart are listed, until they have come back. Default 40
+    /// seconds: the latest is told to come back after half a minute.
+    pub expected: Duration,
     /// How long a member counts as typing without saying so again. Default 6 seconds.
     pub typing: Duration,
     /// The shortest time between two presence frames to one reader. Default 250 milliseconds.
@@ -26,6 +34,9 @@ impl Default for Limits {
             tail_bytes: 512 * 1024,
             rooms: 10_000,
             idle_room: Duration::from_secs(60),
+            lost: Duration::from_secs(20),
+            closed: Duration::from_secs(2),
+            expected: Duration::from_secs(40),
             typing: Duration::from_secs(6),
             state_interval: Duration::from_millis(250),
         }

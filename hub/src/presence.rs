@@ -1,18 +1,19 @@
 //! Who is in a room and who is writing: latest state, never a backlog.
 //!
 //! A reader remembers the version it has seen and, when woken, takes the present; what happened in
-//! between is conflated.
+//! between is conflated. Whoever has no connection any more is listed a little longer, so that a
+//! reload, a lift or a restart is not leaving and coming for all to see.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use common::{Member, MemberId, MemberName, Members, ServerFrame, Typing};
 
-use crate::room::Room;
+use crate::{Limits, room::Room};
 
 /// How many members a `members` frame lists; the count is of all.
 const LISTED: usize = 100;
@@ -32,6 +33,8 @@ pub(crate) struct Presence {
 struct Here {
     name: MemberName,
     connections: usize,
+    /// Until when to list a member that has no connection.
+    until: Option<Instant>,
 }
 
 impl Presence {
@@ -39,23 +42,48 @@ impl Presence {
         let here = self
             .here
             .entry(member.id.clone())
-            .or_insert_with(|| Here { name: member.name.clone(), connections: 0 });
+            .or_insert_with(|| Here { name: member.name.clone(), connections: 0, until: None });
+        let back = here.until.take().is_some() && here.name == member.name;
         here.connections += 1;
         here.name = member.name.clone();
-        self.members_changed();
-        true
+        if !back {
+            self.members_changed();
+        }
+        !back
     }
 
-    fn leave(&mut self, id: &MemberId) -> bool {
+    /// One connection less; after the last one the member is listed `until` then.
+    fn leave(&mut self, id: &MemberId, until: Instant) -> bool {
         let Some(here) = self.here.get_mut(id) else { return false };
         here.connections -= 1;
         let left = here.connections == 0;
-        if left {
-            self.here.remove(id);
+        here.until = left.then_some(until);
+        left && self.set_typing(id, None)
+    }
+
+    /// Lists a member that has not come yet, `until` then.
+    pub(crate) fn expect(&mut self, member: Member, until: Instant) -> bool {
+        let mut new = false;
+        self.here.entry(member.id).or_insert_with(|| {
+            new = true;
+            Here { name: member.name, connections: 0, until: Some(until) }
+        });
+        if new {
             self.members_changed();
-            self.set_typing(id, None);
         }
-        left
+        new
+    }
+
+    /// Lets go of who is gone, and of who has not said to be writing since; true where that changed
+    /// anything.
+    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+        let before = self.here.len();
+        self.here.retain(|_, here| here.until.is_none_or(|until| until > now));
+        let gone = self.here.len() != before;
+        if gone {
+            self.members_changed();
+        }
+        self.expire_typing(now) || gone
     }
 
     fn rename(&mut self, id: &MemberId, name: MemberName) -> bool {
@@ -85,8 +113,7 @@ impl Presence {
         changed
     }
 
-    /// Lets go of who has not said to be writing since; true where that changed anything.
-    pub(crate) fn expire_typing(&mut self, now: Instant) -> bool {
+    fn expire_typing(&mut self, now: Instant) -> bool {
         let before = self.typing.len();
         self.typing.retain(|_, until| *until > now);
         let changed = self.typing.len() != before;
@@ -110,13 +137,18 @@ impl Presence {
         self.here.len()
     }
 
+    /// All who are here, in no order.
+    pub(crate) fn all(&self) -> Vec<Member> {
+        let member = |(id, here): (&MemberId, &Here)| Member {
+            id: id.clone(),
+            name: here.name.clone(),
+        };
+        self.here.iter().map(member).collect()
+    }
+
     /// Who is here, by name.
     pub(crate) fn members(&self) -> Members {
-        let mut members: Vec<_> = self
-            .here
-            .iter()
-            .map(|(id, here)| Member { id: id.clone(), name: here.name.clone() })
-            .collect();
+        let mut members = self.all();
         members.sort_unstable_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         members.truncate(LISTED);
         Members { count: self.here.len(), members }
@@ -156,17 +188,24 @@ impl Presence {
     }
 }
 
-/// A member being in a room over one connection; dropping it is leaving.
+/// A member being in a room over one connection. Dropping it is losing the connection: the member is
+/// listed for [`Limits::lost`] more, unless it has another or comes back.
 #[derive(Debug)]
 pub struct Present {
     room: Arc<Room>,
     member: MemberId,
+    lost: Duration,
 }
 
 impl Present {
-    pub(crate) fn enter(room: Arc<Room>, member: &Member) -> Self {
+    pub(crate) fn enter(room: Arc<Room>, member: &Member, limits: &Limits) -> Self {
         room.change_presence(|presence| presence.enter(member));
-        Self { room, member: member.id.clone() }
+        Self { room, member: member.id.clone(), lost: limits.lost }
+    }
+
+    /// The member has closed the connection itself: it is listed for [`Limits::closed`] more.
+    pub fn leave(mut self, limits: &Limits) {
+        self.lost = limits.closed;
     }
 
     /// The member goes by `name` from now on.
@@ -192,6 +231,7 @@ impl Present {
 
 impl Drop for Present {
     fn drop(&mut self) {
-        self.room.change_presence(|presence| presence.leave(&self.member));
+        let until = Instant::now() + self.lost;
+        self.room.change_presence(|presence| presence.leave(&self.member, until));
     }
 }

@@ -1,7 +1,7 @@
 //! One open room: the tail of its log, who is in it, and the bell that wakes its readers.
 
 use bytes::Bytes;
-use common::{MemberId, MemberName, Members, Offset, RoomName};
+use common::{Member, MemberId, MemberName, Members, Offset, RoomName};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -46,6 +46,10 @@ impl Room {
 
     pub(crate) fn name_of(&self, id: &MemberId) -> Option<MemberName> {
         self.presence.lock().name_of(id)
+    }
+
+    pub(crate) fn all_members(&self) -> Vec<Member> {
+        self.presence.lock().all()
     }
 
     pub(crate) fn member_count(&self) -> usize {

@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use common::{After, MemberName, Members, Recovery, ServerFrame};
-use hub::{Delivery, Hub, Limits, Reader, broker::Retention};
+use hub::{Delivery, Hub, Limits, Present, Reader, broker::Retention};
 use support::*;
 
 fn names(delivery: &Delivery) -> Vec<String> {
@@ -44,8 +44,56 @@ async fn whoever_comes_renames_and_leaves_is_seen_by_the_others() {
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada", "bob"]);
     ada.rename(MemberName::parse("Countess").unwrap());
     assert_eq!(names(&watcher.next().await.unwrap()), ["Countess", "bob"]);
-    drop(bob);
+    bob.leave(hub.limits());
+    hub.sweep(Instant::now() + hub.limits().closed, 0);
     assert_eq!(names(&watcher.next().await.unwrap()), ["Countess"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_back_in_time_was_never_away() {
+    let hub = hub();
+    let mut watcher = watching(&hub).await;
+    let enter = || hub.enter(&room("tea"), &author("ada").member).unwrap();
+    let mut ada = enter();
+    assert_eq!(names(&watcher.next().await.unwrap()), ["ada"]);
+    for leave in [drop, |ada: Present| ada.leave(&Limits::default())] {
+        leave(ada);
+        hub.sweep(Instant::now(), u64::MAX);
+        ada = enter();
+        hub.sweep(Instant::now() + Duration::from_secs(3_600), u64::MAX);
+        tokio::time::advance(hub.limits().state_interval).await;
+        assert!(is_quiet(&mut watcher));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_lost_is_listed_for_a_while_and_no_longer() {
+    let hub = hub();
+    drop(hub.enter(&room("tea"), &author("ada").member).unwrap());
+    let lost = hub.limits().lost;
+    hub.sweep(Instant::now() + lost - Duration::from_secs(1), u64::MAX);
+    assert_eq!(hub.members(&room("tea")).count, 1);
+    hub.sweep(Instant::now() + lost, u64::MAX);
+    assert_eq!(hub.members(&room("tea")).count, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_those_who_were_here_are_expected_back() {
+    let before = hub();
+    let _ada = before.enter(&room("tea"), &author("ada").member).unwrap();
+    let _bob = before.enter(&room("tea"), &author("bob").member).unwrap();
+
+    let hub = hub();
+    let now = Instant::now();
+    hub.expect(before.present(), now);
+    let mut watcher = watching(&hub).await;
+    assert_eq!(names(&watcher.next().await.unwrap()), ["ada", "bob"]);
+    let _ada = hub.enter(&room("tea"), &author("ada").member).unwrap();
+    hub.sweep(now, u64::MAX);
+    tokio::time::advance(hub.limits().state_interval).await;
+    assert!(is_quiet(&mut watcher), "coming back as expected is no news");
+    hub.sweep(now + hub.limits().expected, u64::MAX);
+    assert_eq!(names(&watcher.next().await.unwrap()), ["ada"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,6 +107,7 @@ async fn a_member_with_two_tabs_is_here_once_until_the_last_is_closed() {
     tokio::time::advance(hub.limits().state_interval).await;
     assert!(is_quiet(&mut watcher));
     drop(second);
+    hub.sweep(Instant::now() + hub.limits().lost, 0);
     assert_eq!(names(&watcher.next().await.unwrap()), [""; 0]);
 }
 
@@ -128,6 +177,7 @@ async fn an_idle_room_is_closed_and_nothing_is_lost() {
     let idle = hub.limits().idle_room.as_millis() as u64;
     let coffee = hub.enter(&room("coffee"), &author("ada").member).unwrap();
     drop(coffee);
+    hub.sweep(Instant::now() + hub.limits().lost, idle);
     hub.sweep(Instant::now(), idle);
     assert_eq!(hub.rooms(10).await.unwrap(), []);
 

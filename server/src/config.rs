@@ -58,6 +58,10 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Option<Command>,
 
+    /// Limits of the hub that are not for operators; tests shorten them.
+    #[arg(skip)]
+    pub hub: hub::Limits,
+
     /// Timings that are not for operators; tests shorten them.
     #[arg(skip)]
     pub timing: Timing,

@@ -1,4 +1,5 @@
-//! Who somebody is: a token signed with a key of this server, carried in a cookie.
+//! Who somebody is: a token signed with a key of this server, carried in a cookie by pages and shown
+//! as a bearer token (RFC 6750) by programs.
 //!
 //! Nothing is kept about anybody: whoever shows a valid token is the member it names. So `from` on a
 //! message can't be forged, and a restart makes nobody a stranger.
@@ -6,7 +7,7 @@
 use std::{fs, io, path::Path};
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use common::{Member, MemberId, MemberName, SessionId};
+use common::{ErrorCode, Member, MemberId, MemberName, Refusal, SessionId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -66,6 +67,12 @@ struct Claims {
     exp: u64,
 }
 
+impl From<Claims> for Visitor {
+    fn from(Claims { sub, name, .. }: Claims) -> Self {
+        Self { id: sub, name }
+    }
+}
+
 /// Signs and checks tokens.
 pub struct Identity {
     encoding: EncodingKey,
@@ -123,11 +130,36 @@ impl Identity {
     /// Who sent a request with these headers, and whether a new cookie is due; `None` for somebody
     /// without a valid token.
     pub fn visitor(&self, headers: &HeaderMap) -> Option<(Visitor, bool)> {
-        let token = cookie(headers, COOKIE)?;
-        let claims =
-            jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
+        let claims = self.read(cookie(headers, COOKIE)?)?;
         let due = claims.exp < now_ms() / 1000 + RENEW;
-        Some((Visitor { id: claims.sub, name: claims.name }, due))
+        Some((claims.into(), due))
+    }
+
+    /// Who calls, by the token it shows: `token`, from the query, for what can't set headers; else
+    /// `Authorization: Bearer …`; else the cookie. `None` for somebody without any.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::InvalidToken`] for a token that is no good: a program that shows one would rather
+    /// know than be taken for a stranger. A cookie that is no good is as none, for people can't help it.
+    pub(crate) fn caller(
+        &self,
+        headers: &HeaderMap,
+        token: Option<&str>,
+    ) -> Result<Option<Visitor>, Refusal> {
+        let bearer = || headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ");
+        match token.or_else(bearer) {
+            Some(token) => self.read(token).map(|claims| Some(claims.into())).ok_or_else(|| {
+                let message = "the token is not of this server, or has expired";
+                Refusal::new(ErrorCode::InvalidToken, message)
+            }),
+            None => Ok(self.visitor(headers).map(|(visitor, _)| visitor)),
+        }
+    }
+
+    fn read(&self, token: &str) -> Option<Claims> {
+        let token = jsonwebtoken::decode(token, &self.decoding, &self.validation);
+        token.ok().map(|token| token.claims)
     }
 
     /// Who is behind a connection, and which session it is: the one that `session` names if this server
@@ -170,14 +202,16 @@ impl Identity {
 
     /// The `Set-Cookie` that makes its receiver `visitor`.
     pub fn set_cookie(&self, visitor: &Visitor) -> HeaderValue {
-        let claims = Claims {
-            sub: visitor.id.clone(),
-            name: visitor.name.clone(),
-            exp: now_ms() / 1000 + LIFETIME,
-        };
+        lasting_cookie(COOKIE, &self.token(visitor).0, LIFETIME, "; HttpOnly")
+    }
+
+    /// A token that makes its bearer `visitor`, and until when: seconds since 1970.
+    pub(crate) fn token(&self, visitor: &Visitor) -> (String, u64) {
+        let exp = now_ms() / 1000 + LIFETIME;
+        let claims = Claims { sub: visitor.id.clone(), name: visitor.name.clone(), exp };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
             .expect("strings and numbers encode");
-        lasting_cookie(COOKIE, &token, LIFETIME, "; HttpOnly")
+        (token, exp)
     }
 }
 

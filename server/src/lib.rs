@@ -6,6 +6,7 @@
 // A view is one deeply nested type.
 #![recursion_limit = "256"]
 
+mod api;
 mod broker;
 mod clock;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod identity;
 mod origin;
 mod pages;
 mod problem;
+mod restart;
 mod routes;
 pub mod site;
 mod state;
@@ -55,12 +57,16 @@ impl Server {
     /// [`OpenError`] when the data directory can't be used.
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let (identity, broker): (_, Arc<dyn Broker>) = if config.ephemeral {
-            (Identity::ephemeral(), Arc::new(MemoryBroker::new(Retention::default())))
+            (Identity::ephemeral(), Arc::new(MemoryBroker::new(Retention::in_memory())))
         } else {
             let broker = SqliteBroker::open(&config.data, Retention::default(), config.sync)?;
             (Identity::load(&config.data)?, Arc::new(broker))
         };
-        Ok(Self(Arc::new(Parts::new(config, identity, broker))))
+        let server = Parts::new(config, identity, broker);
+        if !server.config.ephemeral {
+            restart::welcome(&server.config.data, &server.hub);
+        }
+        Ok(Self(Arc::new(server)))
     }
 
     /// Serves on `listener` until `stop` is done; then tells every connection, waits for them at most
@@ -117,6 +123,9 @@ impl Server {
             }
         }
         sweeper.abort();
+        if !server.config.ephemeral {
+            restart::leave(&server.config.data, &server.hub);
+        }
         Ok(())
     }
 }

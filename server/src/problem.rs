@@ -27,6 +27,7 @@ impl Problem {
             ErrorCode::TooManyRooms | ErrorCode::ShuttingDown | ErrorCode::Unavailable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            ErrorCode::InvalidToken => StatusCode::UNAUTHORIZED,
             ErrorCode::ForeignOrigin => StatusCode::FORBIDDEN,
             ErrorCode::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             ErrorCode::NotFound => StatusCode::NOT_FOUND,
@@ -97,6 +98,11 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json; charset=utf-8"),
         );
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 6750 section 3.
+            let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
         if status == StatusCode::UPGRADE_REQUIRED {
             // RFC 9110 section 15.5.22: the answer has to name the protocol.
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

@@ -10,7 +10,7 @@ use axum::{
 };
 use common::{ErrorCode, Refusal};
 
-use crate::{pages, problem::Problem, site, state::ServerState, transport::websocket};
+use crate::{api::token, pages, problem::Problem, site, state::ServerState, transport::websocket};
 
 /// The router, for [`crate::Server`].
 pub(crate) fn router(server: ServerState) -> Router {
@@ -20,6 +20,7 @@ pub(crate) fn router(server: ServerState) -> Router {
         .route("/rooms/{room}", get(pages::room))
         .route("/settings", post(pages::settings))
         .route("/api/rooms/{room}/messages", post(pages::publish))
+        .route("/api/token", post(token::give))
         .route("/ws", any(websocket::open))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(site_or_nothing)

@@ -42,7 +42,7 @@ impl Parts {
             Rate { per_second: per_second.get(), limiter: RateLimiter::keyed(quota) }
         });
         Self {
-            hub: Hub::new(broker, hub::Limits::default()),
+            hub: Hub::new(broker, config.hub.clone()),
             identity,
             config,
             stopping: watch::Sender::new(false),

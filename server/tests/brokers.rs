@@ -180,3 +180,25 @@ async fn an_import_into_a_directory_in_use_is_refused() {
     let error = transfer::import(&dir, None).await.unwrap_err();
     assert!(error.to_string().contains("another hubbub is using it"), "{error}");
 }
+
+#[tokio::test]
+async fn a_file_of_an_older_version_is_taken_over_with_all_it_holds() {
+    let dir = empty_dir();
+    let broker = open(&dir).unwrap();
+    broker.append(vec![record("tea", "m1", 0), record("tea", "m2", 0)]).await.unwrap();
+    drop(broker);
+    let file = rusqlite::Connection::open(dir.join("hubbub.db")).unwrap();
+    let bytes = "SELECT value FROM meta WHERE key = 'bytes'";
+    let counted: i64 = file.query_row(bytes, [], |row| row.get(0)).unwrap();
+    // As version 1 left it.
+    file.execute_batch(
+        "DROP TRIGGER body_kept; DROP TRIGGER body_let_go; DELETE FROM meta WHERE key = 'bytes';
+         PRAGMA user_version = 1",
+    )
+    .unwrap();
+    let broker = open(&dir).unwrap();
+    assert_eq!(file.query_row(bytes, [], |row| row.get::<_, i64>(0)).unwrap(), counted);
+    let tea = RoomName::parse("tea").unwrap();
+    let page = broker.read(&tea, Part::After(Offset(0)), 10).await.unwrap();
+    assert_eq!(page.records.len(), 2);
+}

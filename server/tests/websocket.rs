@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::*;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
@@ -204,8 +204,63 @@ async fn members_and_typing_are_told() {
     assert_eq!(ada.next_of("typing").await["members"][0]["name"], "밥");
     bob.say("done").await;
     assert_eq!(ada.next_of("typing").await["members"], json!([]));
-    drop(bob);
+    bob.leave().await;
     assert_eq!(ada.next_of("members").await["count"], 1);
+}
+
+#[tokio::test]
+async fn whoever_loses_the_connection_and_comes_back_was_never_away() {
+    let server = TestServer::start().await;
+    let mut ada = server.join("").await;
+    let mut bob = server.join("?session=").await;
+    let hello = bob.next_of("hello").await;
+    while ada.next_of("members").await["count"] != 2 {}
+    drop(bob);
+    let query = format!("?session={}", hello["session"].as_str().unwrap());
+    let mut bob = server.join(&query).await;
+    assert_eq!(bob.next_of("hello").await["member"], hello["member"]);
+    assert_eq!(bob.next_of("members").await["count"], 2);
+    // Longer than two looks at who is gone.
+    let leaving = timeout(Duration::from_millis(2_500), ada.next_of("members")).await;
+    assert!(leaving.is_err(), "{leaving:?}");
+}
+
+#[tokio::test]
+async fn a_token_makes_a_program_the_same_member_everywhere_and_is_renewed_with_itself() {
+    let server = TestServer::start().await;
+    let http = reqwest::Client::new();
+    let ask = async |bearer: Option<&str>, body: &'static str| {
+        let request = http.post(server.url("/api/token")).header("content-type", "application/json");
+        let request = match bearer {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        let answer = request.body(body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap())
+    };
+    let (status, given) = ask(None, r#"{"name":"weather"}"#).await;
+    assert_eq!((status, &given["member"]["name"]), (200, &json!("weather")));
+    let token = given["token"].as_str().unwrap();
+
+    let mut by_query = server.join(&format!("?token={token}")).await;
+    assert_eq!(by_query.next_of("hello").await["member"], given["member"]);
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", &*bearer), ("sec-websocket-protocol", "hubbub.v1")];
+    let mut by_header = Client::open(&server, "", &headers).await.unwrap();
+    assert_eq!(by_header.next_of("hello").await["member"], given["member"]);
+
+    let (_, renewed) = ask(Some(token), r#"{"name":"weather 2"}"#).await;
+    assert_eq!(renewed["member"]["id"], given["member"]["id"]);
+    assert_eq!(renewed["member"]["name"], "weather 2");
+    assert!(renewed["expires_at"].as_u64() >= given["expires_at"].as_u64());
+
+    for forged in ["x", &token[..token.len() - 2]] {
+        assert_eq!(ask(Some(forged), "").await.1["code"], "invalid_token");
+        let refused = Client::open(&server, &format!("?token={forged}"), &[]).await.err().unwrap();
+        assert_eq!((refused.status, &*refused.code), (401, "invalid_token"));
+    }
+    assert_eq!(ask(None, r#"{"name":""}"#).await.1["field"], "name");
 }
 
 #[tokio::test]
@@ -458,6 +513,7 @@ async fn whoever_answers_no_ping_is_let_go_of() {
     let server = TestServer::with(|config| {
         config.timing.ping_interval = Duration::from_millis(50);
         config.timing.silence = Duration::from_secs(1);
+        config.hub.lost = Duration::ZERO;
     })
     .await;
     // Reads its frames, so its library answers pings, and stays.

@@ -1,7 +1,8 @@
 //! The log in memory: nothing outlives the process. For tests, and for `--ephemeral`.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
     future::ready,
     time::Duration,
 };
@@ -30,6 +31,8 @@ impl std::fmt::Debug for MemoryBroker {
 struct State {
     head: Offset,
     rooms: HashMap<RoomName, Log>,
+    /// Bytes of all rooms.
+    bytes: usize,
     /// The highest floor of any room that was let go of. A room that comes back starts behind it, so
     /// that a reader who comes back to it learns that messages are gone.
     gone: Offset,
@@ -69,7 +72,7 @@ impl Broker for MemoryBroker {
 
     fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Offset>, BrokerError>> {
         let mut state = self.state.lock();
-        let State { head, rooms, gone, follower } = &mut *state;
+        let State { head, rooms, bytes, gone, follower } = &mut *state;
         let (mut offsets, mut new) = (Vec::with_capacity(records.len()), Vec::new());
         for mut record in records {
             let floor = *gone;
@@ -79,11 +82,16 @@ impl Broker for MemoryBroker {
             let offset = log.ids.get(&record.message.id).copied().unwrap_or_else(|| {
                 head.0 += 1;
                 record.message.offset = *head;
+                let before = log.bytes;
                 log.push(record.clone(), &self.retention);
+                *bytes = *bytes + log.bytes - before;
                 new.push(record);
                 *head
             });
             offsets.push(offset);
+        }
+        if *bytes > self.retention.total_bytes {
+            *bytes -= trim_all(rooms, *bytes - self.retention.total_after_trim());
         }
         // Under the lock: what is appended next is handed on next.
         if let Some(follower) = follower {
@@ -122,10 +130,10 @@ impl Broker for MemoryBroker {
     fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
         let oldest = at.saturating_sub(self.retention.age.as_millis() as u64);
         let mut state = self.state.lock();
-        let State { rooms, gone, .. } = &mut *state;
+        let State { rooms, bytes, gone, .. } = &mut *state;
         rooms.retain(|_, log| {
             while log.records.front().is_some_and(|(record, _)| record.message.at < oldest) {
-                log.pop();
+                *bytes -= log.pop();
             }
             log.forget_ids(at, self.retention.ids);
             let empty = log.records.is_empty() && log.ids.is_empty();
@@ -136,6 +144,22 @@ impl Broker for MemoryBroker {
         });
         Box::pin(ready(Ok(())))
     }
+}
+
+/// Lets go of the oldest messages of all rooms until `bytes` are free; returns how many that made.
+fn trim_all(rooms: &mut HashMap<RoomName, Log>, bytes: usize) -> usize {
+    let oldest = |log: &Log| log.records.front().map(|(record, _)| Reverse(record.message.offset));
+    let mut logs: Vec<_> = rooms.values_mut().collect();
+    let mut next: BinaryHeap<_> =
+        logs.iter().enumerate().filter_map(|(n, log)| Some((oldest(log)?, n))).collect();
+    let mut freed = 0;
+    while freed < bytes
+        && let Some((_, n)) = next.pop()
+    {
+        freed += logs[n].pop();
+        next.extend(oldest(logs[n]).map(|offset| (offset, n)));
+    }
+    freed
 }
 
 impl Log {
@@ -156,11 +180,12 @@ impl Log {
         self.forget_ids(at, retention.ids);
     }
 
-    fn pop(&mut self) {
-        if let Some((record, bytes)) = self.records.pop_front() {
-            self.bytes -= bytes;
-            self.floor = record.message.offset;
-        }
+    /// Lets go of the oldest message; returns how many bytes that were.
+    fn pop(&mut self) -> usize {
+        let Some((record, bytes)) = self.records.pop_front() else { return 0 };
+        self.bytes -= bytes;
+        self.floor = record.message.offset;
+        bytes
     }
 
     /// An id is remembered while its message is kept, and for `remember` at the least.

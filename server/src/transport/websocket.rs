@@ -67,6 +67,7 @@ pub(crate) struct Params {
     room: Option<String>,
     after: Option<String>,
     session: Option<String>,
+    token: Option<String>,
 }
 
 /// Whether a request asks for a WebSocket.
@@ -76,7 +77,7 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
         .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// `GET /ws?room=&after=&session=`: joins a room.
+/// `GET /ws?room=&after=&session=&token=`: joins a room.
 pub(crate) async fn open(State(server): State<ServerState>, request: Request) -> Response {
     if !is_upgrade(request.headers()) || request.method() != Method::GET {
         let message = "this address is for WebSocket upgrades only";
@@ -94,7 +95,7 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
     }
     let query = Query::<Params>::try_from_uri(&parts.uri)
         .map_err(|_| Refusal::field("query", "the query can't be read"))?;
-    let Params { room, after, session } = query.0;
+    let Params { room, after, session, token } = query.0;
     let room = room.map_or_else(|| Ok(RoomName::lobby()), |room| RoomName::parse(&room))?;
     let after = after.map_or(Ok(After::Now), |after| after.parse())?;
 
@@ -111,8 +112,7 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
         upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
     }
 
-    let visitor = server.identity.visitor(&parts.headers);
-    let visitor = visitor.map(|(visitor, _)| visitor);
+    let visitor = server.identity.caller(&parts.headers, token.as_deref())?;
     let (visitor, session) = server.identity.recognise(visitor, session.as_deref());
     let author = Author { session, member: visitor.member() };
     let viewer = Viewer { session: Some(author.session.clone()), member: author.member.id.clone() };
@@ -179,7 +179,10 @@ impl Connection {
         match end {
             End::Gone => {}
             // The library has the answer ready; it only has to go out.
-            End::Left => _ = timeout(CLOSING, self.socket.flush()).await,
+            End::Left => {
+                self.present.leave(self.server.hub.limits());
+                let _ = timeout(CLOSING, self.socket.flush()).await;
+            }
             End::Close(code, reason) => {
                 tracing::debug!(room = %self.room, code, reason, "closing");
                 self.close(code, reason).await;

@@ -113,6 +113,11 @@ impl Client {
         self.socket.send(message).await.unwrap();
     }
 
+    /// Closes the connection, as a page does that is closed.
+    pub async fn leave(mut self) {
+        self.socket.close(None).await.unwrap();
+    }
+
     /// Sends while reading, as browsers do, until the server closes; returns how it did.
     pub async fn send_until_closed(self, message: Message) -> Option<CloseFrame> {
         let (mut write, read) = self.socket.split();

@@ -20,7 +20,8 @@ const FILE: &str = "hubbub.db";
 const APPLICATION: i32 = 0x4855_4242;
 
 /// Each entry takes the file one version further (`PRAGMA user_version`). Entries are never changed.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
     CREATE TABLE rooms (
         id INTEGER PRIMARY KEY,
@@ -42,7 +43,19 @@ const MIGRATIONS: [&str; 1] = ["
     ) STRICT;
     CREATE INDEX messages_by_room ON messages (room, offset);
     CREATE INDEX messages_gone ON messages (at) WHERE body IS NULL;
-"];
+    ",
+    "
+    -- how many bytes of bodies there are in all rooms
+    INSERT INTO meta SELECT 'bytes', coalesce(sum(length(body)), 0) FROM messages;
+    CREATE TRIGGER body_kept AFTER INSERT ON messages WHEN new.body IS NOT NULL BEGIN
+        UPDATE meta SET value = value + length(new.body) WHERE key = 'bytes';
+    END;
+    CREATE TRIGGER body_let_go AFTER UPDATE OF body ON messages WHEN old.body IS NOT NULL BEGIN
+        UPDATE meta SET value = value - length(old.body) + coalesce(length(new.body), 0)
+        WHERE key = 'bytes';
+    END;
+    ",
+];
 
 /// What survives what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

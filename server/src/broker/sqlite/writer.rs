@@ -139,6 +139,7 @@ impl Writer {
                 self.grown.remove(&room);
             }
         }
+        trim_all(&transaction, &self.retention)?;
         transaction.commit()?;
         Ok(committed)
     }
@@ -241,6 +242,30 @@ fn trim(transaction: &Transaction<'_>, room: i64, retention: &Retention) -> rusq
         }
     }
     Ok(())
+}
+
+/// Lets go of the oldest messages of all rooms if there are too many bytes of them.
+fn trim_all(transaction: &Transaction<'_>, retention: &Retention) -> rusqlite::Result<()> {
+    let bytes = transaction
+        .prepare_cached("SELECT value FROM meta WHERE key = 'bytes'")?
+        .query_row([], |row| unsigned(row, 0))? as usize;
+    if bytes <= retention.total_bytes {
+        return Ok(());
+    }
+    let mut over = bytes.saturating_sub(retention.total_after_trim());
+    let mut cuts = HashMap::new();
+    let mut statement = transaction.prepare_cached(
+        "SELECT room, offset, length(body) FROM messages WHERE body IS NOT NULL ORDER BY offset",
+    )?;
+    let mut rows = statement.query([])?;
+    while over > 0
+        && let Some(row) = rows.next()?
+    {
+        cuts.insert(row.get(0)?, row.get(1)?);
+        over = over.saturating_sub(unsigned(row, 2)? as usize);
+    }
+    drop(rows);
+    cuts.into_iter().try_for_each(|(room, cut)| let_go(transaction, room, cut))
 }
 
 /// Lets go of the messages of a room up to and including `cut`; their ids stay.

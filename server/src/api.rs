@@ -1,0 +1,3 @@
+//! What programs ask for over HTTP; one file a resource.
+
+pub(crate) mod token;

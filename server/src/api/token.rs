@@ -1,0 +1,76 @@
+//! `POST /api/token`: a token for a program, or a fresh one for whoever shows one.
+
+use std::net::SocketAddr;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{ConnectInfo, State},
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use common::{ErrorCode, Member, MemberName, Refusal};
+use serde::{Deserialize, Serialize};
+
+use crate::{identity::Visitor, origin, problem::Problem, state::ServerState};
+
+/// The longest body, in bytes: there is a name in it.
+const BODY_BYTES: usize = 4 * 1024;
+
+/// What the token is to say.
+#[derive(Debug, Default, Deserialize)]
+struct Wanted {
+    name: Option<String>,
+}
+
+/// A token, and what it says.
+#[derive(Debug, Serialize)]
+struct Given {
+    /// To be sent as `Authorization: Bearer …`, or as `?token=`.
+    token: String,
+    /// Who it makes its bearer.
+    member: Member,
+    /// When it stops being good: milliseconds since 1970, UTC.
+    expires_at: u64,
+}
+
+/// Gives a token. Without one the bearer is somebody new; with one it stays who it is, for another
+/// while.
+pub(crate) async fn give(
+    State(server): State<ServerState>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    origin::check(&headers, &server.config.allow_origins)?;
+    server.check_rate(&format!("address {}", peer.ip()))?;
+    let wanted = read(&headers, &body)?;
+    let known = server.identity.caller(&headers, None)?;
+    let mut visitor = known.unwrap_or_else(Visitor::guest);
+    if let Some(name) = wanted.name {
+        visitor.name = Some(MemberName::parse(&name)?);
+    }
+    let (token, expires) = server.identity.token(&visitor);
+    let given = Given { token, member: visitor.member(), expires_at: expires * 1_000 };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(given)).into_response())
+}
+
+/// JSON, a form, or nothing.
+fn read(headers: &HeaderMap, body: &[u8]) -> Result<Wanted, Refusal> {
+    if body.len() > BODY_BYTES {
+        return Err(Refusal::too_long("body", BODY_BYTES, "bytes"));
+    }
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    if body.is_empty() {
+        Ok(Wanted::default())
+    } else if kind.starts_with(b"application/x-www-form-urlencoded") {
+        serde_urlencoded::from_bytes(body)
+            .map_err(|error| Refusal::field("body", format!("the form can't be read: {error}")))
+    } else if kind.starts_with(b"application/json") {
+        serde_json::from_slice(body)
+            .map_err(|error| Refusal::new(ErrorCode::InvalidJson, format!("not as asked: {error}")))
+    } else {
+        let message = "the body is neither application/json nor application/x-www-form-urlencoded";
+        Err(Refusal::new(ErrorCode::UnsupportedMediaType, message))
+    }
+}
