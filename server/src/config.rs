@@ -58,6 +58,10 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Option<Command>,
 
+    /// How much is kept; tests keep less. In memory it is less, too.
+    #[arg(skip)]
+    pub retention: Option<hub::broker::Retention>,
+
     /// Limits of the hub that are not for operators; tests shorten them.
     #[arg(skip)]
     pub hub: hub::Limits,

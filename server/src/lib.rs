@@ -57,9 +57,11 @@ impl Server {
     /// [`OpenError`] when the data directory can't be used.
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let (identity, broker): (_, Arc<dyn Broker>) = if config.ephemeral {
-            (Identity::ephemeral(), Arc::new(MemoryBroker::new(Retention::in_memory())))
+            let retention = config.retention.clone().unwrap_or_else(Retention::in_memory);
+            (Identity::ephemeral(), Arc::new(MemoryBroker::new(retention)))
         } else {
-            let broker = SqliteBroker::open(&config.data, Retention::default(), config.sync)?;
+            let retention = config.retention.clone().unwrap_or_default();
+            let broker = SqliteBroker::open(&config.data, retention, config.sync)?;
             (Identity::load(&config.data)?, Arc::new(broker))
         };
         let server = Parts::new(config, identity, broker);

@@ -36,19 +36,6 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// A small generator, so that a run can be repeated by its seed (`SplitMix64`).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
-
 struct Hubbub {
     dir: PathBuf,
     address: String,
@@ -186,7 +173,7 @@ async fn what_was_acknowledged_is_at_every_reader_once_in_order_however_often_th
     let kills = setting("HUBBUB_KILLS", 6);
     let seed = setting("HUBBUB_SEED", std::process::id().into());
     println!("HUBBUB_SEED={seed} HUBBUB_KILLS={kills}");
-    let mut random = Random(seed);
+    let mut random = fastrand::Rng::with_seed(seed);
     let dir = std::env::temp_dir().join(format!("hubbub-crash-{}", uuid::Uuid::new_v4()));
     let mut server = Hubbub::start(dir.clone(), "127.0.0.1:0").await;
     let run = Arc::new(Run {
@@ -206,7 +193,7 @@ async fn what_was_acknowledged_is_at_every_reader_once_in_order_however_often_th
         while run.acked.load(Ordering::Relaxed) < before + 50 {
             sleep(Duration::from_millis(1)).await;
         }
-        sleep(Duration::from_micros(random.below(50_000))).await;
+        sleep(Duration::from_micros(random.u64(..50_000))).await;
         server = server.kill_and_start().await;
     }
     run.enough.store(true, Ordering::Relaxed);

@@ -528,6 +528,39 @@ async fn whoever_answers_no_ping_is_let_go_of() {
 }
 
 #[tokio::test]
+async fn whoever_falls_behind_what_is_kept_is_told_where_it_goes_on() {
+    let server = TestServer::with(|config| {
+        config.publish_rate = 0;
+        config.retention =
+            Some(hub::broker::Retention { room_messages: 20, ..Default::default() });
+        config.hub.tail_messages = 5;
+    })
+    .await;
+    let mut slow = server.join("").await;
+    let mut ada = server.join_plain("").await;
+    let text = "x".repeat(10_000);
+    let mut last = 0;
+    // More than any socket holds; less, and the slow one would have missed nothing.
+    for _ in 0..1_500 {
+        ada.say(&text).await;
+        last = ada.next().await["params"]["offset"].as_u64().unwrap();
+    }
+    let (mut position, mut gaps) = (0, 0);
+    while position < last {
+        let frame = slow.next().await;
+        if frame["type"] == "message" {
+            assert_eq!(frame["params"]["offset"], position + 1, "after {gaps} gaps");
+            position += 1;
+        } else if frame["type"] == "hello" {
+            gaps += usize::from(frame["params"]["recovery"] == "reset");
+            let told = frame["params"]["position"].as_str().unwrap();
+            position = told.split_once(':').unwrap().1.parse().unwrap();
+        }
+    }
+    assert!(gaps > 0, "it has read all there was: nothing is shown");
+}
+
+#[tokio::test]
 async fn whoever_reads_nothing_holds_up_nobody() {
     let server = TestServer::with(|config| config.publish_rate = 0).await;
     let _mute = server.join_plain("").await;

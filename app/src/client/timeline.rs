@@ -131,8 +131,10 @@ impl Timeline {
     pub fn hello(&mut self, position: Position, recovery: Recovery) {
         if recovery == Recovery::Reset {
             self.gaps += 1;
-            // Numbers and ids of another life of the log say nothing about this one.
-            self.known.clear();
+            if position.epoch != self.position.epoch {
+                // The ids of another life of the log say nothing about this one.
+                self.known.clear();
+            }
             self.items.push_back(Item::Gap(self.gaps));
         }
         self.position = position;
@@ -493,6 +495,16 @@ mod tests {
         timeline.receive(message("m2", 1));
         assert_eq!(ids(&timeline), ["m1", "gap", "m2"]);
         assert_eq!(after(&timeline), "new:1");
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_a_gap_is_not_shown_again_behind_it() {
+        let mut timeline = timeline();
+        say(&mut timeline, "mine");
+        timeline.acked(&MessageId::parse("mine").unwrap(), Offset(9));
+        timeline.hello("e:5".parse().unwrap(), Recovery::Reset);
+        assert!(!timeline.receive(message("mine", 9)));
+        assert_eq!(ids(&timeline), ["mine", "gap"]);
     }
 
     #[test]

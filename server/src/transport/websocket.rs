@@ -17,7 +17,7 @@ use axum::{
 };
 use bytes::Bytes;
 use common::{
-    After, Bye, ClientFrame, ErrorCode, Hello, Publish, Recovery, Refusal, RoomName, ServerFrame,
+    After, Bye, ClientFrame, ErrorCode, Hello, Position, Publish, Recovery, Refusal, RoomName, ServerFrame,
     limits::FRAME_BYTES,
 };
 use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
@@ -197,7 +197,7 @@ impl Connection {
         recovery: Recovery,
         stopping: &mut watch::Receiver<bool>,
     ) -> Result<std::convert::Infallible, End> {
-        self.greet(&reader, recovery).await?;
+        self.greet(reader.position(), recovery).await?;
         let mut ping = interval(self.timing.ping_interval);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
@@ -207,7 +207,7 @@ impl Connection {
                     let delivery = delivery.map_err(|_| {
                         End::Close(close::SERVER_ERROR, "the log can't be read now")
                     })?;
-                    self.deliver(&reader, delivery).await?;
+                    self.deliver(delivery).await?;
                 }
                 Some(answer) = self.appending.next() => self.tell(&answer).await?,
                 leg = self.socket.recv(), if self.appending.len() < APPENDING => {
@@ -248,24 +248,24 @@ impl Connection {
         Ok(())
     }
 
-    async fn greet(&mut self, reader: &Reader, recovery: Recovery) -> Result<(), End> {
+    async fn greet(&mut self, position: Position, recovery: Recovery) -> Result<(), End> {
         self.tell(&ServerFrame::Hello(Hello {
             session: self.author.session.clone(),
             member: self.author.member.clone(),
             room: self.room.clone(),
-            position: reader.position(),
+            position,
             recovery,
         }))
         .await
     }
 
     /// Passes on what the reader took, in one write.
-    async fn deliver(&mut self, reader: &Reader, delivery: Delivery) -> Result<(), End> {
-        if delivery.reset.is_some() {
+    async fn deliver(&mut self, delivery: Delivery) -> Result<(), End> {
+        if let Some(position) = delivery.reset {
             if !self.all_frames {
                 return Err(End::Close(close::POSITION_LOST, "messages were missed"));
             }
-            self.greet(reader, Recovery::Reset).await?;
+            self.greet(position, Recovery::Reset).await?;
         }
         let state = delivery.members.into_iter().chain(delivery.typing);
         self.write(delivery.messages.into_iter().chain(state).map(text)).await
