@@ -242,6 +242,9 @@ const EN: Strings = Strings {
                 "That was too much at once. Wait a moment and send it again.".to_owned()
             }
             (ErrorCode::TooManyRooms, _) => "There are too many rooms already.".to_owned(),
+            (ErrorCode::Unavailable, _) => {
+                "The server can't keep messages now. Send it again later.".to_owned()
+            }
             _ => format!("That did not work: {}", refusal.message),
         }
     },
@@ -349,6 +352,9 @@ const KO: Strings = Strings {
                 "한꺼번에 너무 많이 보냈습니다. 잠시 뒤 다시 보내세요.".to_owned()
             }
             (ErrorCode::TooManyRooms, _) => "방이 이미 너무 많습니다.".to_owned(),
+            (ErrorCode::Unavailable, _) => {
+                "서버가 지금은 메시지를 보관할 수 없습니다. 나중에 다시 보내 주세요.".to_owned()
+            }
             _ => format!("처리하지 못했습니다: {}", refusal.message),
         }
     },

@@ -103,6 +103,27 @@ test('the server is killed and started again: the page says so and comes back by
   await expect(ada.locator('.gap')).toHaveCount(0);
 });
 
+test('a restart is not everybody leaving and coming back', async ({ person, server }) => {
+  const expected = /WebSocket connection .* failed|ERR_CONNECTION_REFUSED/;
+  const [ada, bob] = [await person({ expected }), await person({ expected })];
+  await open(ada, '/rooms/tea');
+  await open(bob, '/rooms/tea');
+  await expect(ada.locator('.members li')).toHaveCount(2);
+  await ada.evaluate(() => {
+    const list = document.querySelector('.members ul')!;
+    const seen = ((window as any).seen = new Set([list.children.length]));
+    new MutationObserver(() => seen.add(list.children.length)).observe(list, { childList: true });
+  });
+  await server.stop('SIGTERM');
+  await server.start();
+  await isConnected(ada);
+  await isConnected(bob);
+  // Both are live again: what one says, the other hears.
+  await say(bob, 'still here');
+  await expect(texts(ada)).toHaveText(['still here']);
+  expect(await ada.evaluate(() => [...(window as any).seen])).toEqual([2]);
+});
+
 test('the wait is counted down, and can be cut short', async ({ person, server }) => {
   const ada = await person({ expected: /WebSocket connection .* failed|ERR_CONNECTION_REFUSED/ });
   // The longest waits there can be: 1, 2, 4, 8 seconds.

@@ -39,10 +39,11 @@ struct Here {
 
 impl Presence {
     fn enter(&mut self, member: &Member) -> bool {
-        let here = self
-            .here
-            .entry(member.id.clone())
-            .or_insert_with(|| Here { name: member.name.clone(), connections: 0, until: None });
+        let here = self.here.entry(member.id.clone()).or_insert_with(|| Here {
+            name: member.name.clone(),
+            connections: 0,
+            until: None,
+        });
         let back = here.until.take().is_some() && here.name == member.name;
         here.connections += 1;
         here.name = member.name.clone();
@@ -139,10 +140,8 @@ impl Presence {
 
     /// All who are here, in no order.
     pub(crate) fn all(&self) -> Vec<Member> {
-        let member = |(id, here): (&MemberId, &Here)| Member {
-            id: id.clone(),
-            name: here.name.clone(),
-        };
+        let member =
+            |(id, here): (&MemberId, &Here)| Member { id: id.clone(), name: here.name.clone() };
         self.here.iter().map(member).collect()
     }
 

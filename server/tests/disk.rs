@@ -55,8 +55,7 @@ async fn a_full_disk_is_told_with_an_error_loses_nothing_and_is_got_over() {
     let line = line.expect("the server says where it listens");
     let address = line.strip_prefix("listening on http://").unwrap();
 
-    let mut request =
-        format!("ws://{address}/ws?room=full&after=0").into_client_request().unwrap();
+    let mut request = format!("ws://{address}/ws?room=full&after=0").into_client_request().unwrap();
     let protocol = HeaderValue::from_static("hubbub.v1");
     request.headers_mut().insert("sec-websocket-protocol", protocol);
     let (mut socket, _) = connect_async(request.clone()).await.unwrap();

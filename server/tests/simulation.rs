@@ -129,10 +129,7 @@ struct Tab {
 
 impl Tab {
     fn viewer(&self) -> Viewer {
-        Viewer {
-            session: Some(self.author.session.clone()),
-            member: self.author.member.id.clone(),
-        }
+        Viewer { session: Some(self.author.session.clone()), member: self.author.member.id.clone() }
     }
 
     /// Whether this tab may read a record: written down apart from the hub's own rule.
@@ -143,7 +140,8 @@ impl Tab {
             Audience::Others => record.session != *session,
             Audience::Own => record.session == *session,
             Audience::Only(ids) => {
-                ids.contains(&session.to_string()) || ids.contains(&self.author.member.id.to_string())
+                ids.contains(&session.to_string())
+                    || ids.contains(&self.author.member.id.to_string())
             }
         }
     }
@@ -487,7 +485,9 @@ impl World {
     }
 
     fn answer(&mut self, n: usize, frame: &str) -> ServerFrame {
-        let Ok(ClientFrame::Message(publish)) = ClientFrame::parse(frame) else { panic!("{frame}") };
+        let Ok(ClientFrame::Message(publish)) = ClientFrame::parse(frame) else {
+            panic!("{frame}")
+        };
         let id = publish.id.clone().unwrap();
         let refuse = |code| ServerFrame::Error(Refusal::new(code, "no").about(Some(id.as_str())));
         if self.chance(3) {

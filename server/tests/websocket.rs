@@ -230,7 +230,8 @@ async fn a_token_makes_a_program_the_same_member_everywhere_and_is_renewed_with_
     let server = TestServer::start().await;
     let http = reqwest::Client::new();
     let ask = async |bearer: Option<&str>, body: &'static str| {
-        let request = http.post(server.url("/api/token")).header("content-type", "application/json");
+        let request =
+            http.post(server.url("/api/token")).header("content-type", "application/json");
         let request = match bearer {
             Some(token) => request.header("authorization", format!("Bearer {token}")),
             None => request,
@@ -531,8 +532,7 @@ async fn whoever_answers_no_ping_is_let_go_of() {
 async fn whoever_falls_behind_what_is_kept_is_told_where_it_goes_on() {
     let server = TestServer::with(|config| {
         config.publish_rate = 0;
-        config.retention =
-            Some(hub::broker::Retention { room_messages: 20, ..Default::default() });
+        config.retention = Some(hub::broker::Retention { room_messages: 20, ..Default::default() });
         config.hub.tail_messages = 5;
     })
     .await;

@@ -1,4 +1,4 @@
-//! `cargo xtask run | build | test`: everything one does with this repository, in one command each.
+//! `cargo xtask run | build | test | bench`: everything one does with this repository, in one command each.
 //!
 //! Every step says what it does and how long it took; what is up to date is quick. The rule to keep:
 //! a fresh clone on a machine with rustup (and Node, for the browser tests) needs nothing else.
@@ -17,7 +17,8 @@ use step::{Result, cargo, root, run, step};
 const USAGE: &str = "\
 cargo xtask run [ARGS…]     build and serve; ARGS go to hubbub (try --help)
 cargo xtask build           build target/release/hubbub, the site inside
-cargo xtask test [--quick]  every check and test; --quick leaves the browser out";
+cargo xtask test [--quick]  every check and test; --quick leaves the browser out
+cargo xtask bench           how fast it is, each figure beside a peer's in the same run";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         ["build"] => build(),
         ["test"] => tests::all(true),
         ["test", "--quick"] => tests::all(false),
+        ["bench"] => build().and_then(|()| bench()),
         _ => Err(USAGE.to_owned()),
     };
     match done {
@@ -41,6 +43,11 @@ fn main() -> ExitCode {
 fn build() -> Result {
     site::build()?;
     step("server", || run(cargo().args(["build", "--release", "--package", "server"])))
+}
+
+fn bench() -> Result {
+    let hubbub = root().join("target/release/hubbub");
+    run(cargo().args(["run", "--quiet", "--release", "--package", "bench", "--"]).arg(hubbub))
 }
 
 fn serve(args: &[&str]) -> Result {

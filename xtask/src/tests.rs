@@ -59,7 +59,7 @@ fn clippy() -> Result {
         "--features",
         "ssr",
     ]))?;
-    deny_warnings(cargo().args(["clippy", "--package", "xtask"]))
+    deny_warnings(cargo().args(["clippy", "--package", "xtask", "--package", "bench"]))
 }
 
 fn deny_warnings(clippy: &mut Command) -> Result {

@@ -17,8 +17,8 @@ use axum::{
 };
 use bytes::Bytes;
 use common::{
-    After, Bye, ClientFrame, ErrorCode, Hello, Position, Publish, Recovery, Refusal, RoomName, ServerFrame,
-    limits::FRAME_BYTES,
+    After, Bye, ClientFrame, ErrorCode, Hello, Position, Publish, Recovery, Refusal, RoomName,
+    ServerFrame, limits::FRAME_BYTES,
 };
 use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use hub::{Author, Delivery, HubError, Present, Reader, Viewer};

@@ -1,0 +1,116 @@
+//! Durable publishes a second, and how long an ack takes: 1, 16 and 256 publishers over WebSocket, each
+//! waiting for its ack before it says the next thing, in either `--sync` mode.
+//!
+//! The peer is what SQLite itself does: a loop that commits the same rows, one a transaction, into the
+//! same tables with the same settings, with no server, no socket and nobody listening.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::{SinkExt, StreamExt};
+use rusqlite::{Connection, params};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::{
+    Result,
+    hubbub::{Hubbub, Socket},
+};
+
+const RUN: Duration = Duration::from_secs(3);
+/// As long as what people say in a chat.
+const TEXT: &str = "I think we should leave at eight, if nobody minds the early train.";
+
+pub(crate) async fn run(binary: &str) -> Result {
+    println!("Durable publishes: messages kept a second, and the 99th percentile of the ack\n");
+    println!("| --sync | publishers | hubbub, msg/s | p99 ack | SQLite alone, commits/s | ratio |");
+    println!("|---|---|---|---|---|---|");
+    for sync in ["full", "normal"] {
+        for publishers in [1, 16, 256] {
+            let dir = tempfile::tempdir()?;
+            let hubbub = Hubbub::start(binary, dir.path(), &["--sync", sync]).await?;
+            let mut waits = publish(&hubbub, publishers).await?;
+            drop(hubbub);
+            waits.sort_unstable();
+            let rate = waits.len() as f64 / RUN.as_secs_f64();
+            let p99 = waits.get(waits.len() * 99 / 100).copied().unwrap_or_default();
+            // Right after it, on the same disk.
+            let alone = commit(dir.path(), sync)?;
+            println!(
+                "| {sync} | {publishers} | {rate:.0} | {:.2} ms | {alone:.0} | {:.2} |",
+                p99.as_secs_f64() * 1e3,
+                rate / alone
+            );
+        }
+    }
+    Ok(())
+}
+
+/// How long each ack took.
+async fn publish(hubbub: &Hubbub, publishers: usize) -> Result<Vec<Duration>> {
+    let enough = Arc::new(AtomicBool::new(false));
+    let mut running = Vec::new();
+    for n in 0..publishers {
+        // A room each: delivering to one another is another measure.
+        let socket = hubbub.join(&format!("bench-{n}")).await?;
+        running.push(tokio::spawn(publish_one(socket, n, enough.clone())));
+    }
+    tokio::time::sleep(RUN).await;
+    enough.store(true, Ordering::Relaxed);
+    let mut waits = Vec::new();
+    for one in running {
+        waits.extend(one.await??);
+    }
+    Ok(waits)
+}
+
+async fn publish_one(
+    mut socket: Socket,
+    who: usize,
+    enough: Arc<AtomicBool>,
+) -> Result<Vec<Duration>> {
+    let mut waits = Vec::new();
+    while !enough.load(Ordering::Relaxed) {
+        let id = format!("bench-{who}-{}", waits.len());
+        let frame = format!(r#"{{"type":"message","params":{{"value":"{TEXT}","id":"{id}"}}}}"#);
+        let sent = Instant::now();
+        socket.send(Message::text(frame)).await?;
+        loop {
+            match socket.next().await.ok_or("the server has hung up")?? {
+                Message::Text(text) if text.starts_with(r#"{"type":"ack""#) => break,
+                Message::Text(text) if text.starts_with(r#"{"type":"error""#) => {
+                    return Err(text.as_str().into());
+                }
+                _ => {}
+            }
+        }
+        waits.push(sent.elapsed());
+    }
+    Ok(waits)
+}
+
+/// Commits a second, by SQLite alone.
+fn commit(dir: &Path, sync: &str) -> Result<f64> {
+    let mut connection = Connection::open(dir.join("hubbub.db"))?;
+    connection.pragma_update(None, "synchronous", sync)?;
+    let body: Vec<u8> = connection.query_row(
+        "SELECT body FROM messages WHERE body IS NOT NULL LIMIT 1",
+        [],
+        |row| row.get(0),
+    )?;
+    let (started, mut commits) = (Instant::now(), 0);
+    while started.elapsed() < RUN {
+        let transaction = connection.transaction()?;
+        transaction
+            .prepare_cached("INSERT INTO messages (room, id, at, body) VALUES (1, ?, 0, ?)")?
+            .execute(params![format!("alone-{commits}"), body])?;
+        transaction.commit()?;
+        commits += 1;
+    }
+    Ok(f64::from(commits) / started.elapsed().as_secs_f64())
+}
