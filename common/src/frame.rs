@@ -134,10 +134,11 @@ pub struct Hello {
 }
 
 /// How a reader's start compares with the `after` it asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recovery {
     /// None was asked for: it starts now.
+    #[default]
     Fresh,
     /// Nothing is missing behind the position asked for.
     Replayed,

@@ -110,8 +110,16 @@ checked_text! {
 }
 
 checked_text! {
-    /// One tab or program: given by the server, and not a secret.
+    /// One tab or program: given by the server. Whoever has no token is known by it alone, so only its
+    /// [public part](SessionId::public) is for others.
     SessionId, "session", typed: false
+}
+
+impl SessionId {
+    /// The part before the signature: enough to write to a session, and not to be it.
+    pub fn public(&self) -> &str {
+        self.0.split_once('.').map_or(&*self.0, |(public, _)| public)
+    }
 }
 
 impl RoomName {

@@ -68,9 +68,9 @@ pub struct RoomSummary {
     pub last_at: u64,
 }
 
-/// The newest messages of a room, and the position behind them.
+/// A stretch of a room's messages, and the position behind them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Latest {
+pub struct Stretch {
     /// Oldest first.
     pub messages: Vec<Message>,
     /// Reading on from here misses nothing.
@@ -132,23 +132,44 @@ impl Hub {
         publish: Publish,
         at: u64,
     ) -> Result<Published, HubError> {
-        // Held until it is kept, so that the room stays open and its readers are handed it.
+        let mut published = self.publish_all(room, author, vec![publish], at).await?;
+        published.pop().ok_or_else(|| {
+            BrokerError::Unavailable("the log gave no offset for a message".to_owned()).into()
+        })
+    }
+
+    /// As [`Hub::publish`], for several messages in this order: all are kept, or none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::publish`].
+    pub async fn publish_all(
+        &self,
+        room: &RoomName,
+        author: &Author,
+        messages: Vec<Publish>,
+        at: u64,
+    ) -> Result<Vec<Published>, HubError> {
+        // Held until they are kept, so that the room stays open and its readers are handed them.
         let room = self.room(room)?;
-        let id = publish.id.unwrap_or_else(new_message_id);
-        let message = Message {
-            value: publish.value,
-            id: id.clone(),
-            room: room.name.clone(),
-            offset: Offset(0),
-            at,
-            from: author.member.clone(),
-            event: publish.event,
-            to: publish.to,
+        let record = |publish: Publish| Record {
+            session: author.session.clone(),
+            message: Message {
+                value: publish.value,
+                id: publish.id.unwrap_or_else(new_message_id),
+                room: room.name.clone(),
+                offset: Offset(0),
+                at,
+                from: author.member.clone(),
+                event: publish.event,
+                to: publish.to,
+            },
         };
-        let record = Record { session: author.session.clone(), message };
-        let offsets = self.broker.append(vec![record]).await?;
-        let offset = offsets.first().copied().unwrap_or_default();
-        Ok(Published { id, position: self.at(offset) })
+        let records: Vec<_> = messages.into_iter().map(record).collect();
+        let ids: Vec<_> = records.iter().map(|record| record.message.id.clone()).collect();
+        let offsets = self.broker.append(records).await?;
+        let published = |(id, offset)| Published { id, position: self.at(offset) };
+        Ok(ids.into_iter().zip(offsets).map(published).collect())
     }
 
     /// Opens a reader of `room` that starts `after`, and says how that compares with what was asked.
@@ -202,7 +223,8 @@ impl Hub {
         Ok(Present::enter(self.room(room)?, member, &self.limits))
     }
 
-    /// The newest `limit` messages of `room` that `viewer` may read. Looking does not open a room.
+    /// The newest `limit` messages of `room` that `viewer` may read; those before an offset, if one is
+    /// given. Looking does not open a room.
     ///
     /// # Errors
     ///
@@ -211,11 +233,15 @@ impl Hub {
         &self,
         room: &RoomName,
         viewer: &Viewer,
+        before: Option<Offset>,
         limit: usize,
-    ) -> Result<Latest, BrokerError> {
+    ) -> Result<Stretch, BrokerError> {
         // Before reading: everything up to here is in what is read.
-        let mut head = self.broker.head();
-        let (mut messages, mut before) = (Vec::new(), Offset(u64::MAX));
+        let mut head = match before {
+            Some(before) => Offset(before.0.saturating_sub(1)),
+            None => self.broker.head(),
+        };
+        let (mut messages, mut before) = (Vec::new(), before.unwrap_or(Offset(u64::MAX)));
         for _ in 0..PAGES {
             let page = self.broker.read(room, Part::Before(before), limit).await?;
             let entries: Vec<_> = page.records.iter().map(Entry::from).collect();
@@ -228,7 +254,7 @@ impl Hub {
             }
         }
         messages.reverse();
-        Ok(Latest { messages, position: self.at(head) })
+        Ok(Stretch { messages, position: self.at(head) })
     }
 
     /// Who is in `room` now.

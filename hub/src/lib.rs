@@ -18,8 +18,8 @@ mod room;
 mod tail;
 
 pub use self::{
-    hub::{Author, Hub, HubError, Latest, Published, RoomSummary, TooManyRooms},
+    hub::{Author, Hub, HubError, Published, RoomSummary, Stretch, TooManyRooms},
     limits::Limits,
     presence::Present,
-    reader::{Delivery, Reader, Viewer},
+    reader::{Delivered, Delivery, Reader, Viewer},
 };

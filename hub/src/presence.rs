@@ -53,13 +53,12 @@ impl Presence {
         !back
     }
 
-    /// One connection less; after the last one the member is listed `until` then.
-    fn leave(&mut self, id: &MemberId, until: Instant) -> bool {
-        let Some(here) = self.here.get_mut(id) else { return false };
-        here.connections -= 1;
-        let left = here.connections == 0;
-        here.until = left.then_some(until);
-        left && self.set_typing(id, None)
+    /// One connection less; after the last one the member is listed `until` then. Nobody sees that.
+    fn leave(&mut self, id: &MemberId, until: Instant) {
+        if let Some(here) = self.here.get_mut(id) {
+            here.connections -= 1;
+            here.until = (here.connections == 0).then_some(until);
+        }
     }
 
     /// Lists a member that has not come yet, `until` then.
@@ -116,7 +115,7 @@ impl Presence {
 
     fn expire_typing(&mut self, now: Instant) -> bool {
         let before = self.typing.len();
-        self.typing.retain(|_, until| *until > now);
+        self.typing.retain(|id, until| *until > now && self.here.contains_key(id));
         let changed = self.typing.len() != before;
         if changed {
             self.typing_changed();
@@ -231,6 +230,9 @@ impl Present {
 impl Drop for Present {
     fn drop(&mut self) {
         let until = Instant::now() + self.lost;
-        self.room.change_presence(|presence| presence.leave(&self.member, until));
+        self.room.change_presence(|presence| {
+            presence.leave(&self.member, until);
+            false
+        });
     }
 }

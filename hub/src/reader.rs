@@ -35,12 +35,21 @@ pub struct Delivery {
     /// Where reading starts again, when what the reader had not read yet is gone. To be told before
     /// anything else.
     pub reset: Option<Position>,
-    /// The `message` frames, in order.
-    pub messages: Vec<Bytes>,
+    /// The messages, in order.
+    pub messages: Vec<Delivered>,
     /// The present `members` frame, if that changed.
     pub members: Option<Bytes>,
     /// The present `typing` frame, if that changed.
     pub typing: Option<Bytes>,
+}
+
+/// A message on its way to a reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// Its offset.
+    pub offset: Offset,
+    /// The `message` frame; all readers share the bytes.
+    pub frame: Bytes,
 }
 
 /// A position in a room's log that moves on as it reads: from the broker while it is far behind, from
@@ -67,20 +76,24 @@ struct State {
 }
 
 /// What a reader takes at once.
-#[derive(Default)]
 struct Batch {
-    frames: Vec<Bytes>,
+    messages: Vec<Delivered>,
     bytes: usize,
+    limit: usize,
 }
 
 impl Batch {
-    fn is_full(&self) -> bool {
-        self.frames.len() >= BATCH_MESSAGES || self.bytes >= BATCH_BYTES
+    fn new(limit: usize) -> Self {
+        Self { messages: Vec::new(), bytes: 0, limit: limit.clamp(1, BATCH_MESSAGES) }
     }
 
-    fn add(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
-        self.frames.push(frame);
+    fn is_full(&self) -> bool {
+        self.messages.len() >= self.limit || self.bytes >= BATCH_BYTES
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        self.bytes += entry.frame.len();
+        self.messages.push(Delivered { offset: entry.offset, frame: entry.frame.clone() });
     }
 }
 
@@ -123,25 +136,11 @@ impl Reader {
     /// [`BrokerError`] when what is behind the tail can't be read now; the position has not moved.
     pub async fn next(&mut self) -> Result<Delivery, BrokerError> {
         loop {
-            // Before looking, so that what comes while looking rings again.
-            self.bell.borrow_and_update();
-            let mut delivery = Delivery::default();
-            let caught_up = match self.take_from_tail() {
-                Some(messages) => {
-                    delivery.messages = messages;
-                    true
-                }
-                None => {
-                    (delivery.reset, delivery.messages) = self.take_from_broker().await?;
-                    false
-                }
-            };
-            let look_again = self.take_state(&mut delivery);
+            let (delivery, look_again) = self.look(BATCH_MESSAGES).await?;
             if delivery != Delivery::default() {
                 return Ok(delivery);
             }
             match look_again {
-                _ if !caught_up => {}
                 Some(at) => tokio::select! {
                     _ = self.bell.changed() => {}
                     () = sleep_until(at) => {}
@@ -150,6 +149,32 @@ impl Reader {
                 None => _ = self.bell.changed().await,
             }
         }
+    }
+
+    /// Takes what there is to read now, at most `limit` messages; empty if that is nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::next`].
+    pub async fn ready(&mut self, limit: usize) -> Result<Delivery, BrokerError> {
+        Ok(self.look(limit).await?.0)
+    }
+
+    /// Takes what there is, at most `limit` messages, and says when to look again if something is held
+    /// back.
+    async fn look(&mut self, limit: usize) -> Result<(Delivery, Option<Instant>), BrokerError> {
+        // Before looking, so that what comes while looking rings again.
+        self.bell.borrow_and_update();
+        let mut delivery = Delivery::default();
+        while delivery == Delivery::default() {
+            if let Some(messages) = self.take_from_tail(limit) {
+                delivery.messages = messages;
+                break;
+            }
+            (delivery.reset, delivery.messages) = self.take_from_broker(limit).await?;
+        }
+        let look_again = self.take_state(&mut delivery);
+        Ok((delivery, look_again))
     }
 
     /// Takes presence, and says when to look again if it is held back.
@@ -167,22 +192,25 @@ impl Reader {
     }
 
     /// `None` if the broker has to be asked.
-    fn take_from_tail(&mut self) -> Option<Vec<Bytes>> {
+    fn take_from_tail(&mut self, limit: usize) -> Option<Vec<Delivered>> {
         let tail = self.room.tail.read();
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(limit);
         for entry in tail.behind(self.offset)? {
             if batch.is_full() {
                 break;
             }
             self.offset = entry.offset;
             if entry.is_for(&self.viewer) {
-                batch.add(entry.frame.clone());
+                batch.add(entry);
             }
         }
-        Some(batch.frames)
+        Some(batch.messages)
     }
 
-    async fn take_from_broker(&mut self) -> Result<(Option<Position>, Vec<Bytes>), BrokerError> {
+    async fn take_from_broker(
+        &mut self,
+        limit: usize,
+    ) -> Result<(Option<Position>, Vec<Delivered>), BrokerError> {
         // Before reading: everything up to here is in the broker, or gone.
         let start = self.room.tail.read().start();
         let part = Part::After(self.offset);
@@ -193,19 +221,19 @@ impl Reader {
             reset = Some(self.position());
         }
         let complete = page.records.len() < BATCH_MESSAGES;
-        let mut batch = Batch::default();
+        let mut batch = Batch::new(limit);
         for entry in page.records.iter().map(Entry::from) {
             if batch.is_full() {
-                return Ok((reset, batch.frames));
+                return Ok((reset, batch.messages));
             }
             self.offset = entry.offset;
             if entry.is_for(&self.viewer) {
-                batch.add(entry.frame);
+                batch.add(&entry);
             }
         }
         if complete {
             self.offset = self.offset.max(start);
         }
-        Ok((reset, batch.frames))
+        Ok((reset, batch.messages))
     }
 }

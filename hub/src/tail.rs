@@ -58,7 +58,9 @@ impl Entry {
             (Audience::Own, session) => session.as_ref() == Some(&private.session),
             (Audience::Only(ids), session) => ids.iter().any(|id| {
                 id == viewer.member.as_str()
-                    || session.as_ref().is_some_and(|session| id == session.as_str())
+                    || session
+                        .as_ref()
+                        .is_some_and(|session| id == session.as_str() || id == session.public())
             }),
         }
     }

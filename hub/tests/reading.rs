@@ -147,7 +147,7 @@ async fn a_message_reaches_its_audience_and_nobody_else() {
         assert_eq!(live, expected, "live, {to:?}");
         let mut rendered = Vec::new();
         for name in names {
-            let latest = hub.latest(&room("tea"), &viewer(name), 1).await.unwrap().messages;
+            let latest = hub.latest(&room("tea"), &viewer(name), None, 1).await.unwrap().messages;
             if latest.iter().any(|message| message.to == to) {
                 rendered.push(name);
             }
@@ -162,7 +162,7 @@ async fn a_page_being_rendered_has_no_session_and_sees_nothing_meant_for_one() {
     say_to(&hub, "ada", "note", Audience::Own).await;
     say_to(&hub, "ada", "others", Audience::Others).await;
     let page = hub::Viewer { session: None, ..viewer("ada") };
-    assert_eq!(hub.latest(&room("tea"), &page, 10).await.unwrap().messages, []);
+    assert_eq!(hub.latest(&room("tea"), &page, None, 10).await.unwrap().messages, []);
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn the_latest_messages_join_the_live_ones_without_a_seam() {
     for n in 0..5 {
         say(&hub, "bob", &n.to_string()).await;
     }
-    let latest = hub.latest(&room("tea"), &viewer("ada"), 2).await.unwrap();
+    let latest = hub.latest(&room("tea"), &viewer("ada"), None, 2).await.unwrap();
     let texts_of: Vec<_> = latest.messages.iter().map(|m| m.value.as_str().unwrap()).collect();
     assert_eq!(texts_of, ["3", "4"]);
     say(&hub, "bob", "live").await;
@@ -182,7 +182,7 @@ async fn the_latest_messages_join_the_live_ones_without_a_seam() {
 #[tokio::test]
 async fn looking_at_a_room_does_not_open_it() {
     let hub = hub();
-    hub.latest(&room("nowhere"), &viewer("ada"), 10).await.unwrap();
+    hub.latest(&room("nowhere"), &viewer("ada"), None, 10).await.unwrap();
     assert_eq!(hub.rooms(10).await.unwrap(), []);
 }
 

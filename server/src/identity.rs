@@ -53,11 +53,6 @@ fn session_text(nonce: &str, owner: &str) -> String {
     format!("session {nonce} {owner}")
 }
 
-/// A session that is used once, for what is said by a form.
-pub fn new_session() -> SessionId {
-    SessionId::parse(&Uuid::new_v4().simple().to_string()).expect("a UUID is a session id")
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     sub: MemberId,

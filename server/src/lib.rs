@@ -16,6 +16,7 @@ mod pages;
 mod problem;
 mod restart;
 mod routes;
+mod seat;
 pub mod site;
 mod state;
 pub mod transfer;
@@ -92,9 +93,17 @@ impl Server {
         let app =
             routes::router(server.clone()).into_make_service_with_connect_info::<SocketAddr>();
         // Small frames go out at once (RFC 896 would hold them back).
-        let listener = listener.tap_io(|stream| {
+        let unacknowledged = server.config.timing.silence;
+        let listener = listener.tap_io(move |stream| {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "can't set TCP_NODELAY");
+            }
+            // An event stream hears nothing from its client: that one is gone shows here.
+            #[cfg(target_os = "linux")]
+            if let Err(error) =
+                socket2::SockRef::from(&*stream).set_tcp_user_timeout(Some(unacknowledged))
+            {
+                tracing::debug!(%error, "can't set TCP_USER_TIMEOUT");
             }
         });
         let serving = axum::serve(listener, app).with_graceful_shutdown(async move {

@@ -1,19 +1,17 @@
 //! The pages, rendered here, and the forms on them, which work without JavaScript.
 
-use std::net::SocketAddr;
-
 use app::{
     lang::Lang,
     page::{Me, Page, PageData, Refused, RoomCard, RoomView, Theme, room_path},
 };
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Path, RawForm, Request, State, rejection::PathRejection},
+    extract::{Path, RawForm, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
 };
-use common::{ErrorCode, MemberName, MessageId, Publish, Refusal, RoomName};
-use hub::{Author, HubError, Viewer};
+use common::{MemberName, MessageId, Refusal, RoomName};
+use hub::{HubError, Viewer};
 use leptos::{
     config::LeptosOptions,
     context::{provide_context, use_context},
@@ -24,16 +22,12 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::{
-    clock::now_ms,
-    identity::{Visitor, cookie, lasting_cookie, new_session},
+    identity::{Visitor, cookie, lasting_cookie},
     origin,
-    problem::{Problem, refusal},
+    problem::Problem,
     state::ServerState,
 };
 
-/// The longest form, in bytes: a text that is too long should come back on the page with its reason,
-/// and percent-encoding makes three bytes of one.
-const FORM_BYTES: usize = 256 * 1024;
 /// How many rooms the home page lists.
 const LISTED: usize = 100;
 /// How many messages a room's page is rendered with.
@@ -143,7 +137,7 @@ pub(crate) async fn room(
     }
 }
 
-async fn room_page(
+pub(crate) async fn room_page(
     server: &ServerState,
     headers: &HeaderMap,
     status: StatusCode,
@@ -152,7 +146,7 @@ async fn room_page(
 ) -> Response {
     let asker = Asker::of(server, headers);
     let viewer = Viewer { session: None, member: asker.visitor.id.clone() };
-    let latest = match server.hub.latest(&room, &viewer, RENDERED).await {
+    let latest = match server.hub.latest(&room, &viewer, None, RENDERED).await {
         Ok(latest) => latest,
         Err(error) => return Problem::from(HubError::from(error)).into_response(),
     };
@@ -220,89 +214,13 @@ pub(crate) async fn settings(
     Ok(response)
 }
 
-/// `POST /api/rooms/{room}/messages` from the form on the room's page: says `message` and goes back.
-/// What is refused comes back on the page, with the text in the field.
-pub(crate) async fn publish(
-    State(server): State<ServerState>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    room: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Result<Response, Problem> {
-    origin::check(&headers, &server.config.allow_origins)?;
-    let Path(room) = room.map_err(|_| Refusal::field("room", "`room` is not UTF-8"))?;
-    let room = RoomName::parse(&room)?;
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    if !kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
-        let message = "the body is not application/x-www-form-urlencoded";
-        return Err(Refusal::new(ErrorCode::UnsupportedMediaType, message).into());
-    }
-    let body = axum::body::to_bytes(request.into_body(), FORM_BYTES)
-        .await
-        .map_err(|_| Refusal::too_long("body", FORM_BYTES, "bytes"))?;
-    let form: PublishForm = form(&body)?;
-    let text = form.message.clone();
-    match say(&server, &headers, peer, &room, form).await {
-        Ok(cookie) => {
-            let mut response = Redirect::to(&room_path(&room)).into_response();
-            if let Some(cookie) = cookie {
-                response.headers_mut().append(header::SET_COOKIE, cookie);
-            }
-            Ok(response)
-        }
-        Err(refusal) if wants_page(&headers) => {
-            let status = Problem(refusal.clone()).status();
-            let refused = Some(Refused { refusal, text });
-            Ok(room_page(&server, &headers, status, room, refused).await)
-        }
-        Err(refusal) => Err(refusal.into()),
-    }
-}
-
-#[derive(Deserialize)]
-struct PublishForm {
-    #[serde(default)]
-    message: String,
-    id: Option<String>,
-    name: Option<String>,
-}
-
-/// Returns the `Set-Cookie` that is due when the form also gave a name.
-async fn say(
-    server: &ServerState,
-    headers: &HeaderMap,
-    peer: SocketAddr,
-    room: &RoomName,
-    form: PublishForm,
-) -> Result<Option<HeaderValue>, Refusal> {
-    // Browsers send line breaks in forms as CR LF.
-    let publish = Publish::text(&form.message.replace("\r\n", "\n"))?;
-    let id = form.id.map(|id| MessageId::parse(&id)).transpose()?;
-    let known = server.identity.visitor(headers);
-    // Whoever shows no token could be anybody at each request; the address is what stays.
-    server.check_rate(&match &known {
-        Some((visitor, _)) => format!("member {}", visitor.id),
-        None => format!("address {}", peer.ip()),
-    })?;
-    let mut visitor = known.map_or_else(Visitor::guest, |(visitor, _)| visitor);
-    let name = form.name.filter(|name| !name.trim().is_empty());
-    let name = name.map(|name| MemberName::parse(&name)).transpose()?;
-    let named = name.is_some();
-    visitor.name = name.or(visitor.name);
-    let author = Author { session: new_session(), member: visitor.member() };
-    match server.hub.publish(room, &author, Publish { id, ..publish }, now_ms()).await {
-        Ok(_) => Ok(named.then(|| server.identity.set_cookie(&visitor))),
-        Err(error) => Err(refusal(error)),
-    }
-}
-
 fn form<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Refusal> {
     serde_urlencoded::from_bytes(bytes)
         .map_err(|error| Refusal::field("body", format!("the form can't be read: {error}")))
 }
 
 /// Whether a person's browser asks, rather than a program.
-fn wants_page(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/html"))
 }

@@ -10,17 +10,20 @@ use axum::{
 };
 use common::{ErrorCode, Refusal};
 
-use crate::{api::token, pages, problem::Problem, site, state::ServerState, transport::websocket};
+use crate::{api, pages, problem::Problem, site, state::ServerState, transport::websocket};
 
 /// The router, for [`crate::Server`].
 pub(crate) fn router(server: ServerState) -> Router {
+    // An OPTIONS that asks whether a page may is answered before it is the wrong method.
+    let api = api::routes()
+        .method_not_allowed_fallback(wrong_method)
+        .layer(api::cors(&server.config));
     Router::new()
         .route("/", get(pages::home))
         .route("/rooms", get(pages::open_room))
         .route("/rooms/{room}", get(pages::room))
         .route("/settings", post(pages::settings))
-        .route("/api/rooms/{room}/messages", post(pages::publish))
-        .route("/api/token", post(token::give))
+        .merge(api)
         .route("/ws", any(websocket::open))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(site_or_nothing)

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use common::{ErrorCode, Refusal};
+use common::{Bye, ErrorCode, Refusal};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hub::{Hub, broker::Broker};
 use tokio::sync::watch;
@@ -50,25 +50,40 @@ impl Parts {
         }
     }
 
-    /// Counts one thing sent by `sender` against the rate.
+    /// Counts `things` sent by `sender` against the rate.
     ///
     /// # Errors
     ///
     /// [`ErrorCode::RateLimited`] with the rate as its limit.
-    pub(crate) fn check_rate(&self, sender: &str) -> Result<(), Refusal> {
+    pub(crate) fn check_rate(&self, sender: &str, things: usize) -> Result<(), Refusal> {
         let Some(Rate { per_second, limiter }) = &self.rate else { return Ok(()) };
-        limiter.check_key(&sender.to_owned()).map_err(|_| Refusal {
-            limit: Some(u64::from(*per_second)),
-            ..Refusal::new(
-                ErrorCode::RateLimited,
-                format!("more than {per_second} messages a second; send it again a little later"),
-            )
-        })
+        let things = u32::try_from(things).ok().and_then(NonZeroU32::new);
+        match limiter.check_key_n(&sender.to_owned(), things.unwrap_or(NonZeroU32::MIN)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Refusal {
+                limit: Some(u64::from(*per_second)),
+                ..Refusal::new(
+                    ErrorCode::RateLimited,
+                    format!(
+                        "more than {per_second} messages a second; send it again a little later"
+                    ),
+                )
+            }),
+        }
+    }
+
+    /// What one of the connections is told when the server stops.
+    pub(crate) fn bye(&self) -> Bye {
+        Bye {
+            code: 1012,
+            reason: "the server is restarting".to_owned(),
+            reconnect_in_ms: self.reconnect_in_ms(),
+        }
     }
 
     /// When one of the connections should come back after a restart: each at a time of its own,
     /// spread so that about 500 come in a second, within half a second to half a minute.
-    pub(crate) fn reconnect_in_ms(&self) -> u64 {
+    fn reconnect_in_ms(&self) -> u64 {
         let connections = self.stopping.receiver_count() as u64;
         let spread = (connections * 2).clamp(500, 30_000);
         let (random, _) = uuid::Uuid::new_v4().as_u64_pair();

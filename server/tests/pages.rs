@@ -90,7 +90,7 @@ async fn what_people_write_is_text_on_the_page_and_in_its_data() {
 async fn bad_forms_are_refused_by_field() {
     let server = TestServer::start().await;
     let path = "/api/rooms/tea/messages";
-    let huge = format!("message={}", "x".repeat(300_000));
+    let huge = format!("message={}", "x".repeat(3_000_000));
     for (body, status, field) in [
         ("message=", 400, "value"),
         ("", 400, "value"),
@@ -133,7 +133,7 @@ async fn whoever_posts_too_much_is_held_to_the_rate() {
         let body = format!("message={n}");
         statuses.push(post(&server, "/api/rooms/tea/messages", &body, &[]).await.status().as_u16());
     }
-    assert_eq!(statuses, [303, 303, 303, 303, 303, 429]);
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 429]);
 }
 
 #[tokio::test]

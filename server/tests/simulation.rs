@@ -388,7 +388,7 @@ impl World {
     /// The tab loads its page anew; what it could not say is kept by the browser.
     fn reload(&mut self, n: usize) {
         let (room, viewer) = (room(), self.tabs[n].viewer());
-        let latest = self.hub.latest(&room, &viewer, 100).now_or_never().unwrap().unwrap();
+        let latest = self.hub.latest(&room, &viewer, None, 100).now_or_never().unwrap().unwrap();
         let truth = self.log.truth.lock();
         let tab = &mut self.tabs[n];
         for message in &latest.messages {
@@ -446,13 +446,13 @@ impl World {
         let Some(mut reader) = self.legs[n].reader.take() else { return };
         while let Some(delivery) = reader.next().now_or_never() {
             let delivery = delivery.unwrap();
-            let bytes: usize = delivery.messages.iter().map(|frame| frame.len()).sum();
+            let bytes: usize = delivery.messages.iter().map(|message| message.frame.len()).sum();
             assert!(delivery.messages.len() <= 256 && bytes < 256 * 1024, "invariant 5");
             if let Some(position) = delivery.reset {
                 let hello = self.hello(n, position, Recovery::Reset);
                 self.send(n, hello);
             }
-            for frame in delivery.messages {
+            for hub::Delivered { frame, .. } in delivery.messages {
                 self.send_text(n, std::str::from_utf8(&frame).unwrap().to_owned());
             }
         }

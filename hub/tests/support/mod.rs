@@ -58,9 +58,11 @@ pub fn messages(delivery: &Delivery) -> Vec<Message> {
     delivery
         .messages
         .iter()
-        .map(|frame| match ServerFrame::parse(std::str::from_utf8(frame).unwrap()) {
-            Ok(Some(ServerFrame::Message(message))) => message,
-            other => panic!("not a message frame: {other:?}"),
+        .map(|hub::Delivered { frame, .. }| {
+            match ServerFrame::parse(std::str::from_utf8(frame).unwrap()) {
+                Ok(Some(ServerFrame::Message(message))) => message,
+                other => panic!("not a message frame: {other:?}"),
+            }
         })
         .collect()
 }

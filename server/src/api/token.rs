@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::{
     Json,
-    body::Bytes,
+    body::Body,
     extract::{ConnectInfo, State},
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
@@ -12,6 +12,7 @@ use axum::{
 use common::{ErrorCode, Member, MemberName, Refusal};
 use serde::{Deserialize, Serialize};
 
+use super::whole;
 use crate::{identity::Visitor, origin, problem::Problem, state::ServerState};
 
 /// The longest body, in bytes: there is a name in it.
@@ -40,10 +41,11 @@ pub(crate) async fn give(
     State(server): State<ServerState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Response, Problem> {
+    let body = whole(body, BODY_BYTES).await?;
     origin::check(&headers, &server.config.allow_origins)?;
-    server.check_rate(&format!("address {}", peer.ip()))?;
+    server.check_rate(&format!("address {}", peer.ip()), 1)?;
     let wanted = read(&headers, &body)?;
     let known = server.identity.caller(&headers, None)?;
     let mut visitor = known.unwrap_or_else(Visitor::guest);
@@ -57,9 +59,6 @@ pub(crate) async fn give(
 
 /// JSON, a form, or nothing.
 fn read(headers: &HeaderMap, body: &[u8]) -> Result<Wanted, Refusal> {
-    if body.len() > BODY_BYTES {
-        return Err(Refusal::too_long("body", BODY_BYTES, "bytes"));
-    }
     let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
     if body.is_empty() {
         Ok(Wanted::default())

@@ -17,11 +17,10 @@ use axum::{
 };
 use bytes::Bytes;
 use common::{
-    After, Bye, ClientFrame, ErrorCode, Hello, Position, Publish, Recovery, Refusal, RoomName,
-    ServerFrame, limits::FRAME_BYTES,
+    After, ErrorCode, Position, Recovery, Refusal, RoomName, ServerFrame, limits::FRAME_BYTES,
 };
-use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
-use hub::{Author, Delivery, HubError, Present, Reader, Viewer};
+use futures_util::{SinkExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use hub::{Author, Delivery, Reader};
 use serde::Deserialize;
 use tokio::{
     sync::watch,
@@ -29,10 +28,10 @@ use tokio::{
 };
 
 use crate::{
-    clock::now_ms,
     config::Timing,
     origin,
-    problem::{Problem, refusal},
+    problem::Problem,
+    seat::{Outcome, Seat},
     state::ServerState,
 };
 
@@ -115,12 +114,8 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
     let visitor = server.identity.caller(&parts.headers, token.as_deref())?;
     let (visitor, session) = server.identity.recognise(visitor, session.as_deref());
     let author = Author { session, member: visitor.member() };
-    let viewer = Viewer { session: Some(author.session.clone()), member: author.member.id.clone() };
-    let (mut reader, recovery) = server.hub.read(&room, viewer, &after).await?;
-    if all_frames {
-        reader = reader.with_state(server.hub.limits().state_interval);
-    }
-    let present = server.hub.enter(&room, &author.member).map_err(HubError::from)?;
+    let seat = Seat::take(&server, &room, author)?;
+    let (reader, recovery) = seat.read(&after, all_frames).await?;
 
     Ok(upgrade
         // A quiet connection should cost little: the defaults are 128 KiB each way.
@@ -132,7 +127,7 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
         .on_upgrade(move |socket| {
             let timing = server.config.timing;
             let appending = FuturesOrdered::new();
-            Connection { socket, server, room, author, present, all_frames, timing, appending }
+            Connection { socket, seat, all_frames, timing, appending }
                 .run(reader, recovery, stopping)
         }))
 }
@@ -140,10 +135,7 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
 /// One network leg.
 struct Connection {
     socket: WebSocket,
-    server: ServerState,
-    room: RoomName,
-    author: Author,
-    present: Present,
+    seat: Seat,
     all_frames: bool,
     timing: Timing,
     /// What is being kept, in the order it was said; each comes to the frame that answers it.
@@ -180,11 +172,11 @@ impl Connection {
             End::Gone => {}
             // The library has the answer ready; it only has to go out.
             End::Left => {
-                self.present.leave(self.server.hub.limits());
+                self.seat.leave();
                 let _ = timeout(CLOSING, self.socket.flush()).await;
             }
             End::Close(code, reason) => {
-                tracing::debug!(room = %self.room, code, reason, "closing");
+                tracing::debug!(room = %self.seat.room, code, reason, "closing");
                 self.close(code, reason).await;
             }
         }
@@ -224,11 +216,7 @@ impl Connection {
                 }
                 _ = stopping.changed() => {
                     self.finish().await?;
-                    let bye = Bye {
-                        code: close::RESTART,
-                        reason: "the server is restarting".to_owned(),
-                        reconnect_in_ms: self.server.reconnect_in_ms(),
-                    };
+                    let bye = self.seat.server.bye();
                     self.tell(&ServerFrame::Bye(bye)).await?;
                     return Err(End::Close(close::RESTART, "the server is restarting"));
                 }
@@ -249,14 +237,7 @@ impl Connection {
     }
 
     async fn greet(&mut self, position: Position, recovery: Recovery) -> Result<(), End> {
-        self.tell(&ServerFrame::Hello(Hello {
-            session: self.author.session.clone(),
-            member: self.author.member.clone(),
-            room: self.room.clone(),
-            position,
-            recovery,
-        }))
-        .await
+        self.tell(&self.seat.hello(position, recovery)).await
     }
 
     /// Passes on what the reader took, in one write.
@@ -268,17 +249,19 @@ impl Connection {
             self.greet(position, Recovery::Reset).await?;
         }
         let state = delivery.members.into_iter().chain(delivery.typing);
-        self.write(delivery.messages.into_iter().chain(state).map(text)).await
+        let messages = delivery.messages.into_iter().map(|message| message.frame);
+        self.write(messages.chain(state).map(text)).await
     }
 
     async fn hear(&mut self, leg: Option<Result<Leg, axum::Error>>) -> Result<(), End> {
         match leg {
             Some(Ok(Leg::Text(text))) if text.len() <= FRAME_BYTES => {
-                let answer = self.handle(&text);
-                match answer {
-                    Some(answer) => self.tell(&answer).await,
-                    None => Ok(()),
+                match self.seat.handle(&text) {
+                    Outcome::Answer(answer) => self.tell(&answer).await?,
+                    Outcome::Keeping(answer) => self.appending.push_back(answer),
+                    Outcome::Done => {}
                 }
+                Ok(())
             }
             Some(Ok(Leg::Binary(bytes))) if bytes.len() <= FRAME_BYTES => {
                 let message = "binary frames are not read; every frame is text";
@@ -293,56 +276,6 @@ impl Connection {
             None => Err(End::Gone),
             Some(Err(error)) => Err(why_unreadable(&error)),
         }
-    }
-
-    /// Does what a frame asks for, and says what to answer at once.
-    fn handle(&mut self, text: &str) -> Option<ServerFrame> {
-        let frame = ClientFrame::parse(text);
-        let id = match &frame {
-            Ok(ClientFrame::Message(publish)) => publish.id.as_ref().map(ToString::to_string),
-            Ok(ClientFrame::Typing {} | ClientFrame::Rename { .. }) => None,
-            Err(refusal) => refusal.id.clone(),
-        };
-        // Every frame counts, also one that is no good.
-        if let Err(refusal) = self.server.check_rate(self.author.session.as_str()) {
-            return Some(ServerFrame::Error(refusal.about(id.as_deref())));
-        }
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(refusal) => return Some(ServerFrame::Error(refusal)),
-        };
-        match frame {
-            ClientFrame::Message(publish) => {
-                self.present.stopped_typing();
-                self.append(publish, id);
-                None
-            }
-            ClientFrame::Typing {} => {
-                self.present.typing(Instant::now() + self.server.hub.limits().typing);
-                None
-            }
-            ClientFrame::Rename { name } => {
-                self.author.member.name = name.clone();
-                self.present.rename(name);
-                None
-            }
-        }
-    }
-
-    /// Hands what is said to the log; the next may be said before it is kept.
-    fn append(&mut self, publish: Publish, id: Option<String>) {
-        // Another tab may have changed the name.
-        if let Some(name) = self.present.name() {
-            self.author.member.name = name;
-        }
-        let (server, room, author) = (self.server.clone(), self.room.clone(), self.author.clone());
-        let keep = async move {
-            match server.hub.publish(&room, &author, publish, now_ms()).await {
-                Ok(taken) => ServerFrame::Ack { id: taken.id, offset: taken.position.offset },
-                Err(error) => ServerFrame::Error(refusal(error).about(id.as_deref())),
-            }
-        };
-        self.appending.push_back(keep.boxed());
     }
 
     /// Sends a frame that is no message; the plain face gets none of these.

@@ -1,6 +1,8 @@
 //! A real server on a free port, and people who talk to it over real sockets.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+pub mod road;
+
 use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};

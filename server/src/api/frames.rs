@@ -1,0 +1,41 @@
+//! `POST /api/rooms/{room}/frames`: what a client would send over a WebSocket, for one that reads by
+//! another road. With its `session` it is the same one.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use common::{Refusal, ServerFrame, limits::FRAME_BYTES};
+
+use super::{caller::Caller, whole};
+use crate::{
+    problem::Problem,
+    seat::{Outcome, Seat},
+    state::ServerState,
+};
+
+/// Takes one frame. Answers with the `ack` frame, or 204 where there is nothing to tell.
+pub(crate) async fn take(
+    State(server): State<ServerState>,
+    caller: Caller,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = whole(body, FRAME_BYTES).await?;
+    let text = str::from_utf8(&body);
+    let text = text.map_err(|_| Refusal::field("body", "the body is not UTF-8"))?;
+    let mut seat = Seat::take(&server, &caller.room, caller.author)?;
+    let answer = match seat.handle(text) {
+        Outcome::Done => return Ok(StatusCode::NO_CONTENT.into_response()),
+        Outcome::Answer(answer) => answer,
+        Outcome::Keeping(answer) => answer.await,
+    };
+    match answer {
+        ServerFrame::Error(refusal) => Err(refusal.into()),
+        answer => {
+            let json = HeaderValue::from_static("application/json");
+            Ok(([(header::CONTENT_TYPE, json)], answer.encode()).into_response())
+        }
+    }
+}

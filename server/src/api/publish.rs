@@ -1,0 +1,206 @@
+//! `POST /api/rooms/{room}/messages`: publishing by JSON, one message or several, by the form on the
+//! page, and by `curl -d 'some text'`.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use common::{ErrorCode, MemberName, MessageId, Offset, Position, Publish, Refusal};
+use hub::Published;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{caller::Caller, whole};
+use crate::{
+    clock::now_ms,
+    identity::Visitor,
+    pages,
+    problem::{Problem, refusal},
+    state::ServerState,
+};
+use app::page::{Refused, room_path};
+
+/// The longest body, in bytes: a hundred messages in JSON, or one in a form, in which percent-encoding
+/// makes three bytes of one.
+const BODY_BYTES: usize = 2 * 1024 * 1024;
+/// How many messages an array may have.
+const AT_ONCE: usize = 100;
+
+/// A message that was taken.
+#[derive(Debug, Serialize)]
+pub(crate) struct Taken {
+    /// Its id.
+    id: MessageId,
+    /// Its offset; the first one, if the id was published before.
+    offset: Offset,
+    /// The same, as a position.
+    position: Position,
+}
+
+impl From<Published> for Taken {
+    fn from(Published { id, position }: Published) -> Self {
+        Self { id, offset: position.offset, position }
+    }
+}
+
+/// What a body says.
+#[derive(Debug)]
+struct Said {
+    messages: Vec<Publish>,
+    /// It was an array, and so is the answer.
+    several: bool,
+    /// The name that came along with a form.
+    name: Option<MemberName>,
+}
+
+/// Publishes. A person with a browser is led back to the page, or sees there what was refused.
+pub(crate) async fn publish(
+    State(server): State<ServerState>,
+    caller: Caller,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = whole(body, BODY_BYTES).await?;
+    let (headers, room) = (caller.headers.clone(), caller.room.clone());
+    let id = caller.author.member.id.clone();
+    let person = pages::wants_page(&headers);
+    match say(&server, caller, &body).await {
+        Ok((_, Said { name, .. })) if person => {
+            let mut response = Redirect::to(&room_path(&room)).into_response();
+            if let Some(name) = name {
+                let cookie = server.identity.set_cookie(&Visitor { id, name: Some(name) });
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            Ok(response)
+        }
+        Ok((taken, Said { several: true, .. })) => {
+            Ok(Json(taken.into_iter().map(Taken::from).collect::<Vec<_>>()).into_response())
+        }
+        Ok((taken, _)) => Ok(Json(taken.into_iter().next().map(Taken::from)).into_response()),
+        Err(refusal) if person => {
+            let status = Problem(refusal.clone()).status();
+            let refused = Some(Refused { refusal, text: text_of(&body) });
+            Ok(pages::room_page(&server, &headers, status, room, refused).await)
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+async fn say(
+    server: &ServerState,
+    caller: Caller,
+    body: &[u8],
+) -> Result<(Vec<Published>, Said), Refusal> {
+    let mut said = read(&caller.headers, body)?;
+    server.check_rate(&caller.sender, said.messages.len())?;
+    let mut author = caller.author;
+    if let Some(name) = &said.name {
+        author.member.name = name.clone();
+    }
+    let messages = std::mem::take(&mut said.messages);
+    let taken = server.hub.publish_all(&caller.room, &author, messages, now_ms()).await;
+    Ok((taken.map_err(refusal)?, said))
+}
+
+fn read(headers: &HeaderMap, body: &[u8]) -> Result<Said, Refusal> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let mut said = match kind.to_ascii_lowercase().as_str() {
+        "application/json" => read_json(body)?,
+        "application/x-www-form-urlencoded" => read_form(body)?,
+        "text/plain" => read_text(body)?,
+        _ => {
+            let message = "the body is none of application/json, text/plain and \
+                           application/x-www-form-urlencoded";
+            return Err(Refusal::new(ErrorCode::UnsupportedMediaType, message));
+        }
+    };
+    if let Some(key) = idempotency_key(headers)? {
+        said.identify(key)?;
+    }
+    Ok(said)
+}
+
+impl Said {
+    fn one(message: Publish) -> Self {
+        Self { messages: vec![message], several: false, name: None }
+    }
+
+    /// Gives the messages the ids that the key stands for: of several, each its own.
+    fn identify(&mut self, key: &str) -> Result<(), Refusal> {
+        for (n, message) in self.messages.iter_mut().enumerate() {
+            let id = if self.several { format!("{key}-{n}") } else { key.to_owned() };
+            let id = MessageId::parse(&id).map_err(|refusal| named(refusal, "Idempotency-Key"))?;
+            if message.id.as_ref().is_some_and(|own| *own != id && !self.several) {
+                let message = "`Idempotency-Key` and `id` are not the same";
+                return Err(Refusal::field("Idempotency-Key", message));
+            }
+            message.id.get_or_insert(id);
+        }
+        Ok(())
+    }
+}
+
+/// One message, or an array of them: the params of each `message` frame.
+fn read_json(body: &[u8]) -> Result<Said, Refusal> {
+    let json: Value = serde_json::from_slice(body)
+        .map_err(|error| Refusal::new(ErrorCode::InvalidJson, format!("not JSON: {error}")))?;
+    let Value::Array(messages) = json else { return Publish::from_params(json).map(Said::one) };
+    if messages.is_empty() {
+        return Err(Refusal::field("body", "the array is empty"));
+    }
+    if messages.len() > AT_ONCE {
+        return Err(Refusal::too_long("body", AT_ONCE, "messages"));
+    }
+    let messages = messages.into_iter().enumerate().map(|(n, params)| {
+        Publish::from_params(params).map_err(|refusal| {
+            let field = format!("[{n}].{}", refusal.field.as_deref().unwrap_or_default());
+            named(refusal, &field)
+        })
+    });
+    Ok(Said { messages: messages.collect::<Result<_, _>>()?, several: true, name: None })
+}
+
+/// A form with a field `message`; a body without one is the text itself, as `curl -d` sends it.
+fn read_form(body: &[u8]) -> Result<Said, Refusal> {
+    #[derive(Deserialize)]
+    struct Form {
+        message: String,
+        id: Option<String>,
+        name: Option<String>,
+    }
+    let Ok(form) = serde_urlencoded::from_bytes::<Form>(body) else { return read_text(body) };
+    // Browsers send line breaks in forms as CR LF.
+    let message = Publish::text(&form.message.replace("\r\n", "\n"))?;
+    let id = form.id.map(|id| MessageId::parse(&id)).transpose()?;
+    let name = form.name.filter(|name| !name.trim().is_empty());
+    let name = name.map(|name| MemberName::parse(&name)).transpose()?;
+    Ok(Said { name, ..Said::one(Publish { id, ..message }) })
+}
+
+fn read_text(body: &[u8]) -> Result<Said, Refusal> {
+    let text = str::from_utf8(body);
+    let text = text.map_err(|_| Refusal::field("body", "the body is not UTF-8"))?;
+    Publish::text(text).map(Said::one)
+}
+
+/// The text of a form that was refused, to be put back into its field.
+fn text_of(body: &[u8]) -> String {
+    let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(body).unwrap_or_default();
+    fields.into_iter().find(|(name, _)| name == "message").map(|(_, text)| text).unwrap_or_default()
+}
+
+/// `Idempotency-Key`, quoted as the
+/// [draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/) has it, or not.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let key = headers.get("idempotency-key").map(HeaderValue::to_str).transpose();
+    let key = key
+        .map_err(|_| Refusal::field("Idempotency-Key", "`Idempotency-Key` is not visible ASCII"))?;
+    Ok(key.map(|key| key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key)))
+}
+
+fn named(refusal: Refusal, field: &str) -> Refusal {
+    Refusal { field: Some(field.to_owned()), ..refusal }
+}

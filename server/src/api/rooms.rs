@@ -1,0 +1,47 @@
+//! `GET /api/rooms` and `GET /api/rooms/{room}/members`: what is there, and who is here.
+
+use axum::{Json, extract::State, http::HeaderMap};
+use common::{Members, RoomName};
+use serde::Serialize;
+
+use super::caller::Caller;
+use crate::{origin, problem::Problem, state::ServerState};
+
+/// How many rooms are listed.
+const LISTED: usize = 100;
+
+/// The liveliest rooms.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rooms {
+    rooms: Vec<Room>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize)]
+pub(crate) struct Room {
+    /// Its name.
+    name: RoomName,
+    /// How many members are in it.
+    members: usize,
+    /// When something was last said in it, milliseconds since 1970, UTC; 0 if nothing was.
+    last_at: u64,
+}
+
+/// The liveliest hundred rooms: by members, then by the last message.
+pub(crate) async fn list(
+    State(server): State<ServerState>,
+    headers: HeaderMap,
+) -> Result<Json<Rooms>, Problem> {
+    origin::check(&headers, &server.config.allow_origins)?;
+    let rooms = server.hub.rooms(LISTED).await.map_err(hub::HubError::from)?;
+    let rooms = rooms
+        .into_iter()
+        .map(|room| Room { name: room.name, members: room.members, last_at: room.last_at })
+        .collect();
+    Ok(Json(Rooms { rooms }))
+}
+
+/// Who is in a room: the params of the `members` frame.
+pub(crate) async fn members(State(server): State<ServerState>, caller: Caller) -> Json<Members> {
+    Json(server.hub.members(&caller.room))
+}

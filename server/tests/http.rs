@@ -1,0 +1,260 @@
+//! What is HTTP's own: bodies, headers, status codes, caching, other origins.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use reqwest::{Client as Http, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use support::TestServer;
+
+fn ask(server: &TestServer, method: Method, path: &str) -> RequestBuilder {
+    Http::new().request(method, server.url(path))
+}
+
+async fn json_of(request: RequestBuilder) -> (u16, Value) {
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+}
+
+fn post(server: &TestServer, kind: &str, body: impl ToString) -> RequestBuilder {
+    ask(server, Method::POST, "/api/rooms/tea/messages")
+        .header("content-type", kind)
+        .body(body.to_string())
+}
+
+fn post_json(server: &TestServer, body: Value) -> RequestBuilder {
+    post(server, "application/json", body)
+}
+
+async fn get(server: &TestServer, query: &str) -> (u16, Value) {
+    json_of(ask(server, Method::GET, &format!("/api/rooms/tea/messages{query}"))).await
+}
+
+fn values(answer: &Value) -> Vec<&str> {
+    let messages = answer["messages"].as_array().unwrap().iter();
+    messages.map(|message| message["value"].as_str().unwrap()).collect()
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[tokio::test]
+async fn every_way_to_publish_answers_with_id_and_offset() {
+    let server = TestServer::start().await;
+    for (kind, body, value) in [
+        ("application/json", r#"{"value":"json"}"#, "json"),
+        ("application/json; charset=utf-8", r#"{"value":"json 2"}"#, "json 2"),
+        (FORM, "message=a+form", "a form"),
+        // As `curl -d 'some text'` sends it.
+        (FORM, "some text, 50% of it = me", "some text, 50% of it = me"),
+        ("text/plain", "plain text", "plain text"),
+    ] {
+        let (status, taken) = json_of(post(&server, kind, body)).await;
+        assert_eq!(status, 200, "{kind}");
+        let position = taken["position"].as_str().unwrap();
+        assert!(position.ends_with(&format!(":{}", taken["offset"])), "{taken}");
+        let (_, read) = get(&server, "?limit=1").await;
+        assert_eq!((values(&read), &read["messages"][0]["id"]), (vec![value], &taken["id"]));
+        assert_eq!(read["position"], position);
+    }
+}
+
+#[tokio::test]
+async fn an_array_is_taken_whole_or_not_at_all() {
+    let server = TestServer::start().await;
+    let (status, taken) =
+        json_of(post_json(&server, json!([{"value": "a", "id": "a"}, {"value": "b"}]))).await;
+    assert_eq!((status, taken.as_array().unwrap().len(), &taken[0]["id"]), (200, 2, &json!("a")));
+    let (status, refused) =
+        json_of(post_json(&server, json!([{"value": "c"}, {"value": ""}]))).await;
+    assert_eq!((status, &refused["field"]), (400, &json!("[1].value")));
+    assert_eq!(values(&get(&server, "").await.1), ["a", "b"]);
+    let many: Vec<_> = (0..101).map(|n| json!({"value": n})).collect();
+    let (status, refused) = json_of(post_json(&server, many.into())).await;
+    assert_eq!((status, &refused["limit"]), (413, &json!(100)));
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_the_id() {
+    let server = TestServer::start().await;
+    let say = async |key: &str, body: Value| {
+        json_of(post_json(&server, body).header("idempotency-key", key)).await
+    };
+    let first = say("k1", json!({"value": "once"})).await;
+    assert_eq!(first.1["id"], "k1");
+    assert_eq!(say("\"k1\"", json!({"value": "once"})).await, first);
+    let several = say("k2", json!([{"value": "x"}, {"value": "y"}])).await;
+    assert_eq!(say("k2", json!([{"value": "x"}, {"value": "y"}])).await, several);
+    assert_eq!(say("k3", json!({"value": "z", "id": "other"})).await.0, 400);
+    assert_eq!(values(&get(&server, "").await.1), ["once", "x", "y"]);
+}
+
+#[tokio::test]
+async fn a_poll_pages_forwards_and_backwards() {
+    let server = TestServer::start().await;
+    for n in 0..5 {
+        post(&server, "text/plain", format!("m{n}")).send().await.unwrap();
+    }
+    let (_, page) = get(&server, "?after=0&limit=2").await;
+    assert_eq!((values(&page), &page["recovery"]), (vec!["m0", "m1"], &json!("replayed")));
+    let (_, next) = get(&server, &format!("?after={}", page["position"].as_str().unwrap())).await;
+    assert_eq!(values(&next), ["m2", "m3", "m4"]);
+    let (_, last) = get(&server, "?limit=2").await;
+    assert_eq!(values(&last), ["m3", "m4"]);
+    let before = &last["messages"][0]["offset"];
+    let (_, earlier) = get(&server, &format!("?limit=2&before={before}")).await;
+    assert_eq!(values(&earlier), ["m1", "m2"]);
+}
+
+#[tokio::test]
+async fn nothing_new_is_304() {
+    let server = TestServer::start().await;
+    post(&server, "text/plain", "hi").send().await.unwrap();
+    let path = "/api/rooms/tea/messages?after=0";
+    let first = ask(&server, Method::GET, path).send().await.unwrap();
+    let tag = first.headers()["etag"].clone();
+    let poll = async || {
+        ask(&server, Method::GET, path).header("if-none-match", &tag).send().await.unwrap()
+    };
+    let same = poll().await;
+    assert_eq!((same.status(), &same.headers()["etag"]), (StatusCode::NOT_MODIFIED, &tag));
+    assert_eq!(same.text().await.unwrap(), "");
+    post(&server, "text/plain", "more").send().await.unwrap();
+    assert_eq!(poll().await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_long_poll_returns_at_once_when_something_comes_and_empty_in_the_end() {
+    let server = TestServer::start().await;
+    let (_, now) = get(&server, "").await;
+    let after = now["position"].as_str().unwrap();
+    let query = format!("?after={after}&wait=60");
+    let waiting = get(&server, &query);
+    let saying = async { post(&server, "text/plain", "come").send().await.unwrap() };
+    let ((_, answer), _) = tokio::join!(waiting, saying);
+    assert_eq!(values(&answer), ["come"]);
+    let after = answer["position"].as_str().unwrap();
+    let (status, empty) = get(&server, &format!("?after={after}&wait=1")).await;
+    assert_eq!((status, values(&empty), &empty["position"]), (200, vec![], &json!(after)));
+}
+
+#[tokio::test]
+async fn bad_input_is_a_problem_that_names_field_and_limit() {
+    let server = TestServer::start().await;
+    for (query, field, limit) in [
+        ("?limit=0", "limit", json!(1000)),
+        ("?limit=1001", "limit", json!(1000)),
+        ("?wait=61", "wait", json!(60)),
+        ("?wait=soon", "wait", json!(60)),
+        ("?after=x", "after", Value::Null),
+        ("?before=x", "before", Value::Null),
+        ("?after=0&before=5", "before", Value::Null),
+    ] {
+        let (status, problem) = get(&server, query).await;
+        let named = (&problem["field"], &problem["limit"]);
+        assert_eq!((status, named), (400, (&json!(field), &limit)), "{query}");
+    }
+    let big = "x".repeat(3 * 1024 * 1024);
+    for (request, status, code) in [
+        (post(&server, "application/json", "{"), 400, "invalid_json"),
+        (post(&server, "application/json", "[]"), 400, "invalid_field"),
+        (post(&server, "application/xml", "<a/>"), 415, "unsupported_media_type"),
+        (post(&server, "text/plain", ""), 400, "invalid_field"),
+        (post(&server, "text/plain", big), 413, "too_long"),
+        (post(&server, "text/plain", "x").query(&[("token", "x")]), 401, "invalid_token"),
+    ] {
+        let (got, problem) = json_of(request).await;
+        assert_eq!((got, &problem["code"]), (status, &json!(code)), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_has_the_position_as_its_id_and_the_header_goes_before_the_query() {
+    let server = TestServer::start().await;
+    for text in ["one", "two"] {
+        post(&server, "text/plain", text).send().await.unwrap();
+    }
+    let (_, page) = get(&server, "?after=0&limit=1").await;
+    let one = page["position"].as_str().unwrap();
+    let mut stream = ask(&server, Method::GET, "/api/rooms/tea/events?after=0")
+        .header("last-event-id", one)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(stream.headers()["x-accel-buffering"], "no");
+    assert_eq!(stream.headers()["cache-control"], "no-cache, no-transform");
+    let mut text = String::new();
+    while !text.contains("event: message") || !text.ends_with("\n\n") {
+        text.push_str(str::from_utf8(&stream.chunk().await.unwrap().unwrap()).unwrap());
+    }
+    let events: Vec<_> = text.split("\n\n").collect();
+    assert!(
+        events[0].starts_with(&format!("retry: 1000\nid: {one}\nevent: hello\ndata: ")),
+        "{text}"
+    );
+    let (_, two) = get(&server, "?limit=1").await;
+    let two = two["position"].as_str().unwrap();
+    let message = format!(
+        "id: {two}\nevent: message\ndata: {{\"type\":\"message\",\"params\":{{\"value\":\"two\""
+    );
+    assert!(events[1].starts_with(&message), "{text}");
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_refused_unless_they_are_allowed() {
+    let friend = "https://friend.example";
+    let server = TestServer::with(|config| config.allow_origins = vec![friend.to_owned()]).await;
+    let own = format!("http://{}", server.address);
+    for path in ["/api/rooms", "/api/rooms/tea/messages", "/api/rooms/tea/events"] {
+        let from = async |origin: &str| {
+            ask(&server, Method::GET, path).header("origin", origin).send().await.unwrap()
+        };
+        let allowed = from(friend).await;
+        assert_eq!(allowed.status(), 200);
+        assert_eq!(allowed.headers()["access-control-allow-origin"], friend);
+        assert_eq!(from(&own).await.status(), 200);
+        // A browser's own EventSource sends no Origin to its own server.
+        assert_eq!(ask(&server, Method::GET, path).send().await.unwrap().status(), 200);
+        let foreign = from("https://evil.example").await;
+        assert_eq!(foreign.status(), 403);
+        assert!(!foreign.headers().contains_key("access-control-allow-origin"));
+    }
+    let preflight = ask(&server, Method::OPTIONS, "/api/rooms/tea/messages")
+        .header("origin", friend)
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "content-type,idempotency-key")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(preflight.status(), 200);
+    assert_eq!(preflight.headers()["access-control-allow-origin"], friend);
+}
+
+#[tokio::test]
+async fn rooms_and_members_are_listed() {
+    let server = TestServer::start().await;
+    post(&server, "text/plain", "hi").send().await.unwrap();
+    let mut ada = server.join("?room=tea").await;
+    let me = ada.next_of("hello").await["member"].clone();
+    let (_, rooms) = json_of(ask(&server, Method::GET, "/api/rooms")).await;
+    assert_eq!(rooms["rooms"][0]["name"], "tea");
+    assert_eq!(rooms["rooms"][0]["members"], 1);
+    let (_, members) = json_of(ask(&server, Method::GET, "/api/rooms/tea/members")).await;
+    assert_eq!(members, json!({"count": 1, "members": [me]}));
+}
+
+#[tokio::test]
+async fn a_session_that_reads_by_events_and_speaks_by_post_is_one() {
+    let server = TestServer::start().await;
+    let address = server.address.to_string();
+    let mut ada = support::road::Traveller::join(&address, support::road::Road::Events, "tea", "")
+        .await
+        .unwrap();
+    let session = ada.session().to_owned();
+    for (value, to) in [("not for me", "others"), ("only for me", "self"), ("all", "all")] {
+        let request = post_json(&server, json!({"value": value, "to": to}));
+        let (status, _) = json_of(request.query(&[("session", &session)])).await;
+        assert_eq!(status, 200);
+    }
+    assert_eq!((ada.hear().await, ada.hear().await), ("only for me".into(), "all".into()));
+}

@@ -1,0 +1,213 @@
+//! What holds on every road into a room, written once and run over each.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use serde_json::json;
+use support::{
+    TestServer,
+    road::{Lost, ROADS, Road, Traveller},
+};
+
+/// A test for each road, and for each pair where two meet.
+macro_rules! on_every_road {
+    ($($name:ident),* $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                for road in ROADS {
+                    println!("{road:?}");
+                    behaviour::$name(road).await;
+                }
+            }
+        )*
+    };
+}
+
+on_every_road!(
+    messages_come_in_order_and_once,
+    whoever_was_away_gets_what_it_missed,
+    whoever_joins_late_may_read_from_the_oldest,
+    a_position_of_another_life_of_the_log_is_told_as_reset,
+    a_message_reaches_its_audience_and_nobody_else,
+    what_is_too_long_is_refused_by_name_and_nothing_is_lost,
+    a_retry_stores_nothing_and_answers_the_first_offset,
+    who_is_here_and_who_is_typing_is_told,
+    whoever_reads_slowly_gets_everything_and_holds_up_nobody,
+    a_stop_is_told_with_when_to_come_back,
+);
+
+async fn join(server: &TestServer, road: Road, query: &str) -> Traveller {
+    Traveller::join(&server.address.to_string(), road, "tea", query).await.unwrap()
+}
+
+mod behaviour {
+    use super::*;
+
+    pub(super) async fn messages_come_in_order_and_once(road: Road) {
+        let server = TestServer::with(|config| config.publish_rate = 0).await;
+        let (mut ada, mut bob) = (join(&server, road, "").await, join(&server, road, "").await);
+        for n in 0..50 {
+            assert!(ada.say(&n.to_string(), json!("all")).await["offset"].is_u64());
+        }
+        for n in 0..50 {
+            let expected = n.to_string();
+            assert_eq!((ada.hear().await, bob.hear().await), (expected.clone(), expected));
+        }
+    }
+
+    pub(super) async fn whoever_was_away_gets_what_it_missed(road: Road) {
+        let server = TestServer::start().await;
+        for back in ROADS {
+            let mut bob = join(&server, Road::WebSocket, "").await;
+            let mut ada = join(&server, road, "").await;
+            bob.say("one", json!("all")).await;
+            assert_eq!(ada.hear().await, "one");
+            let query = format!("after={}&session={}", ada.position, ada.session());
+            let (session, member) = (ada.hello["session"].clone(), ada.hello["member"].clone());
+            drop(ada);
+            bob.say("two", json!("all")).await;
+            bob.say("three", json!("all")).await;
+            let mut ada = join(&server, back, &query).await;
+            assert_eq!(ada.recovery(), "replayed");
+            assert_eq!((&ada.hello["session"], &ada.hello["member"]), (&session, &member));
+            bob.say("four", json!("all")).await;
+            for expected in ["two", "three", "four"] {
+                assert_eq!(ada.hear().await, expected);
+            }
+        }
+    }
+
+    pub(super) async fn whoever_joins_late_may_read_from_the_oldest(road: Road) {
+        let server = TestServer::start().await;
+        let mut ada = join(&server, road, "").await;
+        assert_eq!(ada.recovery(), "fresh");
+        ada.say("early", json!("all")).await;
+        let mut late = join(&server, road, "after=0").await;
+        ada.say("and live", json!("all")).await;
+        assert_eq!((late.hear().await, late.hear().await), ("early".into(), "and live".into()));
+    }
+
+    pub(super) async fn a_position_of_another_life_of_the_log_is_told_as_reset(road: Road) {
+        let server = TestServer::start().await;
+        join(&server, road, "").await.say("kept", json!("all")).await;
+        let mut ada = join(&server, road, "after=another:7").await;
+        assert_eq!(ada.recovery(), "reset");
+        assert_eq!(ada.hear().await, "kept");
+    }
+
+    pub(super) async fn a_message_reaches_its_audience_and_nobody_else(road: Road) {
+        let server = TestServer::start().await;
+        let mut ada = join(&server, road, "").await;
+        let mut bob = join(&server, road, "").await;
+        let mut eve = join(&server, Road::WebSocket, "").await;
+        let bobs = bob.session().split('.').next().unwrap().to_owned();
+        ada.say("to others", json!("others")).await;
+        ada.say("to me", json!("self")).await;
+        ada.say("to bob", json!([bob.hello["member"]["id"]])).await;
+        ada.say("to bob's tab", json!([bobs])).await;
+        ada.say("to all", json!("all")).await;
+        let expected: [(&mut Traveller, &[&str]); 3] = [
+            (&mut ada, &["to me", "to all"]),
+            (&mut bob, &["to others", "to bob", "to bob's tab", "to all"]),
+            (&mut eve, &["to others", "to all"]),
+        ];
+        for (who, texts) in expected {
+            for text in texts {
+                assert_eq!(who.hear().await, *text);
+            }
+            // The same again for whoever comes back as the same.
+            let query = format!("after=0&session={}", who.session());
+            let mut again = join(&server, road, &query).await;
+            for text in texts {
+                assert_eq!(again.hear().await, *text);
+            }
+        }
+    }
+
+    pub(super) async fn what_is_too_long_is_refused_by_name_and_nothing_is_lost(road: Road) {
+        let server = TestServer::start().await;
+        let mut ada = join(&server, road, "").await;
+        ada.say("before", json!("all")).await;
+        let refused = ada.say(&"x".repeat(16_384), json!("all")).await;
+        assert_eq!(refused["code"], "too_long");
+        assert_eq!((&refused["field"], &refused["limit"]), (&json!("value"), &json!(16_384)));
+        ada.say("after", json!("all")).await;
+        assert_eq!((ada.hear().await, ada.hear().await), ("before".into(), "after".into()));
+    }
+
+    pub(super) async fn a_retry_stores_nothing_and_answers_the_first_offset(road: Road) {
+        let server = TestServer::start().await;
+        let mut ada = join(&server, road, "").await;
+        let frame = json!({"type": "message", "params": {"value": "once", "id": "m1"}});
+        let first = ada.send(frame.clone()).await.unwrap();
+        ada.say("between", json!("all")).await;
+        assert_eq!(ada.send(frame).await.unwrap(), first);
+        ada.say("end", json!("all")).await;
+        for expected in ["once", "between", "end"] {
+            assert_eq!(ada.hear().await, expected);
+        }
+    }
+
+    pub(super) async fn who_is_here_and_who_is_typing_is_told(road: Road) {
+        let server = TestServer::start().await;
+        let mut ada = join(&server, Road::WebSocket, "").await;
+        let mut bob = join(&server, road, "").await;
+        while ada.frame_of("members").await.unwrap()["count"] != 2 {}
+        for turn in 0..2 {
+            let (from, to) = if turn == 0 { (&mut bob, &mut ada) } else { (&mut ada, &mut bob) };
+            from.tell(json!({"type": "typing", "params": {}})).await.unwrap();
+            let id = &from.hello["member"]["id"];
+            while !to.frame_of("typing").await.unwrap()["members"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|member| member["id"] == *id)
+            {}
+        }
+    }
+
+    pub(super) async fn whoever_reads_slowly_gets_everything_and_holds_up_nobody(road: Road) {
+        let server = TestServer::with(|config| {
+            config.publish_rate = 0;
+            config.hub.tail_messages = 20;
+        })
+        .await;
+        let mut slow = join(&server, road, "").await;
+        let mut bob = join(&server, Road::WebSocket, "").await;
+        let text = "x".repeat(10_000);
+        for n in 0..300 {
+            bob.say(&format!("{n} {text}"), json!("all")).await;
+        }
+        for n in 0..300 {
+            assert_eq!(slow.hear().await, format!("{n} {text}"));
+        }
+    }
+
+    pub(super) async fn a_stop_is_told_with_when_to_come_back(road: Road) {
+        // Between two polls nobody can be told; what is told then is that nobody answers.
+        if road == Road::Poll {
+            return;
+        }
+        for attempt in 0.. {
+            let mut server = TestServer::start().await;
+            let mut ada = join(&server, road, "").await;
+            let stop = async {
+                // Later each time, until a poll is there.
+                for _ in 0..attempt * 20 {
+                    tokio::task::yield_now().await;
+                }
+                server.stop();
+            };
+            let (told, ()) = tokio::join!(ada.frame_of("bye"), stop);
+            match told {
+                Ok(bye) => {
+                    assert_eq!(bye["code"], 1012);
+                    assert!(bye["reconnect_in_ms"].as_u64().unwrap() >= 250);
+                    break;
+                }
+                Err(Lost) => assert!(road == Road::LongPoll && attempt < 50),
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! One traveller, whatever the road: reads a room, says things in it, and keeps its position.
+
+use std::collections::VecDeque;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+};
+
+use super::PATIENCE;
+
+/// A way to read a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Road {
+    WebSocket,
+    Events,
+    LongPoll,
+    Poll,
+}
+
+pub const ROADS: [Road; 4] = [Road::WebSocket, Road::Events, Road::LongPoll, Road::Poll];
+
+enum Leg {
+    Socket(Box<WebSocketStream<MaybeTlsStream<TcpStream>>>),
+    Events(reqwest::Response, String),
+    Polls(String),
+}
+
+/// The connection is lost, or never was.
+#[derive(Debug)]
+pub struct Lost;
+
+type Result<T> = std::result::Result<T, Lost>;
+
+impl From<reqwest::Error> for Lost {
+    fn from(_: reqwest::Error) -> Self {
+        Self
+    }
+}
+
+pub struct Traveller {
+    pub road: Road,
+    pub hello: Value,
+    /// Where it has read up to.
+    pub position: String,
+    address: String,
+    room: String,
+    http: reqwest::Client,
+    leg: Leg,
+    frames: VecDeque<Value>,
+}
+
+impl Traveller {
+    /// Joins; `query` may have `after` and `session`.
+    pub async fn join(address: &str, road: Road, room: &str, query: &str) -> Result<Self> {
+        let http = reqwest::Client::new();
+        let leg = match road {
+            Road::WebSocket => {
+                let url = format!("ws://{address}/ws?room={room}&{query}");
+                let mut request = url.into_client_request().unwrap();
+                let protocol = HeaderValue::from_static("hubbub.v1");
+                request.headers_mut().insert("sec-websocket-protocol", protocol);
+                let connected = timeout(PATIENCE, connect_async(request)).await.unwrap();
+                Leg::Socket(Box::new(connected.map_err(|_| Lost)?.0))
+            }
+            Road::Events => {
+                let url = format!("http://{address}/api/rooms/{room}/events?{query}");
+                let answer = http.get(url).send().await?.error_for_status()?;
+                assert_eq!(answer.headers()["content-type"], "text/event-stream");
+                Leg::Events(answer, String::new())
+            }
+            Road::LongPoll | Road::Poll => Leg::Polls(String::new()),
+        };
+        let mut traveller = Self {
+            road,
+            hello: Value::Null,
+            position: String::new(),
+            address: address.to_owned(),
+            room: room.to_owned(),
+            http,
+            leg,
+            frames: VecDeque::new(),
+        };
+        if let Leg::Polls(_) = traveller.leg {
+            // A poll has no hello of its own: the answer says the same.
+            let answer = traveller.poll(&format!("{query}&state=")).await?;
+            traveller.hello = answer;
+        } else {
+            traveller.hello = traveller.frame_of("hello").await?;
+            traveller.position = traveller.hello["position"].as_str().unwrap().to_owned();
+        }
+        Ok(traveller)
+    }
+
+    /// The same one by another road, from where it was.
+    pub async fn hop(&self, road: Road) -> Result<Self> {
+        let query = format!("after={}&session={}", self.position, self.session());
+        Self::join(&self.address, road, &self.room, &query).await
+    }
+
+    pub fn session(&self) -> &str {
+        self.hello["session"].as_str().unwrap()
+    }
+
+    pub fn recovery(&self) -> &str {
+        self.hello["recovery"].as_str().unwrap()
+    }
+
+    /// The next message.
+    pub async fn message(&mut self) -> Result<Value> {
+        let message = self.frame_of("message").await?;
+        let epoch = self.position.split(':').next().unwrap();
+        self.position = format!("{epoch}:{}", message["offset"]);
+        Ok(message)
+    }
+
+    /// The value of the next message, which must be a text.
+    pub async fn hear(&mut self) -> String {
+        self.message().await.unwrap()["value"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends a frame; returns the params of the `ack`, or of what refuses it.
+    pub async fn send(&mut self, frame: Value) -> Result<Value> {
+        let id = frame["params"]["id"].clone();
+        if let Leg::Socket(socket) = &mut self.leg {
+            socket.send(Message::text(frame.to_string())).await.map_err(|_| Lost)?;
+            loop {
+                let frame = self.read().await?;
+                let about = id.is_null() || frame["params"]["id"] == id;
+                match frame["type"].as_str() {
+                    Some("ack" | "error") if about => return Ok(frame["params"].clone()),
+                    _ => self.frames.push_back(frame),
+                }
+            }
+        }
+        let answer: Value = serde_json::from_str(&self.post(&frame).await?).unwrap();
+        Ok(if answer["type"] == "ack" { answer["params"].clone() } else { answer })
+    }
+
+    /// Sends a frame that nothing answers.
+    pub async fn tell(&mut self, frame: Value) -> Result<()> {
+        match &mut self.leg {
+            Leg::Socket(socket) => {
+                socket.send(Message::text(frame.to_string())).await.map_err(|_| Lost)
+            }
+            _ => self.post(&frame).await.map(|answer| assert_eq!(answer, "")),
+        }
+    }
+
+    async fn post(&self, frame: &Value) -> Result<String> {
+        let Self { address, room, .. } = self;
+        let session = self.session();
+        let url = format!("http://{address}/api/rooms/{room}/frames?session={session}");
+        Ok(self.http.post(url).body(frame.to_string()).send().await?.text().await?)
+    }
+
+    /// Says something, under an id of its own.
+    pub async fn say(&mut self, value: &str, to: Value) -> Value {
+        let id = uuid::Uuid::new_v4().to_string();
+        let params = json!({"value": value, "id": id, "to": to});
+        self.send(json!({"type": "message", "params": params})).await.unwrap()
+    }
+
+    /// The params of the next frame of this type; others are skipped.
+    pub async fn frame_of(&mut self, kind: &str) -> Result<Value> {
+        loop {
+            let frame = match self.frames.pop_front() {
+                Some(frame) => frame,
+                None => self.read().await?,
+            };
+            if frame["type"] == kind {
+                return Ok(frame["params"].clone());
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<Value> {
+        timeout(PATIENCE, self.read_on()).await.expect("the server said nothing")
+    }
+
+    async fn read_on(&mut self) -> Result<Value> {
+        loop {
+            if let Leg::Polls(state) = &self.leg {
+                let wait = if self.road == Road::LongPoll { "&wait=9" } else { "" };
+                let after = format!(
+                    "after={}&session={}&state={state}{wait}",
+                    self.position,
+                    self.session()
+                );
+                self.poll(&after).await?;
+                if let Some(frame) = self.frames.pop_front() {
+                    return Ok(frame);
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                continue;
+            }
+            match &mut self.leg {
+                Leg::Socket(socket) => match socket.next().await {
+                    Some(Ok(Message::Text(text))) => {
+                        return Ok(serde_json::from_str(&text).unwrap());
+                    }
+                    Some(Ok(Message::Ping(_))) => {}
+                    _ => return Err(Lost),
+                },
+                Leg::Events(answer, text) => {
+                    if let Some((event, rest)) = text.split_once("\n\n") {
+                        let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+                        let frame = data.map(|data| serde_json::from_str(data).unwrap());
+                        *text = rest.to_owned();
+                        if let Some(frame) = frame {
+                            return Ok(frame);
+                        }
+                        continue;
+                    }
+                    let chunk = answer.chunk().await?.ok_or(Lost)?;
+                    text.push_str(str::from_utf8(&chunk).unwrap());
+                }
+                Leg::Polls(_) => unreachable!("polls are above"),
+            }
+        }
+    }
+
+    /// One poll: what it answers becomes frames.
+    async fn poll(&mut self, query: &str) -> Result<Value> {
+        let Self { address, room, .. } = self;
+        let url = format!("http://{address}/api/rooms/{room}/messages?{query}");
+        let answer = self.http.get(url).send().await?.error_for_status()?;
+        let mut answer: Value = serde_json::from_str(&answer.text().await?).unwrap();
+        let Leg::Polls(state) = &mut self.leg else { unreachable!("only polls poll") };
+        answer["state"].as_str().unwrap().clone_into(state);
+        // Up to here it was looked at, for me or not.
+        answer["position"].as_str().unwrap().clone_into(&mut self.position);
+        if answer["recovery"] == "reset" {
+            self.frames.push_back(json!({"type": "reset", "params": {}}));
+        }
+        let Value::Array(messages) = answer["messages"].take() else { panic!("{answer}") };
+        self.frames.extend(
+            messages.into_iter().map(|params| json!({"type": "message", "params": params})),
+        );
+        for kind in ["members", "typing", "bye"] {
+            if !answer[kind].is_null() {
+                self.frames.push_back(json!({"type": kind, "params": answer[kind].take()}));
+            }
+        }
+        Ok(answer)
+    }
+}
