@@ -5,6 +5,8 @@
 use common::{ErrorCode, Refusal};
 use serde::{Deserialize, Serialize};
 
+use crate::client::ladder::Rung;
+
 /// A language of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -117,6 +119,10 @@ pub struct Strings {
     pub inspector: &'static str,
     pub open_inspector: &'static str,
     pub close: &'static str,
+    pub from_programs: &'static str,
+    pub road: &'static str,
+    pub automatic: &'static str,
+    pub road_name: fn(Rung) -> &'static str,
     pub ready_state: &'static str,
     pub bytes_in: &'static str,
     pub bytes_out: &'static str,
@@ -201,6 +207,15 @@ const EN: Strings = Strings {
     inspector: "Inspector",
     open_inspector: "Inspect the connection",
     close: "Close",
+    from_programs: "Use this room from your program",
+    road: "Transport",
+    automatic: "Automatic",
+    road_name: |rung| match rung {
+        Rung::WebSocket => "WebSocket",
+        Rung::Events => "Server-Sent Events",
+        Rung::LongPoll => "Long polling",
+        Rung::Poll => "Polling",
+    },
     ready_state: "readyState",
     bytes_in: "bytes in",
     bytes_out: "bytes out",
@@ -311,6 +326,15 @@ const KO: Strings = Strings {
     inspector: "연결 검사기",
     open_inspector: "연결 살펴보기",
     close: "닫기",
+    from_programs: "내 프로그램에서 이 방 쓰기",
+    road: "전송 방식",
+    automatic: "자동",
+    road_name: |rung| match rung {
+        Rung::WebSocket => "웹소켓",
+        Rung::Events => "서버 전송 이벤트",
+        Rung::LongPoll => "롱 폴링",
+        Rung::Poll => "폴링",
+    },
     ready_state: "readyState",
     bytes_in: "받은 바이트",
     bytes_out: "보낸 바이트",

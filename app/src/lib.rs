@@ -15,6 +15,7 @@ pub mod lang;
 pub mod page;
 mod pages;
 mod shell;
+pub mod snippets;
 mod time;
 
 pub use shell::{App, shell};

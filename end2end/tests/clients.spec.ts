@@ -1,13 +1,7 @@
 // The contract with the smallest clients: Node's `ws`, Python's `websockets` and a page.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { WebSocket } from 'ws';
-import { expect, open, say, test, texts } from './support.js';
-
-// `cargo xtask test` installs it there, and says so if it can't.
-const installed = join(import.meta.dirname, '../../target/python');
-const packages = process.env.HUBBUB_PYTHON ?? (existsSync(installed) ? installed : '');
+import { expect, open, python as packages, say, test, texts } from './support.js';
 
 const PYTHON = `
 import asyncio, json, sys

@@ -68,8 +68,13 @@ export class Middlebox {
   async close(): Promise<void> {
     clearInterval(this.sweeper);
     const closed = new Promise((resolve) => this.http.close(resolve));
-    for (const socket of this.sockets.keys()) socket.destroy();
+    this.cut();
     await closed;
+  }
+
+  /** Ends every connection there is now. */
+  cut(): void {
+    for (const socket of this.sockets.keys()) socket.destroy();
   }
 
   url(path: string): string {

@@ -19,6 +19,10 @@ function binary(): string {
   return found;
 }
 
+/** Where Python's packages are: `cargo xtask test` installs them there, and says so if it can't. */
+const installed = join(target, 'python');
+export const python = process.env.HUBBUB_PYTHON ?? (existsSync(installed) ? installed : '');
+
 /** One `hubbub`, alone in an empty directory. */
 export class Server {
   readonly dir = mkdtempSync(join(tmpdir(), 'hubbub-'));

@@ -15,9 +15,8 @@ use crate::{api, pages, problem::Problem, site, state::ServerState, transport::w
 /// The router, for [`crate::Server`].
 pub(crate) fn router(server: ServerState) -> Router {
     // An OPTIONS that asks whether a page may is answered before it is the wrong method.
-    let api = api::routes()
-        .method_not_allowed_fallback(wrong_method)
-        .layer(api::cors(&server.config));
+    let api =
+        api::routes().method_not_allowed_fallback(wrong_method).layer(api::cors(&server.config));
     Router::new()
         .route("/", get(pages::home))
         .route("/rooms", get(pages::open_room))

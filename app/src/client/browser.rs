@@ -1,11 +1,9 @@
 //! The few things a page asks its browser for. Browser only: nothing here may run while a page is
 //! rendered.
 
-use common::{MessageId, RoomName};
+use common::MessageId;
 use leptos::prelude::{document, window};
 use wasm_bindgen::JsCast;
-
-use crate::page::encode_component;
 
 /// Milliseconds since 1970.
 pub fn now() -> f64 {
@@ -28,18 +26,17 @@ pub fn new_message_id() -> MessageId {
     MessageId::parse(&id).expect("a UUID is a message id")
 }
 
-/// The address of a room's WebSocket on the server this page came from.
-pub fn socket_url(room: &RoomName, after: &str, session: &str) -> String {
+/// The scheme and host of the server this page came from.
+pub fn origin() -> String {
+    window().location().origin().unwrap_or_default()
+}
+
+/// The scheme and host for a WebSocket to the server this page came from.
+pub fn socket_origin() -> String {
     let location = window().location();
     let secure = location.protocol().is_ok_and(|protocol| protocol == "https:");
-    format!(
-        "{}://{}/ws?room={}&after={}&session={}",
-        if secure { "wss" } else { "ws" },
-        location.host().unwrap_or_default(),
-        encode_component(room.as_str()),
-        encode_component(after),
-        encode_component(session),
-    )
+    let scheme = if secure { "wss" } else { "ws" };
+    format!("{scheme}://{}", location.host().unwrap_or_default())
 }
 
 /// Whether the page can't be seen now.

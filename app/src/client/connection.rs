@@ -66,6 +66,8 @@ pub enum Input {
     Wake,
     /// The person asks to try now.
     RetryNow,
+    /// Another road is to be taken, whatever there is.
+    Switch,
 }
 
 /// What to do about it.
@@ -133,6 +135,10 @@ impl Connection {
                 self.wait(now, random);
                 Action::Abandon
             }
+            (
+                Phase::Connecting { .. } | Phase::Open { .. } | Phase::Waiting { .. },
+                Input::Switch,
+            ) => self.connect(now, true),
             (Phase::Waiting { until }, Input::Tick) if now >= until => self.connect(now, true),
             // A try that fails after this waits as long as it would have: pressing the button does
             // not make the page knock more often (zulip#34050).
@@ -275,6 +281,7 @@ mod tests {
             Just(Input::Tick),
             Just(Input::Wake),
             Just(Input::RetryNow),
+            Just(Input::Switch),
         ]
     }
 

@@ -7,13 +7,10 @@ const KEPT: usize = 200;
 /// How much of a frame is kept to look at, in characters.
 const EXCERPT: usize = 2_000;
 
-/// `WebSocket.readyState` by name (the WHATWG standard's "ready state").
-pub const READY_STATES: [&str; 4] = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
-
 /// Something that happened to the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
-    /// A socket was made for this address.
+    /// We set out for this address.
     Connect(String),
     /// The `open` event, with the subprotocol that was agreed on.
     Open(String),
@@ -21,8 +18,8 @@ pub enum Happening {
     Received(String),
     /// We sent this frame.
     Sent(String),
-    /// The `error` event; it carries nothing.
-    Error,
+    /// The `error` event, with what the browser tells of it: of a WebSocket, nothing.
+    Error(String),
     /// The `close` event.
     Close {
         /// RFC 6455 section 7.4.
@@ -32,7 +29,9 @@ pub enum Happening {
         /// Whether both sides agreed to close.
         was_clean: bool,
     },
-    /// We gave up a socket that did not open.
+    /// Another road is taken from now on, this one.
+    Road(&'static str),
+    /// We gave up a road that said nothing.
     Abandoned,
 }
 
@@ -44,8 +43,9 @@ impl Happening {
             Self::Open(_) => "open",
             Self::Received(_) => "message",
             Self::Sent(_) => "send",
-            Self::Error => "error",
+            Self::Error(_) => "error",
             Self::Close { .. } => "close",
+            Self::Road(_) => "road",
             Self::Abandoned => "abandon",
         }
     }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn old_events_go_and_are_counted() {
         let mut journal = Journal::default();
-        (0..250).for_each(|_| journal.note(Happening::Error, 0.0));
+        (0..250).for_each(|_| journal.note(Happening::Error(String::new()), 0.0));
         assert_eq!((journal.newest_first().len(), journal.dropped()), (200, 50));
         assert_eq!(journal.newest_first()[0].number, 250);
     }

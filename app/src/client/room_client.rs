@@ -1,32 +1,35 @@
 //! Ties the pure parts to signals and to the browser: what a room page holds and can do.
 //!
-//! Start at [`RoomClient::start`]. Socket and timer callbacks outlive nothing: they go through
-//! `try_` accessors and check that the event is of the present socket.
+//! Start at [`RoomClient::start`]. Callbacks of roads and timers outlive nothing: they go through
+//! `try_` accessors and check that the event is of a road that is there.
 
 use common::{
-    ClientFrame, Hello, Member, MemberName, Members, Message, MessageId, Publish, Refusal,
-    RoomName, ServerFrame,
+    ClientFrame, Hello, Member, MemberName, Members, Message, MessageId, Publish, Recovery,
+    Refusal, RoomName, ServerFrame,
 };
 use gloo_net::http::Request;
 use leptos::{leptos_dom::helpers::set_interval_with_handle, prelude::*, task::spawn_local};
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use crate::{
     client::{
         browser,
         connection::{Action, Connection, Input, Phase},
         journal::{Happening, Journal},
+        ladder::{Ladder, ProbeAction, Rung},
         outbox,
-        socket::{Socket, SocketEvent},
+        road::{self, Destination, Road, RoadEvent},
         timeline::Timeline,
     },
     lang::Lang,
     page::{Me, RoomView, encode_component},
 };
 
-const PROTOCOL: &str = "hubbub.v1";
 /// Where this tab keeps its session, over reloads too.
 const SESSION: &str = "session";
+/// Where it keeps the road that carried last, and the one the person chose.
+const ROAD: &str = "road";
+const CHOSEN: &str = "chosen-road";
 /// How often the state machine and the countdown look at the clock.
 const TICK: Duration = Duration::from_millis(500);
 /// No `typing` frame follows another sooner, in milliseconds.
@@ -51,7 +54,11 @@ pub struct RoomClient {
     pub phase: RwSignal<Phase>,
     /// Seconds until the next try, while waiting.
     pub seconds_left: RwSignal<Option<u64>>,
-    /// `readyState` of the present socket.
+    /// The present road.
+    pub rung: RwSignal<Rung>,
+    /// The road the person chose, if they did.
+    pub chosen: RwSignal<Option<Rung>>,
+    /// Its state, a number of [`Rung::states`].
     pub ready_state: RwSignal<u16>,
     /// What the inspector shows.
     pub journal: RwSignal<Journal>,
@@ -69,15 +76,23 @@ pub struct Arrived {
     pub last: Option<Message>,
 }
 
-#[derive(Debug, Default)]
 struct Inner {
     /// The timeline has changed and will be drawn in a moment.
     drawing: bool,
     machine: Connection,
-    socket: Option<Socket>,
-    /// Counts the sockets, so that a late event of an old one is known.
+    ladder: Ladder,
+    road: Option<Taken>,
+    /// A better one that is tried beside it.
+    probe: Option<Taken>,
+    /// Counts the roads, so that a late event of an old one is known.
     generation: u32,
     typed_at: f64,
+}
+
+/// A road that was taken.
+struct Taken {
+    generation: u32,
+    road: Box<dyn Road>,
 }
 
 impl RoomClient {
@@ -92,10 +107,20 @@ impl RoomClient {
             typing: RwSignal::new(Vec::new()),
             phase: RwSignal::new(Phase::Idle),
             seconds_left: RwSignal::new(None),
+            rung: RwSignal::new(Rung::WebSocket),
+            chosen: RwSignal::new(None),
             ready_state: RwSignal::new(3),
             journal: RwSignal::new(Journal::default()),
             arrived: RwSignal::new(Arrived::default()),
-            inner: StoredValue::new_local(Inner::default()),
+            inner: StoredValue::new_local(Inner {
+                drawing: false,
+                machine: Connection::default(),
+                ladder: Ladder::new(Rung::WebSocket),
+                road: None,
+                probe: None,
+                generation: 0,
+                typed_at: 0.0,
+            }),
         }
     }
 
@@ -104,6 +129,7 @@ impl RoomClient {
         let tick = move || {
             self.step(Input::Tick);
             self.tend();
+            self.look_for_a_better_road();
         };
         let timer = set_interval_with_handle(tick, TICK);
         on_cleanup(move || {
@@ -112,17 +138,26 @@ impl RoomClient {
             }
         });
         for event in ["online", "pageshow"] {
-            let listener = window_event_listener_untyped(event, move |_| self.step(Input::Wake));
+            let listener = window_event_listener_untyped(event, move |_| self.wake());
             on_cleanup(move || listener.remove());
         }
         let listener = window_event_listener_untyped("visibilitychange", move |_| {
             if !browser::is_hidden() {
-                self.step(Input::Wake);
+                self.wake();
             }
         });
         on_cleanup(move || listener.remove());
         let listener = window_event_listener_untyped("pagehide", |_| outbox::leave());
         on_cleanup(move || listener.remove());
+        // What carried before the page was loaded anew, or was chosen.
+        let chosen = browser::kept_here(CHOSEN).and_then(|word| Rung::parse(&word));
+        let carried = browser::kept_here(ROAD).and_then(|word| Rung::parse(&word));
+        self.inner.update_value(|inner| {
+            inner.ladder = Ladder::new(carried.unwrap_or(Rung::WebSocket));
+            if chosen.is_some() {
+                inner.ladder.choose(chosen);
+            }
+        });
         self.step(Input::Start);
         self.tend();
     }
@@ -191,6 +226,20 @@ impl RoomClient {
         });
     }
 
+    /// Takes the road the person chooses, or leaves the choice to the page.
+    pub fn choose_road(&self, choice: Option<Rung>) {
+        browser::keep_here(CHOSEN, choice.map_or("", Rung::word));
+        browser::keep_here(ROAD, "");
+        let left = self.inner.try_update_value(|inner| {
+            inner.probe = None;
+            inner.ladder.choose(choice)
+        });
+        self.show_road();
+        if left == Some(true) {
+            self.step(Input::Switch);
+        }
+    }
+
     /// Tries to connect now.
     pub fn retry_now(&self) {
         self.step(Input::RetryNow);
@@ -229,7 +278,7 @@ impl RoomClient {
         }
         let frame = frame.encode();
         let sent = self.inner.try_with_value(|inner| {
-            inner.socket.as_ref().is_some_and(|socket| socket.send(&frame))
+            inner.road.as_ref().is_some_and(|taken| taken.road.send(&frame))
         });
         if sent == Some(true) {
             self.note(Happening::Sent(frame));
@@ -245,16 +294,33 @@ impl RoomClient {
         let now = browser::now();
         let stepped = self.inner.try_update_value(|inner| {
             let action = inner.machine.step(input, now, js_sys::Math::random());
-            (action, inner.machine.phase(), inner.machine.seconds_left(now))
+            let other_road = match (input, action) {
+                (_, Action::Abandon) => inner.ladder.mute(),
+                (Input::Closed, _) => inner.ladder.died(now),
+                (Input::Bye { .. }, _) => {
+                    inner.ladder.dismissed();
+                    false
+                }
+                (Input::Hello, _) => {
+                    inner.ladder.connected(now);
+                    false
+                }
+                _ => false,
+            };
+            (action, other_road, inner.machine.phase(), inner.machine.seconds_left(now))
         });
-        let Some((action, phase, seconds_left)) = stepped else { return };
+        let Some((action, other_road, phase, seconds_left)) = stepped else { return };
         match action {
             Action::None => {}
             Action::Connect => self.connect(),
             Action::Abandon => {
                 self.note(Happening::Abandoned);
-                self.inner.update_value(|inner| inner.socket = None);
+                self.inner.update_value(|inner| inner.road = None);
             }
+        }
+        if other_road {
+            self.show_road();
+            return self.step(Input::Switch);
         }
         if self.phase.try_get_untracked() != Some(phase) {
             self.phase.try_set(phase);
@@ -266,8 +332,10 @@ impl RoomClient {
     }
 
     fn show_ready_state(&self) {
-        let state =
-            self.inner.try_with_value(|inner| inner.socket.as_ref().map_or(3, Socket::ready_state));
+        let state = self.inner.try_with_value(|inner| match &inner.road {
+            Some(taken) => taken.road.state(),
+            None => inner.ladder.rung().states().len() as u16 - 1,
+        });
         if let Some(state) = state
             && self.ready_state.try_get_untracked() != Some(state)
         {
@@ -275,50 +343,156 @@ impl RoomClient {
         }
     }
 
-    fn connect(&self) {
-        let after = match self.timeline.with_untracked(Timeline::after) {
-            common::After::Position(position) => position.to_string(),
-            common::After::Oldest | common::After::Now => "0".to_owned(),
-        };
-        let session = browser::kept_here(SESSION).unwrap_or_default();
-        let url = browser::socket_url(&self.room.get_value(), &after, &session);
-        self.note(Happening::Connect(url.clone()));
-        let client = *self;
-        let Some(generation) = self.inner.try_update_value(|inner| {
-            inner.generation += 1;
-            inner.generation
-        }) else {
-            return;
-        };
-        let opened = Socket::open(&url, PROTOCOL, move |event| {
-            if client.inner.try_with_value(|inner| inner.generation) == Some(generation) {
-                client.hear(event);
-            }
-        });
-        // An address that can't be one would fail again: waiting is all there is to do.
-        self.inner.update_value(|inner| inner.socket = opened.ok());
+    fn show_road(&self) {
+        let road = self.inner.try_with_value(|inner| (inner.ladder.rung(), inner.ladder.chosen()));
+        let Some((rung, chosen)) = road else { return };
+        if self.rung.try_get_untracked() != Some(rung) {
+            self.note(Happening::Road(rung.word()));
+            self.rung.try_set(rung);
+        }
+        if self.chosen.try_get_untracked() != Some(chosen) {
+            self.chosen.try_set(chosen);
+        }
     }
 
-    fn hear(&self, event: SocketEvent) {
-        match event {
-            SocketEvent::Open(protocol) => self.note(Happening::Open(protocol)),
-            SocketEvent::Message(Ok(frame)) => {
+    fn connect(&self) {
+        self.show_road();
+        // An address that can't be one would fail again: waiting is all there is to do.
+        let taken = self.set_out(self.rung.get_untracked());
+        self.inner.update_value(|inner| {
+            inner.road = taken;
+            inner.probe = None;
+        });
+    }
+
+    /// Takes a road from where the timeline is.
+    fn set_out(&self, rung: Rung) -> Option<Taken> {
+        let to = Destination {
+            room: self.room.get_value(),
+            after: match self.timeline.with_untracked(Timeline::after) {
+                common::After::Position(position) => position.to_string(),
+                common::After::Oldest | common::After::Now => "0".to_owned(),
+            },
+            session: browser::kept_here(SESSION).unwrap_or_default(),
+        };
+        self.note(Happening::Connect(to.url(rung)));
+        let generation = self.inner.try_update_value(|inner| {
+            inner.generation += 1;
+            inner.generation
+        })?;
+        let client = *self;
+        let on_event = move |event| client.hear(generation, event);
+        let road = road::open(rung, &to, Rc::new(on_event))?;
+        Some(Taken { generation, road })
+    }
+
+    /// Tries a better road beside the present one now and then, and changes over when it carries.
+    fn look_for_a_better_road(&self) {
+        let now = browser::now();
+        let action = self.inner.try_update_value(|inner| inner.ladder.tick(now));
+        match action {
+            None | Some(ProbeAction::None) => {}
+            Some(ProbeAction::Open(rung)) => {
+                let probe = self.set_out(rung);
+                self.inner.update_value(|inner| inner.probe = probe);
+            }
+            Some(ProbeAction::Close) => self.inner.update_value(|inner| inner.probe = None),
+            Some(ProbeAction::Promote) => {
+                self.inner.update_value(|inner| inner.road = inner.probe.take());
+                self.show_road();
+                self.carries();
+                // What was under way on the old road is sent again, under its id.
+                self.timeline.try_update_untracked(Timeline::reconnected);
                 self.step(Input::Heard);
-                let parsed = ServerFrame::parse(&frame);
-                self.note(Happening::Received(frame));
-                if let Ok(Some(frame)) = parsed {
+                self.pump();
+            }
+        }
+    }
+
+    /// The present road has shown that it carries: a reload begins with it.
+    fn carries(&self) {
+        browser::keep_here(ROAD, self.rung.get_untracked().word());
+    }
+
+    fn wake(&self) {
+        self.inner.try_update_value(|inner| inner.ladder.wake(browser::now()));
+        self.step(Input::Wake);
+    }
+
+    fn hear(&self, generation: u32, event: RoadEvent) {
+        let is = |taken: &Option<Taken>| {
+            taken.as_ref().is_some_and(|taken| taken.generation == generation)
+        };
+        let which = self.inner.try_with_value(|inner| (is(&inner.road), is(&inner.probe)));
+        match which {
+            Some((true, _)) => self.hear_road(event),
+            Some((_, true)) => self.hear_probe(event),
+            Some((false, false)) | None => {}
+        }
+        self.show_ready_state();
+    }
+
+    fn hear_road(&self, event: RoadEvent) {
+        match event {
+            RoadEvent::Open(what) => self.note(Happening::Open(what)),
+            RoadEvent::Frame(frame) => {
+                self.step(Input::Heard);
+                if let Some(frame) = self.read(frame) {
                     self.take(frame);
                 }
             }
-            SocketEvent::Message(Err(_)) => {}
-            SocketEvent::Error => self.note(Happening::Error),
-            SocketEvent::Close { code, reason, was_clean } => {
+            RoadEvent::Error(what) => self.note(Happening::Error(what)),
+            RoadEvent::Close { code, reason, was_clean } => {
                 self.note(Happening::Close { code, reason, was_clean });
                 self.typing.try_set(Vec::new());
                 self.step(Input::Closed);
             }
         }
-        self.show_ready_state();
+    }
+
+    /// The road beside the present one starts from a position that was read: what it brings is the same,
+    /// or comes sooner. It is only not asked where the reading starts.
+    fn hear_probe(&self, event: RoadEvent) {
+        let now = browser::now();
+        let failed = match event {
+            RoadEvent::Open(what) => {
+                self.note(Happening::Open(what));
+                false
+            }
+            RoadEvent::Frame(frame) => match self.read(frame) {
+                Some(ServerFrame::Hello(hello)) if hello.recovery == Recovery::Replayed => {
+                    self.inner.try_update_value(|inner| inner.ladder.probe_answered(now));
+                    false
+                }
+                Some(ServerFrame::Hello(_) | ServerFrame::Bye(_)) => true,
+                Some(frame) => {
+                    self.take(frame);
+                    false
+                }
+                None => false,
+            },
+            RoadEvent::Error(what) => {
+                self.note(Happening::Error(what));
+                false
+            }
+            RoadEvent::Close { code, reason, was_clean } => {
+                self.note(Happening::Close { code, reason, was_clean });
+                true
+            }
+        };
+        if failed {
+            self.inner.try_update_value(|inner| {
+                inner.ladder.probe_failed(now);
+                inner.probe = None;
+            });
+        }
+    }
+
+    /// Notes a frame and reads it.
+    fn read(&self, frame: String) -> Option<ServerFrame> {
+        let parsed = ServerFrame::parse(&frame);
+        self.note(Happening::Received(frame));
+        parsed.ok().flatten()
     }
 
     fn take(&self, frame: ServerFrame) {
@@ -395,6 +569,7 @@ impl RoomClient {
             }
         });
         self.step(Input::Hello);
+        self.carries();
         browser::keep_here(SESSION, hello.session.as_str());
         let me = self.me.get_untracked();
         if me.member != hello.member {

@@ -128,7 +128,12 @@ pub(crate) fn Banner(client: RoomClient) -> impl IntoView {
         Phase::Waiting { .. } => "waiting",
     };
     view! {
-        <div class="banner" role="status" data-conn=word>
+        <div
+            class="banner"
+            role="status"
+            data-conn=word
+            data-road=move || client.rung.get().word()
+        >
             <span>{text}</span>
             <Show when=waiting>
                 <button type="button" on:click=move |_| client.retry_now()>{strings.retry_now}</button>

@@ -5,10 +5,12 @@ use leptos::{ev::KeyboardEvent, html, prelude::*};
 use crate::{
     client::{
         browser,
-        journal::{Event, Happening, Journal, READY_STATES},
+        journal::{Event, Happening, Journal},
+        ladder::Rung,
         room_client::RoomClient,
     },
     shell::strings,
+    snippets::snippets,
 };
 
 #[component]
@@ -56,21 +58,24 @@ pub(crate) fn Inspector(client: RoomClient, shown: RwSignal<bool>) -> impl IntoV
                 <button type="button" on:click=move |_| shown.set(false)>{strings.close}</button>
             </div>
             <dl class="facts">
+                <dt>
+                    <label for="road">{strings.road}</label>
+                </dt>
+                <dd>
+                    <RoadChoice client/>
+                </dd>
                 <dt>{strings.ready_state}</dt>
                 <dd>
                     <ol class="states">
-                        {(0..4_u16)
-                            .map(|state| {
-                                let current = move || {
-                                    (client.ready_state.get() == state).then_some("step")
-                                };
-                                view! {
-                                    <li aria-current=current>
-                                        {READY_STATES[usize::from(state)]}" "{state}
-                                    </li>
-                                }
-                            })
-                            .collect_view()}
+                        <For
+                            each=move || (0_u16..).zip(client.rung.get().states())
+                            key=|state| *state
+                            let((state, name))
+                        >
+                            <li aria-current=move || {
+                                (client.ready_state.get() == state).then_some("step")
+                            }>{*name}" "{state}</li>
+                        </For>
                     </ol>
                 </dd>
                 <dt>{strings.bytes_in}</dt>
@@ -78,6 +83,10 @@ pub(crate) fn Inspector(client: RoomClient, shown: RwSignal<bool>) -> impl IntoV
                 <dt>{strings.bytes_out}</dt>
                 <dd data-fact="bytes-out">{counter(Journal::bytes_out)}</dd>
             </dl>
+            <details class="programs">
+                <summary>{strings.from_programs}</summary>
+                {move || shown.get().then(|| view! { <Programs client/> })}
+            </details>
             <h3>{strings.events}</h3>
             <Show when=move || client.journal.with(Journal::is_empty)>
                 <p class="quiet-text">{strings.no_events}</p>
@@ -100,6 +109,55 @@ pub(crate) fn Inspector(client: RoomClient, shown: RwSignal<bool>) -> impl IntoV
     }
 }
 
+/// How to join this room from a program, to be copied.
+#[component]
+fn Programs(client: RoomClient) -> impl IntoView {
+    let strings = strings();
+    let room = client.room.get_value();
+    snippets(&browser::origin(), room.as_str())
+        .into_iter()
+        .map(|snippet| {
+            let id = format!("snippet-{}", snippet.word);
+            let code = snippet.code.clone();
+            view! {
+                <section class="snippet" aria-labelledby=id.clone()>
+                    <div class="row">
+                        <h4 id=id.clone()>{snippet.name}</h4>
+                        <span class="grow"></span>
+                        <button
+                            type="button"
+                            aria-describedby=id.clone()
+                            on:click=move |_| browser::copy(&code)
+                        >
+                            {strings.copy}
+                        </button>
+                    </div>
+                    <pre tabindex="0"><code data-snippet=snippet.word>{snippet.code}</code></pre>
+                </section>
+            }
+        })
+        .collect_view()
+}
+
+/// Which road to take: the page's choice, or one's own.
+#[component]
+fn RoadChoice(client: RoomClient) -> impl IntoView {
+    let strings = strings();
+    let choose = move |event| client.choose_road(Rung::parse(&event_target_value(&event)));
+    let automatic = move || match client.chosen.get() {
+        None => format!("{} ({})", strings.automatic, (strings.road_name)(client.rung.get())),
+        Some(_) => strings.automatic.to_owned(),
+    };
+    view! {
+        <select id="road" on:change=choose prop:value=move || client.chosen.get().map_or("", Rung::word)>
+            <option value="">{automatic}</option>
+            {Rung::ALL
+                .map(|rung| view! { <option value=rung.word()>{(strings.road_name)(rung)}</option> })
+                .collect_view()}
+        </select>
+    }
+}
+
 #[component]
 fn EventRow(event: Event) -> impl IntoView {
     let strings = strings();
@@ -111,7 +169,9 @@ fn EventRow(event: Event) -> impl IntoView {
         Happening::Open(protocol) => ("•", protocol, None),
         Happening::Received(frame) => ("↓", format!("{} B", event.bytes), Some(frame)),
         Happening::Sent(frame) => ("↑", format!("{} B", event.bytes), Some(frame)),
-        Happening::Error => ("•", strings.error_event.to_owned(), None),
+        Happening::Error(what) if what.is_empty() => ("•", strings.error_event.to_owned(), None),
+        Happening::Error(what) => ("•", what, None),
+        Happening::Road(rung) => ("⇄", rung.to_owned(), None),
         Happening::Close { code, reason, was_clean } => {
             let meaning = (strings.close_code)(code);
             ("•", format!("{code} {meaning} “{reason}” wasClean={was_clean}"), None)

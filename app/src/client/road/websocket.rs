@@ -6,29 +6,13 @@
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{CloseEvent, Event, MessageEvent, WebSocket};
 
-/// One of the four events of a WebSocket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SocketEvent {
-    /// It is open, with this subprotocol.
-    Open(String),
-    /// A text frame; a binary one is told as its size.
-    Message(Result<String, usize>),
-    /// Something is wrong; the browser tells no more, and `Close` follows.
-    Error,
-    /// It is closed.
-    Close {
-        /// RFC 6455 section 7.4.
-        code: u16,
-        /// What the server said about it.
-        reason: String,
-        /// Whether both sides agreed to close.
-        was_clean: bool,
-    },
-}
+use super::{OnEvent, Road, RoadEvent};
+
+/// The subprotocol that gets all frames.
+const PROTOCOL: &str = "hubbub.v1";
 
 /// An open, opening or closed WebSocket.
-#[derive(Debug)]
-pub struct Socket {
+pub(super) struct Socket {
     socket: WebSocket,
     _on_event: Closure<dyn Fn(Event)>,
 }
@@ -36,17 +20,13 @@ pub struct Socket {
 const EVENTS: [&str; 4] = ["open", "message", "error", "close"];
 
 impl Socket {
-    /// Starts to connect to `url`, asking for `protocol`; `on_event` hears the four events.
+    /// Starts to connect to `url`; `on_event` hears the four events.
     ///
     /// # Errors
     ///
     /// What the browser throws, for an address that can't be one.
-    pub fn open(
-        url: &str,
-        protocol: &str,
-        on_event: impl Fn(SocketEvent) + 'static,
-    ) -> Result<Self, JsValue> {
-        let socket = WebSocket::new_with_str(url, protocol)?;
+    pub(super) fn open(url: &str, on_event: OnEvent) -> Result<Self, JsValue> {
+        let socket = WebSocket::new_with_str(url, PROTOCOL)?;
         let on_event = Closure::<dyn Fn(Event)>::new(move |event: Event| {
             if let Some(event) = read(&event) {
                 on_event(event);
@@ -57,14 +37,15 @@ impl Socket {
         }
         Ok(Self { socket, _on_event: on_event })
     }
+}
 
-    /// Sends a text frame; false where the browser would drop it silently.
-    pub fn send(&self, frame: &str) -> bool {
-        self.ready_state() == WebSocket::OPEN && self.socket.send_with_str(frame).is_ok()
+impl Road for Socket {
+    /// False where the browser would drop it silently.
+    fn send(&self, frame: &str) -> bool {
+        self.socket.ready_state() == WebSocket::OPEN && self.socket.send_with_str(frame).is_ok()
     }
 
-    /// 0 to 3: connecting, open, closing, closed.
-    pub fn ready_state(&self) -> u16 {
+    fn state(&self) -> u16 {
         self.socket.ready_state()
     }
 }
@@ -81,23 +62,20 @@ impl Drop for Socket {
     }
 }
 
-fn read(event: &Event) -> Option<SocketEvent> {
+fn read(event: &Event) -> Option<RoadEvent> {
     match event.type_().as_str() {
         "open" => {
             let socket: WebSocket = event.target()?.dyn_into().ok()?;
-            Some(SocketEvent::Open(socket.protocol()))
+            Some(RoadEvent::Open(socket.protocol()))
         }
         "message" => {
-            let data = event.dyn_ref::<MessageEvent>()?.data();
-            Some(SocketEvent::Message(data.as_string().ok_or_else(|| {
-                let size = js_sys::Reflect::get(&data, &"size".into());
-                size.ok().and_then(|size| size.as_f64()).unwrap_or_default() as usize
-            })))
+            // A binary frame is none of ours.
+            event.dyn_ref::<MessageEvent>()?.data().as_string().map(RoadEvent::Frame)
         }
-        "error" => Some(SocketEvent::Error),
+        "error" => Some(RoadEvent::Error(String::new())),
         "close" => {
             let close = event.dyn_ref::<CloseEvent>()?;
-            Some(SocketEvent::Close {
+            Some(RoadEvent::Close {
                 code: close.code(),
                 reason: close.reason(),
                 was_clean: close.was_clean(),
