@@ -6,10 +6,10 @@
 //! `HUBBUB_SEED` replays the moments of another run.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+mod support;
+
 use std::{
     collections::{HashMap, HashSet},
-    path::PathBuf,
-    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -19,11 +19,8 @@ use std::{
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-    time::{sleep, timeout},
-};
+use support::process::Hubbub;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::{
     connect_async,
     tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
@@ -34,35 +31,6 @@ const READERS: usize = 3;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-struct Hubbub {
-    dir: PathBuf,
-    address: String,
-    process: Child,
-}
-
-impl Hubbub {
-    async fn start(dir: PathBuf, address: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_hubbub"))
-            .args(["--listen", address, "--publish-rate", "0", "--data"])
-            .arg(&dir)
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let line = timeout(Duration::from_secs(10), lines.next_line()).await.unwrap().unwrap();
-        let line = line.expect("the server says where it listens");
-        let address = line.strip_prefix("listening on http://").unwrap().to_owned();
-        Self { dir, address, process }
-    }
-
-    async fn kill_and_start(self) -> Self {
-        let Self { dir, address, mut process } = self;
-        process.kill().await.unwrap();
-        Self::start(dir, &address).await
-    }
 }
 
 /// What all share: where the server is, and when it is enough.

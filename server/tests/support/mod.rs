@@ -1,6 +1,7 @@
 //! A real server on a free port, and people who talk to it over real sockets.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+pub mod process;
 pub mod road;
 
 use std::{net::SocketAddr, time::Duration};
