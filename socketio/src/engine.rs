@@ -16,6 +16,7 @@ use axum::{
 };
 use serde_json::json;
 
+mod outbox;
 pub mod packet;
 mod polling;
 mod refusal;

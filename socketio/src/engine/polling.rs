@@ -12,20 +12,28 @@ use axum::{
 };
 use futures_util::StreamExt;
 use tokio::{
-    sync::mpsc::error::TryRecvError,
     task::yield_now,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
+    outbox::Outbox,
     packet::{Message, Packet, decode_payload, encode_payload},
     refusal::Refusal,
-    session::{Batch, CloseReason, Outbox, Session, Transport, Upgrading},
+    session::{CloseReason, Session, Transport, Upgrading},
 };
 
 /// How long a poll waits while a WebSocket is about to take over. The reference looks every so often
 /// too; ending polls at once would make a client ask in a loop until it has read the probe's answer.
 const PROBED_POLL: Duration = Duration::from_millis(100);
+
+/// The most packets of an answer: python-engineio closes on a payload with more
+/// (`Payload.max_decode_packets`).
+const PACKETS: usize = 16;
+
+/// How long a client's close waits for the poll that is on its way beside it, on another connection,
+/// so that this is answered and not refused.
+const CROSSING: Duration = Duration::from_millis(50);
 
 /// An answer with packets.
 pub(super) fn packets(packets: &[Packet]) -> Response {
@@ -60,6 +68,7 @@ pub(super) async fn poll(session: Arc<Session>, max_payload: usize) -> Response 
         }
         return Refusal::BadRequest.into_response();
     };
+    session.heard();
     let mut lease = Lease { session: Arc::clone(&session), outbox: Some(outbox) };
     let fetched = match &mut lease.outbox {
         Some(outbox) => fetch(&session, outbox, max_payload).await,
@@ -70,11 +79,13 @@ pub(super) async fn poll(session: Arc<Session>, max_payload: usize) -> Response 
     }
     match fetched {
         Ok(fetched) => packets(&fetched),
-        // The client has asked for it, and is not told again.
-        Err(CloseReason::ClientClosed) => packets(&[Packet::Noop]),
         Err(reason) => {
             session.close(reason);
-            packets(&[Packet::Close])
+            match session.close_reason() {
+                // The client has asked for it, and is not told again.
+                Some(CloseReason::ClientClosed) => packets(&[Packet::Noop]),
+                _ => packets(&[Packet::Close]),
+            }
         }
     }
 }
@@ -97,18 +108,10 @@ async fn fetch(
         if session.is_ending() {
             outbox.close();
         }
-        // As many as fit the queue; what is said meanwhile is for the next poll.
-        for _ in 0..outbox.max_capacity() {
-            match outbox.try_recv() {
-                Ok(batch) => answer.push(batch),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) if answer.packets.is_empty() => {
-                    return Err(session.close_reason().unwrap_or(CloseReason::ServerClosed));
-                }
-                Err(TryRecvError::Disconnected) => break,
-            }
-            if answer.size >= max_payload {
-                break;
+        while answer.has_room(max_payload) {
+            match outbox.next_now() {
+                Some(message) => answer.push(message),
+                None => break,
             }
         }
         if !answer.packets.is_empty() {
@@ -118,11 +121,12 @@ async fn fetch(
         tokio::select! {
             reason = session.closed() => return Err(reason),
             () = session.wake.notified() => {}
-            batch = outbox.recv() => if let Some(batch) = batch {
-                answer.push(batch);
+            message = outbox.next() => {
+                let message = message.ok_or(CloseReason::ServerClosed)?;
+                answer.push(message);
                 // What an application says in one go is to arrive in one answer.
                 yield_now().await;
-            },
+            }
             () = sleep_until(probed_until.max(Instant::now())), if probed => {
                 return Ok(vec![Packet::Noop]);
             }
@@ -136,12 +140,13 @@ struct Answer {
 }
 
 impl Answer {
-    fn push(&mut self, batch: Batch) {
-        let rest = batch.rest.into_iter().map(Message::Binary);
-        for message in std::iter::once(batch.first).chain(rest) {
-            self.size += message.size();
-            self.packets.push(Packet::Message(message));
-        }
+    fn has_room(&self, max_payload: usize) -> bool {
+        self.packets.len() < PACKETS && self.size < max_payload
+    }
+
+    fn push(&mut self, message: Message) {
+        self.size += message.size();
+        self.packets.push(Packet::Message(message));
     }
 }
 
@@ -191,6 +196,7 @@ pub(super) async fn post(
         // The client has said what it wanted; that is no mistake.
         Err(Untaken::End(CloseReason::ClientClosed)) => {
             posting.otherwise = Some(CloseReason::ClientClosed);
+            let _ = timeout(CROSSING, session.await_poll()).await;
             text("text/html", "ok")
         }
         // The reference lets the session live on, so that a client can try a smaller one.

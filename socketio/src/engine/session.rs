@@ -6,7 +6,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -15,6 +14,7 @@ use tokio::{
 
 use super::{
     Config,
+    outbox::{Batch, Outbox},
     packet::{Message, Packet},
     table::{Sid, Table},
 };
@@ -37,16 +37,6 @@ pub enum CloseReason {
     /// What the client sent is no packet.
     ParseError,
 }
-
-/// What goes out in one piece: nothing gets between a message and what belongs to it.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) first: Message,
-    pub(super) rest: Vec<Bytes>,
-}
-
-/// What the application has said and no transport has taken yet.
-pub(super) type Outbox = mpsc::Receiver<Batch>;
 
 /// What a session is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +70,8 @@ pub(super) struct Session {
     beat: Notify,
     /// Tells whoever waits for the outbox that it is back in its slot.
     returned: Notify,
+    /// Tells [`Session::await_poll`] that somebody has the outbox.
+    taken: Notify,
 }
 
 #[derive(Debug)]
@@ -94,6 +86,8 @@ struct State {
     pinged: bool,
     /// No transport has taken the ping yet.
     ping_due: bool,
+    /// When the client showed last that it is there.
+    heard: Instant,
     /// The application has finished; until then its last words can be fetched.
     ending: Option<Instant>,
 }
@@ -110,12 +104,13 @@ impl Session {
         let state = State {
             transport,
             upgrading: Upgrading::No,
-            outbox: Some(outbox),
+            outbox: Some(Outbox::new(outbox)),
             inbox: Some(inbox),
             posting: false,
             ping_at: Instant::now() + config.ping_interval,
             pinged: false,
             ping_due: false,
+            heard: Instant::now(),
             ending: None,
         };
         let session = Self {
@@ -128,6 +123,7 @@ impl Session {
             wake: Notify::new(),
             beat: Notify::new(),
             returned: Notify::new(),
+            taken: Notify::new(),
         };
         (Arc::new(session), to_client, from_client)
     }
@@ -234,7 +230,12 @@ impl Session {
     /// Whether the client's time is up, also if [`Session::keep`] has not come to it yet. Clients
     /// compute the same moment, and must not find the session alive after it.
     pub(super) fn is_overdue(&self) -> bool {
-        Instant::now() >= self.state.lock().ping_at + self.timeout
+        Instant::now() >= self.state.lock().pong_by(self.timeout)
+    }
+
+    /// Notes that the client is there.
+    pub(super) fn heard(&self) {
+        self.state.lock().heard = Instant::now();
     }
 
     /// Whether a ping is to be written now. True once a ping.
@@ -256,6 +257,7 @@ impl Session {
                         _ = inbox.send(message) => {}
                         reason = self.closed() => return Err(reason),
                     }
+                    self.heard();
                 }
                 Ok(())
             }
@@ -287,7 +289,18 @@ impl Session {
 
     /// The outbox, if nobody has it.
     pub(super) fn take_outbox(&self) -> Option<Outbox> {
-        self.state.lock().outbox.take()
+        let outbox = self.state.lock().outbox.take();
+        if outbox.is_some() {
+            self.taken.notify_one();
+        }
+        outbox
+    }
+
+    /// Waits until a poll is there.
+    pub(super) async fn await_poll(&self) {
+        while self.state.lock().outbox.is_some() {
+            self.taken.notified().await;
+        }
     }
 
     /// Puts the outbox back, for the next poll or for the WebSocket that waits for it.
@@ -348,9 +361,15 @@ impl Session {
 }
 
 impl State {
+    /// Until when a pong has to be here. Everything else that shows the client to be there puts it
+    /// off, for pongs wait behind what the application has not heard yet.
+    fn pong_by(&self, timeout: Duration) -> Instant {
+        self.ping_at.max(self.heard) + timeout
+    }
+
     /// When the heartbeat has to do something next.
     fn due(&self, timeout: Duration) -> Instant {
-        let due = if self.pinged { self.ping_at + timeout } else { self.ping_at };
+        let due = if self.pinged { self.pong_by(timeout) } else { self.ping_at };
         self.ending.map_or(due, |end| due.min(end))
     }
 }

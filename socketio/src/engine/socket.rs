@@ -11,8 +11,9 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::{
+    outbox::Batch,
     packet::Message,
-    session::{Batch, CloseReason, Session},
+    session::{CloseReason, Session},
     table::Sid,
 };
 

@@ -14,12 +14,16 @@ use futures_util::{
 use tokio::time::timeout;
 
 use super::{
+    outbox::Outbox,
     packet::{Message, Packet},
-    session::{Batch, CloseReason, Outbox, Session, Upgrading},
+    session::{CloseReason, Session, Upgrading},
 };
 
 /// How long a client gets to answer the close frame.
 const CLOSING: Duration = Duration::from_secs(1);
+
+/// How many messages are written between two looks at the heartbeat.
+const BURST: usize = 64;
 
 /// Ends the upgrade when the WebSocket that wanted it goes away.
 struct Attempt<'a>(&'a Session);
@@ -155,9 +159,9 @@ async fn write(session: &Session, sink: &mut SplitSink<WebSocket, Leg>) -> Close
             outbox.close();
         }
         tokio::select! {
-            batch = outbox.recv() => {
-                let Some(batch) = batch else { return CloseReason::ServerClosed };
-                if write_some(sink, batch, &mut outbox).await.is_err() {
+            message = outbox.next() => {
+                let Some(message) = message else { return CloseReason::ServerClosed };
+                if write_some(sink, message, &mut outbox).await.is_err() {
                     return CloseReason::TransportError;
                 }
             }
@@ -166,31 +170,26 @@ async fn write(session: &Session, sink: &mut SplitSink<WebSocket, Leg>) -> Close
     }
 }
 
-/// Writes a batch and what else is there, in as few system calls as it takes. Not more than the queue
-/// holds: a ping may be due.
+/// Writes a message and what else is there, in as few system calls as it takes. Not without end: a
+/// ping may be due.
 async fn write_some(
     sink: &mut SplitSink<WebSocket, Leg>,
-    batch: Batch,
+    message: Message,
     outbox: &mut Outbox,
 ) -> Result<(), axum::Error> {
-    feed(sink, batch).await?;
-    for _ in 1..outbox.max_capacity() {
-        match outbox.try_recv() {
-            Ok(batch) => feed(sink, batch).await?,
-            Err(_) => break,
+    sink.feed(leg(message)).await?;
+    for _ in 1..BURST {
+        match outbox.next_now() {
+            Some(message) => sink.feed(leg(message)).await?,
+            None => break,
         }
     }
     sink.flush().await
 }
 
-async fn feed(sink: &mut SplitSink<WebSocket, Leg>, batch: Batch) -> Result<(), axum::Error> {
-    let first = match batch.first {
+fn leg(message: Message) -> Leg {
+    match message {
         Message::Binary(bytes) => Leg::Binary(bytes),
         text @ Message::Text(_) => Leg::Text(Packet::Message(text).encode().into()),
-    };
-    sink.feed(first).await?;
-    for bytes in batch.rest {
-        sink.feed(Leg::Binary(bytes)).await?;
     }
-    Ok(())
 }
