@@ -1,7 +1,7 @@
 //! Engine.IO 4: sessions of messages over HTTP long-polling and WebSocket, behind one axum handler.
 //!
 //! Start at [`Engine::handle`], which checks a request in the reference's order and gives it to
-//! [`polling`] or [`websocket`]; what they share is a [`session`]. The rule to keep: one task a
+//! `polling` or `websocket`; what they share is a `session`. The rule to keep: one task a
 //! session (its application, with the heartbeat beside it) and one a WebSocket; all of them end with
 //! the session.
 
@@ -71,7 +71,7 @@ impl Default for Config {
 
 type App =
     dyn Fn(Handshake, EngineSocket) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
-type Accept = dyn Fn(&HeaderMap, &Uri) -> Result<(), Response> + Send + Sync;
+type Refuse = dyn Fn(&HeaderMap, &Uri) -> Option<Response> + Send + Sync;
 
 /// An Engine.IO server. A clone is the same one.
 #[derive(Clone)]
@@ -79,7 +79,7 @@ pub struct Engine {
     config: Arc<Config>,
     table: Arc<Table>,
     app: Arc<App>,
-    accept: Arc<Accept>,
+    refuse: Arc<Refuse>,
 }
 
 impl fmt::Debug for Engine {
@@ -100,18 +100,21 @@ impl Engine {
             table: Arc::new(Table::new(config.max_sessions)),
             config: Arc::new(config),
             app: Arc::new(move |handshake, socket| Box::pin(app(handshake, socket))),
-            accept: Arc::new(|_, _| Ok(())),
+            refuse: Arc::new(|_, _| None),
         }
     }
 
     /// Asks `accept` about every request first, also those of open sessions: where origins are
     /// checked, and where all is refused while the server stops.
     #[must_use]
-    pub fn accept<C>(mut self, accept: C) -> Self
+    pub fn accept<C, R>(mut self, accept: C) -> Self
     where
-        C: Fn(&HeaderMap, &Uri) -> Result<(), Response> + Send + Sync + 'static,
+        C: Fn(&HeaderMap, &Uri) -> Result<(), R> + Send + Sync + 'static,
+        R: IntoResponse,
     {
-        self.accept = Arc::new(accept);
+        self.refuse = Arc::new(move |headers, uri| {
+            accept(headers, uri).err().map(IntoResponse::into_response)
+        });
         self
     }
 
@@ -135,17 +138,17 @@ impl Engine {
 
     /// Answers one request, whatever its path.
     pub async fn handle(&self, request: Request) -> Response {
-        self.route(request).await.unwrap_or_else(|refusal| refusal)
+        if let Some(refusal) = (self.refuse)(request.headers(), request.uri()) {
+            return refusal;
+        }
+        self.route(request).await.unwrap_or_else(IntoResponse::into_response)
     }
 
-    async fn route(&self, request: Request) -> Result<Response, Response> {
+    async fn route(&self, request: Request) -> Result<Response, Refusal> {
         let (mut parts, body) = request.into_parts();
-        (self.accept)(&parts.headers, &parts.uri)?;
         let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
-            .map_err(|_| Refusal::BadRequest.into_response())?;
-        let target = self
-            .verify(&parts, query.0, is_upgrade(&parts.headers))
-            .map_err(IntoResponse::into_response)?;
+            .map_err(|_| Refusal::BadRequest)?;
+        let target = self.verify(&parts, query.0, is_upgrade(&parts.headers))?;
         match target {
             Target::Poll(session) => Ok(polling::poll(session, self.config.max_payload).await),
             Target::Post(session) => {
@@ -216,7 +219,7 @@ impl Engine {
         &self,
         parts: Parts,
         query: Vec<(String, String)>,
-    ) -> Result<Response, Response> {
+    ) -> Result<Response, Refusal> {
         let opening = self.open(parts, query, Transport::Polling)?;
         let open = self.greeting(&opening.session, &["websocket"]);
         self.start(opening);
@@ -227,7 +230,7 @@ impl Engine {
         &self,
         mut parts: Parts,
         query: Vec<(String, String)>,
-    ) -> Result<Response, Response> {
+    ) -> Result<Response, Refusal> {
         let upgrade = self.websocket(&mut parts).await?;
         let opening = self.open(parts, query, Transport::WebSocket)?;
         let engine = self.clone();
@@ -247,12 +250,12 @@ impl Engine {
         parts: Parts,
         query: Vec<(String, String)>,
         transport: Transport,
-    ) -> Result<Opening, Response> {
+    ) -> Result<Opening, Refusal> {
         let (session, outgoing, incoming) =
             Session::new(&self.config, Arc::clone(&self.table), transport);
         if !self.table.insert(&session) {
             tracing::warn!(limit = self.config.max_sessions, "too many sessions");
-            return Err(Refusal::TooManySessions.into_response());
+            return Err(Refusal::TooManySessions);
         }
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         let handshake =
@@ -286,12 +289,12 @@ impl Engine {
         Packet::Open(handshake.to_string())
     }
 
-    async fn websocket(&self, parts: &mut Parts) -> Result<WebSocketUpgrade, Response> {
+    async fn websocket(&self, parts: &mut Parts) -> Result<WebSocketUpgrade, Refusal> {
         // Over the limit it is still read, so that the client is told; longer ones end at the header.
         let most = self.config.max_payload.saturating_mul(2);
         let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
             .await
-            .map_err(|_| Refusal::BadRequest.into_response())?;
+            .map_err(|_| Refusal::BadRequest)?;
         Ok(upgrade
             // A quiet connection should cost little: the defaults are 128 KiB each way.
             .read_buffer_size(4 * 1024)

@@ -3,6 +3,8 @@
 //! Start anywhere: each test is a promise. The rule to keep: a test waits for what it wants to see,
 //! not for a time to pass.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 mod support;
 
 use std::{
@@ -13,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{http::StatusCode, response::IntoResponse};
+use axum::http::StatusCode;
 use socketio::{CloseReason, Config, Engine, EngineSocket, Message};
 use support::{Leg, serve, short};
 use tokio::{
@@ -249,7 +251,7 @@ async fn every_request_is_asked_about() {
         while socket.recv().await.is_some() {}
     })
     .accept(|headers, _| match headers.get("stop") {
-        Some(_) => Err(StatusCode::IM_A_TEAPOT.into_response()),
+        Some(_) => Err(StatusCode::IM_A_TEAPOT),
         None => Ok(()),
     });
     let client = serve(&engine).await;

@@ -2,6 +2,8 @@
 //!
 //! Start anywhere: each test is a promise. The rule to keep: packets are compared whole.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 mod support;
 
 use std::time::Duration;
