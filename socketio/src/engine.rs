@@ -1,0 +1,341 @@
+//! Engine.IO 4: sessions of messages over HTTP long-polling and WebSocket, behind one axum handler.
+//!
+//! Start at [`Engine::handle`], which checks a request in the reference's order and gives it to
+//! `polling` or `websocket`; what they share is a `session`. The rule to keep: one task a
+//! session (its application, with the heartbeat beside it) and one a WebSocket; all of them end with
+//! the session.
+
+use std::{fmt, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, FromRequestParts, Query, Request, ws::WebSocketUpgrade},
+    http::{HeaderMap, Method, Uri, header, request::Parts},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use serde_json::json;
+
+mod outbox;
+pub mod packet;
+mod polling;
+mod refusal;
+mod session;
+mod socket;
+mod table;
+mod websocket;
+
+pub use packet::Message;
+pub use session::CloseReason;
+pub use socket::{Closed, EngineSender, EngineSocket, Handshake, Permit};
+pub use table::Sid;
+
+use packet::Packet;
+use refusal::Refusal;
+use session::{Session, Transport};
+use table::Table;
+
+/// What an [`Engine`] is set to. The defaults are the reference's.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How long after the last pong a client is pinged again: 25 s.
+    pub ping_interval: Duration,
+    /// How long it has for its pong: 20 s. A session ends when this and the interval have passed.
+    pub ping_timeout: Duration,
+    /// How long a WebSocket that wants to take a session over has for it: 10 s.
+    pub upgrade_timeout: Duration,
+    /// The bytes that a client may send in one request or frame: 1 000 000. An answer to a poll takes
+    /// no further message once it has this many.
+    pub max_payload: usize,
+    /// How many sessions there may be at a time: 10 000.
+    pub max_sessions: usize,
+    /// How many messages the client may be behind its application; then sending waits: 32.
+    pub outgoing: usize,
+    /// How many messages the application may be behind its client; then reading waits: 32.
+    pub incoming: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            upgrade_timeout: Duration::from_secs(10),
+            max_payload: 1_000_000,
+            max_sessions: 10_000,
+            outgoing: 32,
+            incoming: 32,
+        }
+    }
+}
+
+type App =
+    dyn Fn(Handshake, EngineSocket) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
+type Refuse = dyn Fn(&HeaderMap, &Uri) -> Option<Response> + Send + Sync;
+
+/// An Engine.IO server. A clone is the same one.
+#[derive(Clone)]
+pub struct Engine {
+    config: Arc<Config>,
+    table: Arc<Table>,
+    app: Arc<App>,
+    refuse: Arc<Refuse>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// A server that runs `app` in a task of its own for each session. The session ends when the app
+    /// returns; an app whose session ends is told ([`EngineSocket::recv`]) and should return.
+    pub fn new<A, F>(config: Config, app: A) -> Self
+    where
+        A: Fn(Handshake, EngineSocket) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self {
+            table: Arc::new(Table::new(config.max_sessions)),
+            config: Arc::new(config),
+            app: Arc::new(move |handshake, socket| Box::pin(app(handshake, socket))),
+            refuse: Arc::new(|_, _| None),
+        }
+    }
+
+    /// Asks `accept` about every request first, also those of open sessions: where origins are
+    /// checked, and where all is refused while the server stops.
+    #[must_use]
+    pub fn accept<C, R>(mut self, accept: C) -> Self
+    where
+        C: Fn(&HeaderMap, &Uri) -> Result<(), R> + Send + Sync + 'static,
+        R: IntoResponse,
+    {
+        self.refuse = Arc::new(move |headers, uri| {
+            accept(headers, uri).err().map(IntoResponse::into_response)
+        });
+        self
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.table.len()
+    }
+
+    /// A router that serves all requests at `path`, for example `/socket.io/`.
+    pub fn router(&self, path: &str) -> Router {
+        let engine = self.clone();
+        Router::new().route(
+            path,
+            any(move |request: Request| {
+                let engine = engine.clone();
+                async move { engine.handle(request).await }
+            }),
+        )
+    }
+
+    /// Answers one request, whatever its path.
+    pub async fn handle(&self, request: Request) -> Response {
+        if let Some(refusal) = (self.refuse)(request.headers(), request.uri()) {
+            return refusal;
+        }
+        self.route(request).await.unwrap_or_else(IntoResponse::into_response)
+    }
+
+    async fn route(&self, request: Request) -> Result<Response, Refusal> {
+        let (mut parts, body) = request.into_parts();
+        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map_err(|_| Refusal::BadRequest)?;
+        let target = self.verify(&parts, query.0, is_upgrade(&parts.headers))?;
+        match target {
+            Target::Poll(session) => Ok(polling::poll(session, self.config.max_payload).await),
+            Target::Post(session) => {
+                let max_payload = self.config.max_payload;
+                Ok(polling::post(session, &parts.headers, body, max_payload).await)
+            }
+            Target::Upgrade(session) => {
+                let upgrade = self.websocket(&mut parts).await?;
+                let (patience, max_payload) =
+                    (self.config.upgrade_timeout, self.config.max_payload);
+                Ok(upgrade.on_upgrade(move |socket| {
+                    websocket::upgrade(session, socket, patience, max_payload)
+                }))
+            }
+            Target::OpenPolling(query) => self.open_polling(parts, query),
+            Target::OpenWebSocket(query) => self.open_websocket(parts, query).await,
+        }
+    }
+
+    /// Checks in the order of the reference, so that a request with several mistakes is told the
+    /// same one.
+    fn verify(
+        &self,
+        parts: &Parts,
+        query: Vec<(String, String)>,
+        upgrade: bool,
+    ) -> Result<Target, Refusal> {
+        let transport = match socket::last(&query, "transport") {
+            Some("polling") => Transport::Polling,
+            Some("websocket") => Transport::WebSocket,
+            _ => return Err(Refusal::UnknownTransport),
+        };
+        if let Some(sid) = socket::last(&query, "sid").filter(|sid| !sid.is_empty()) {
+            let session = self.find(sid)?;
+            return match (transport, &parts.method) {
+                (Transport::WebSocket, &Method::GET) if upgrade => Ok(Target::Upgrade(session)),
+                _ if upgrade || transport != session.transport() => Err(Refusal::BadRequest),
+                (Transport::Polling, &Method::GET) => Ok(Target::Poll(session)),
+                (Transport::Polling, &Method::POST) => Ok(Target::Post(session)),
+                _ => Err(Refusal::BadRequest),
+            };
+        }
+        if parts.method != Method::GET {
+            return Err(Refusal::BadHandshakeMethod);
+        }
+        if upgrade != (transport == Transport::WebSocket) {
+            return Err(Refusal::BadRequest);
+        }
+        if socket::last(&query, "EIO") != Some("4") {
+            return Err(Refusal::UnsupportedVersion);
+        }
+        Ok(match transport {
+            Transport::Polling => Target::OpenPolling(query),
+            Transport::WebSocket => Target::OpenWebSocket(query),
+        })
+    }
+
+    fn find(&self, sid: &str) -> Result<Arc<Session>, Refusal> {
+        let session = self.table.get(sid).ok_or(Refusal::UnknownSid)?;
+        if session.is_overdue() {
+            session.close(CloseReason::PingTimeout);
+            return Err(Refusal::UnknownSid);
+        }
+        Ok(session)
+    }
+
+    fn open_polling(
+        &self,
+        parts: Parts,
+        query: Vec<(String, String)>,
+    ) -> Result<Response, Refusal> {
+        let opening = self.open(parts, query, Transport::Polling)?;
+        let open = self.greeting(&opening.session, &["websocket"]);
+        self.start(opening);
+        Ok(polling::packets(&[open]))
+    }
+
+    async fn open_websocket(
+        &self,
+        mut parts: Parts,
+        query: Vec<(String, String)>,
+    ) -> Result<Response, Refusal> {
+        let upgrade = self.websocket(&mut parts).await?;
+        let opening = self.open(parts, query, Transport::WebSocket)?;
+        let engine = self.clone();
+        Ok(upgrade.on_upgrade(move |mut socket| async move {
+            let session = Arc::clone(&opening.session);
+            let open = engine.greeting(&session, &[]).encode();
+            if socket.send(axum::extract::ws::Message::Text(open.into())).await.is_ok() {
+                engine.start(opening);
+                websocket::run(session, socket, engine.config.max_payload).await;
+            }
+        }))
+    }
+
+    /// Makes a session and puts it into the table.
+    fn open(
+        &self,
+        parts: Parts,
+        query: Vec<(String, String)>,
+        transport: Transport,
+    ) -> Result<Opening, Refusal> {
+        let (session, outgoing, incoming) =
+            Session::new(&self.config, Arc::clone(&self.table), transport);
+        if !self.table.insert(&session) {
+            tracing::warn!(limit = self.config.max_sessions, "too many sessions");
+            return Err(Refusal::TooManySessions);
+        }
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let handshake =
+            Handshake { sid: session.sid().clone(), headers: parts.headers, query, peer };
+        let socket = EngineSocket::new(Arc::clone(&session), outgoing, incoming);
+        Ok(Opening { guard: CloseOnDrop(Arc::clone(&session)), session, handshake, socket })
+    }
+
+    /// Runs the application of a session, and its heartbeat.
+    fn start(&self, opening: Opening) {
+        let Opening { session, guard, handshake, socket } = opening;
+        let app = (self.app)(handshake, socket);
+        tokio::spawn(async move {
+            let _guard = guard;
+            let app = async {
+                app.await;
+                session.end();
+            };
+            tokio::join!(app, session.keep());
+        });
+    }
+
+    fn greeting(&self, session: &Session, upgrades: &[&str]) -> Packet {
+        let handshake = json!({
+            "sid": session.sid().as_str(),
+            "upgrades": upgrades,
+            "pingInterval": millis(self.config.ping_interval),
+            "pingTimeout": millis(self.config.ping_timeout),
+            "maxPayload": self.config.max_payload,
+        });
+        Packet::Open(handshake.to_string())
+    }
+
+    async fn websocket(&self, parts: &mut Parts) -> Result<WebSocketUpgrade, Refusal> {
+        // Over the limit it is still read, so that the client is told; longer ones end at the header.
+        let most = self.config.max_payload.saturating_mul(2);
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
+            .await
+            .map_err(|_| Refusal::BadRequest)?;
+        Ok(upgrade
+            // A quiet connection should cost little: the defaults are 128 KiB each way.
+            .read_buffer_size(4 * 1024)
+            .write_buffer_size(16 * 1024)
+            .max_frame_size(most)
+            .max_message_size(most))
+    }
+}
+
+/// What a request is for.
+enum Target {
+    OpenPolling(Vec<(String, String)>),
+    OpenWebSocket(Vec<(String, String)>),
+    Poll(Arc<Session>),
+    Post(Arc<Session>),
+    Upgrade(Arc<Session>),
+}
+
+/// A session that is in the table and has no task yet.
+struct Opening {
+    session: Arc<Session>,
+    guard: CloseOnDrop,
+    handshake: Handshake,
+    socket: EngineSocket,
+}
+
+/// A session does not outlive its task, also if the application panics.
+struct CloseOnDrop(Arc<Session>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close(CloseReason::ServerClosed);
+    }
+}
+
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::UPGRADE)
+        .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
