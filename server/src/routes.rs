@@ -10,13 +10,26 @@ use axum::{
 };
 use common::{ErrorCode, Refusal};
 
-use crate::{api, pages, problem::Problem, site, state::ServerState, transport::websocket};
+use crate::{
+    api, pages,
+    problem::Problem,
+    site,
+    state::ServerState,
+    transport::{socket_io, websocket},
+};
+
+/// Where stock Socket.IO clients connect.
+const SOCKET_IO: &str = "/socket.io/";
 
 /// The router, for [`crate::Server`].
 pub(crate) fn router(server: ServerState) -> Router {
     // An OPTIONS that asks whether a page may is answered before it is the wrong method.
     let api =
         api::routes().method_not_allowed_fallback(wrong_method).layer(api::cors(&server.config));
+    let engine = socket_io::engine(&server);
+    let socket_io = Router::new()
+        .route(SOCKET_IO, any(async move |request: Request| engine.handle(request).await))
+        .layer(api::cors(&server.config));
     Router::new()
         .route("/", get(pages::home))
         .route("/rooms", get(pages::open_room))
@@ -24,6 +37,7 @@ pub(crate) fn router(server: ServerState) -> Router {
         .route("/settings", post(pages::settings))
         .merge(api)
         .route("/ws", any(websocket::open))
+        .merge(socket_io)
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(site_or_nothing)
         .method_not_allowed_fallback(wrong_method)
@@ -55,7 +69,9 @@ fn nothing_here() -> Problem {
 
 /// A WebSocket that knocks at the wrong door is told so instead of getting a page.
 async fn refuse_other_upgrades(request: Request, next: Next) -> Response {
-    if websocket::is_upgrade(request.headers()) && request.uri().path() != "/ws" {
+    if websocket::is_upgrade(request.headers())
+        && !["/ws", SOCKET_IO].contains(&request.uri().path())
+    {
         let message = "no WebSocket is here; connect to /ws";
         return (StatusCode::NOT_FOUND, Problem(Refusal::new(ErrorCode::NotFound, message)))
             .into_response();
