@@ -7,10 +7,7 @@
 
 use std::{collections::VecDeque, convert::Infallible};
 
-use axum::{
-    http::Uri,
-    response::{IntoResponse, Response},
-};
+use axum::http::Uri;
 use common::{
     After, ClientFrame, Epoch, ErrorCode, MemberName, Position, Publish, Recovery, Refusal,
     RoomName, ServerFrame, limits::FRAME_BYTES,
@@ -47,19 +44,13 @@ pub(crate) fn engine(server: &ServerState) -> Engine {
     let (app, gate) = (server.clone(), server.clone());
     Engine::new(config, move |handshake, socket| serve(app.clone(), handshake, socket)).accept(
         move |headers, uri| {
-            origin::check(headers, &gate.config.allow_origins).map_err(problem)?;
+            origin::check(headers, &gate.config.allow_origins)?;
             match *gate.stopping.borrow() && is_new(uri) {
-                true => {
-                    Err(problem(Refusal::new(ErrorCode::ShuttingDown, "the server is stopping")))
-                }
-                false => Ok(()),
+                true => Err(Refusal::new(ErrorCode::ShuttingDown, "the server is stopping").into()),
+                false => Ok::<_, Problem>(()),
             }
         },
     )
-}
-
-fn problem(refusal: Refusal) -> Response {
-    Problem(refusal).into_response()
 }
 
 /// Whether a request begins a session; those that there are may end in peace.
