@@ -1,6 +1,6 @@
 //! One traveller, whatever the road: reads a room, says things in it, and keeps its position.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -19,14 +19,18 @@ pub enum Road {
     Events,
     LongPoll,
     Poll,
+    SocketIo,
 }
 
-pub const ROADS: [Road; 4] = [Road::WebSocket, Road::Events, Road::LongPoll, Road::Poll];
+pub const ROADS: [Road; 5] =
+    [Road::WebSocket, Road::Events, Road::LongPoll, Road::Poll, Road::SocketIo];
 
 enum Leg {
     Socket(Box<WebSocketStream<MaybeTlsStream<TcpStream>>>),
     Events(reqwest::Response, String),
     Polls(String),
+    /// Socket.IO over one WebSocket, and how many acknowledgements were asked for.
+    SocketIo(Box<WebSocketStream<MaybeTlsStream<TcpStream>>>, u64),
 }
 
 /// The connection is lost, or never was.
@@ -73,6 +77,19 @@ impl Traveller {
                 Leg::Events(answer, String::new())
             }
             Road::LongPoll | Road::Poll => Leg::Polls(String::new()),
+            Road::SocketIo => {
+                let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+                let connected = timeout(PATIENCE, connect_async(url)).await.unwrap();
+                let mut socket = connected.map_err(|_| Lost)?.0;
+                let pairs: HashMap<_, _> =
+                    query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+                let auth = match (pairs.get("session"), pairs.get("after")) {
+                    (Some(pid), offset) => json!({"room": room, "pid": pid, "offset": offset}),
+                    (None, after) => json!({"room": room, "after": after}),
+                };
+                socket.send(Message::text(format!("40{auth}"))).await.map_err(|_| Lost)?;
+                Leg::SocketIo(Box::new(socket), 0)
+            }
         };
         let mut traveller = Self {
             road,
@@ -125,6 +142,25 @@ impl Traveller {
     /// Sends a frame; returns the params of the `ack`, or of what refuses it.
     pub async fn send(&mut self, frame: Value) -> Result<Value> {
         let id = frame["params"]["id"].clone();
+        if let Leg::SocketIo(socket, acks) = &mut self.leg {
+            *acks += 1;
+            let wanted = json!(acks);
+            let params = &frame["params"];
+            let event = params["event"].as_str().unwrap_or("message");
+            let to = params.get("to").unwrap_or(&Value::Null);
+            let args = json!([event, params["value"], {"id": id, "to": to}]);
+            socket.send(Message::text(format!("42{acks}{args}"))).await.map_err(|_| Lost)?;
+            loop {
+                let frame = self.read().await?;
+                if frame["type"] == "acknowledged" && frame["id"] == wanted {
+                    let answer = &frame["params"];
+                    let refused = answer.get("error").cloned();
+                    let taken = || json!({"id": answer["id"], "offset": answer["offset"]});
+                    return Ok(refused.unwrap_or_else(taken));
+                }
+                self.frames.push_back(frame);
+            }
+        }
         if let Leg::Socket(socket) = &mut self.leg {
             socket.send(Message::text(frame.to_string())).await.map_err(|_| Lost)?;
             loop {
@@ -145,6 +181,11 @@ impl Traveller {
         match &mut self.leg {
             Leg::Socket(socket) => {
                 socket.send(Message::text(frame.to_string())).await.map_err(|_| Lost)
+            }
+            Leg::SocketIo(socket, _) => {
+                let event = format!("hubbub:{}", frame["type"].as_str().unwrap());
+                let packet = format!("42{}", json!([event, frame["params"]]));
+                socket.send(Message::text(packet)).await.map_err(|_| Lost)
             }
             _ => self.post(&frame).await.map(|answer| assert_eq!(answer, "")),
         }
@@ -218,6 +259,17 @@ impl Traveller {
                     let chunk = answer.chunk().await?.ok_or(Lost)?;
                     text.push_str(str::from_utf8(&chunk).unwrap());
                 }
+                Leg::SocketIo(socket, _) => match socket.next().await {
+                    Some(Ok(Message::Text(text))) if text.as_str() == "2" => {
+                        socket.send(Message::text("3")).await.map_err(|_| Lost)?;
+                    }
+                    Some(Ok(Message::Text(text))) => {
+                        if let Some(frame) = packet(&text) {
+                            return Ok(frame);
+                        }
+                    }
+                    _ => return Err(Lost),
+                },
                 Leg::Polls(_) => unreachable!("polls are above"),
             }
         }
@@ -247,4 +299,24 @@ impl Traveller {
         }
         Ok(answer)
     }
+}
+
+/// The frame that a Socket.IO packet stands for.
+fn packet(text: &str) -> Option<Value> {
+    if let Some(args) = text.strip_prefix("42") {
+        let args: Vec<Value> = serde_json::from_str(args).unwrap();
+        let name = args[0].as_str().unwrap();
+        if let Some(kind) = name.strip_prefix("hubbub:") {
+            return Some(json!({"type": kind, "params": args[1]}));
+        }
+        let mut params = args[2].clone();
+        params["value"] = args[1].clone();
+        assert!(args[3].as_str().unwrap().ends_with(&format!(":{}", params["offset"])));
+        return Some(json!({"type": "message", "params": params}));
+    }
+    let answer = text.strip_prefix("43")?;
+    let (id, args) = answer.split_at(answer.find('[')?);
+    let args: Vec<Value> = serde_json::from_str(args).unwrap();
+    let id: u64 = id.parse().unwrap();
+    Some(json!({"type": "acknowledged", "id": id, "params": args[0]}))
 }
