@@ -178,3 +178,26 @@ test('when upgrades get through again, the page is back on a WebSocket by itself
   await isComplete(server, [ada, bob], lines);
   await isOn(ada, ['websocket']);
 });
+
+test('the person may choose the road, and each carries both ways', async ({ bob, person }) => {
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  await open(bob, '/rooms/tea');
+  await ada.locator('#open-inspector').click();
+  const lines: string[] = [];
+  for (const road of ['poll', 'longpoll', 'sse', 'websocket'] as const) {
+    await ada.getByLabel('Transport').selectOption(road);
+    await isOn(ada, [road]);
+    await exchange(ada, bob, lines);
+    await expect(texts(ada)).toHaveText(lines, LONG);
+    // It is kept over a reload.
+    await ada.reload();
+    await isOn(ada, [road]);
+    await ada.locator('#open-inspector').click();
+    await expect(ada.getByLabel('Transport')).toHaveValue(road);
+  }
+  await ada.getByLabel('Transport').selectOption('');
+  await isOn(ada, ['websocket']);
+  await exchange(ada, bob, lines);
+  await expect(texts(ada)).toHaveText(lines, LONG);
+});

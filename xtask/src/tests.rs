@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check, then every test, then the browser.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -14,6 +14,9 @@ use crate::{
 
 /// Crates the core must not pull in, however deep.
 const NOT_IN_HUB: [&str; 4] = ["axum", "leptos", "hyper", "rusqlite"];
+
+/// What the tests need of Python's packages.
+const PYTHON: [&str; 2] = ["websockets==15.0.1", "python-socketio[client]==5.16.0"];
 
 /// Runs everything; without `browser`, all but Playwright.
 pub(crate) fn all(browser: bool) -> Result {
@@ -127,18 +130,22 @@ fn find_chromium() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// A Python with `websockets`, in a place of its own; empty where there is no Python 3, and the test
+/// A Python with the packages of the clients that are tested, in a place of its own; empty where there is no Python 3, and the test
 /// that needs it says it is skipped.
 fn python() -> Result<String> {
     if !has("python3") {
         return Ok(String::new());
     }
     let packages = root().join("target/python");
-    if !packages.join("websockets").is_dir() {
+    let marker = packages.join(".installed");
+    let wanted = PYTHON.join("\n");
+    if fs::read_to_string(&marker).ok().as_ref() != Some(&wanted) {
         let installed = run(Command::new("python3")
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"])
+            .arg("--target")
             .arg(&packages)
-            .arg("websockets==15.0.1"));
+            .args(PYTHON))
+        .and_then(|()| fs::write(&marker, &wanted).map_err(|error| error.to_string()));
         if let Err(error) = installed {
             // In CI a test that is left out is a failure.
             if env::var_os("CI").is_some() {
