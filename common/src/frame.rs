@@ -136,6 +136,7 @@ pub struct Hello {
 /// How a reader's start compares with the `after` it asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Recovery {
     /// None was asked for: it starts now.
     #[default]
@@ -148,6 +149,7 @@ pub enum Recovery {
 
 /// Who is here: always the present, never a backlog.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Members {
     /// How many members are here.
     pub count: usize,
@@ -157,6 +159,7 @@ pub struct Members {
 
 /// Who is writing: always the present, and it passes by itself after a few seconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Typing {
     /// The members who are writing.
     pub members: Vec<Member>,
@@ -164,6 +167,7 @@ pub struct Typing {
 
 /// Why the server closes the connection, and when to come back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bye {
     /// The close code that follows (RFC 6455 section 7.4).
     pub code: u16,

@@ -10,6 +10,7 @@ use crate::{
 
 /// A person or program in a room.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Member {
     /// Who this is; stays the same when the name changes.
     pub id: MemberId,
@@ -19,6 +20,7 @@ pub struct Member {
 
 /// One numbered item of a room's log; it has the same fields on every transport.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Message {
     /// What was said: a string, which is what people send, or any other JSON but null.
     pub value: Value,
@@ -36,6 +38,7 @@ pub struct Message {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventName>,
     /// Whom it is for.
+    #[cfg_attr(feature = "openapi", schema(value_type = Value))]
     #[serde(default, skip_serializing_if = "Audience::is_all")]
     pub to: Audience,
 }
@@ -112,6 +115,7 @@ impl From<Audience> for Value {
 
 /// What a sender hands in: the `params` of a `message` frame to the server, checked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Publish {
     /// What is said.
     pub value: Value,
@@ -122,6 +126,7 @@ pub struct Publish {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<EventName>,
     /// Whom it is for.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Value>))]
     #[serde(skip_serializing_if = "Audience::is_all")]
     pub to: Audience,
 }

@@ -16,6 +16,7 @@ use crate::Refusal;
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
 #[serde(transparent)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Offset(pub u64);
 
 impl fmt::Display for Offset {

@@ -14,13 +14,14 @@ mod token;
 use std::time::Duration;
 
 use axum::{
-    Router,
+    Json, Router,
     body::{Body, Bytes, to_bytes},
     http::{HeaderName, HeaderValue, Method, header},
     routing::{get, post},
 };
 use common::Refusal;
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa::OpenApi;
 
 use crate::{config::Config, state::ServerState};
 
@@ -33,7 +34,28 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/api/rooms/{room}/events", get(events::stream))
         .route("/api/rooms/{room}/frames", post(frames::take))
         .route("/api/token", post(token::give))
+        .route("/api/openapi.json", get(async || Json(Description::openapi())))
 }
+
+/// The description of all of it ([OpenAPI 3.1](https://spec.openapis.org/oas/v3.1.0)), made from the
+/// handlers.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Hubbub",
+        description = "Real-time rooms over HTTP. docs/protocol.md has the rest."
+    ),
+    paths(
+        rooms::list,
+        rooms::members,
+        messages::read,
+        publish::publish,
+        events::stream,
+        frames::take,
+        token::give,
+    )
+)]
+struct Description;
 
 /// A whole body of at most `limit` bytes.
 async fn whole(body: Body, limit: usize) -> Result<Bytes, Refusal> {

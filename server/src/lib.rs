@@ -46,6 +46,15 @@ use crate::{
     state::{Parts, ServerState},
 };
 
+/// A WebSocket as all of Hubbub's are, for the example that a conformance suite talks to.
+#[doc(hidden)]
+pub fn tune_websocket(
+    upgrade: axum::extract::ws::WebSocketUpgrade,
+    most: usize,
+) -> axum::extract::ws::WebSocketUpgrade {
+    transport::websocket::tune(upgrade, most)
+}
+
 /// A server that is ready: its log is open, and nobody can reach it yet.
 #[derive(Debug)]
 pub struct Server(ServerState);

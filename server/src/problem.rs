@@ -8,6 +8,7 @@ use axum::{
 use common::{ErrorCode, Refusal};
 use hub::{HubError, TooManyRooms, broker::BrokerError};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A refusal on its way out over HTTP.
 #[derive(Debug)]
@@ -66,16 +67,25 @@ pub(crate) fn refusal(error: HubError) -> Refusal {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// Why a request was refused (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Document<'a> {
+    /// The status in words.
     title: &'static str,
+    /// The status.
     status: u16,
+    /// What is wrong, for people.
     detail: &'a str,
+    /// What is wrong, for programs; it never changes.
     code: ErrorCode,
+    /// The field that is wrong, where one is.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    /// The limit that was passed, where one was.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u64>,
+    /// The id of the refused message, where it could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
 }

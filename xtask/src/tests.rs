@@ -16,7 +16,8 @@ use crate::{
 const NOT_IN_HUB: [&str; 4] = ["axum", "leptos", "hyper", "rusqlite"];
 
 /// What the tests need of Python's packages.
-const PYTHON: [&str; 2] = ["websockets==15.0.1", "python-socketio[client]==5.16.0"];
+const PYTHON: [&str; 3] =
+    ["websockets==15.0.1", "python-socketio[client]==5.16.0", "schemathesis==4.32.5"];
 
 /// Runs everything; without `browser`, all but Playwright.
 pub(crate) fn all(browser: bool) -> Result {

@@ -23,7 +23,11 @@ use tokio::{
 };
 
 use super::caller::{Caller, query};
-use crate::{problem::Problem, seat::Seat, state::ServerState};
+use crate::{
+    problem::{Document, Problem},
+    seat::Seat,
+    state::ServerState,
+};
 
 /// How long a browser waits before it connects again, in milliseconds, unless `bye` said otherwise.
 const RETRY_MS: u64 = 1_000;
@@ -34,7 +38,23 @@ struct Params {
     after: Option<String>,
 }
 
-/// Streams a room.
+/// Streams a room as Server-Sent Events: `id` is the position, `event` the type of the frame, `data` the
+/// frame.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{room}/events",
+    params(
+        ("room" = String, Path, description = "1 to 64 characters"),
+        ("after" = Option<String>, Query, description = "`0`, or `epoch:offset`: what is behind it"),
+        ("Last-Event-ID" = Option<String>, Header, description = "goes before `after`"),
+        ("session" = Option<String>, Query, description = "be this session again"),
+        ("token" = Option<String>, Query, description = "who you are"),
+    ),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream"),
+        (status = "default", body = Document, content_type = "application/problem+json; charset=utf-8"),
+    )
+)]
 pub(crate) async fn stream(
     State(server): State<ServerState>,
     request: Request,

@@ -11,12 +11,27 @@ use common::{Refusal, ServerFrame, limits::FRAME_BYTES};
 
 use super::{caller::Caller, whole};
 use crate::{
-    problem::Problem,
+    problem::{Document, Problem},
     seat::{Outcome, Seat},
     state::ServerState,
 };
 
 /// Takes one frame. Answers with the `ack` frame, or 204 where there is nothing to tell.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{room}/frames",
+    params(
+        ("room" = String, Path, description = "1 to 64 characters"),
+        ("session" = Option<String>, Query, description = "send it as this session"),
+        ("token" = Option<String>, Query, description = "who you are"),
+    ),
+    request_body(content = serde_json::Value, content_type = "application/json"),
+    responses(
+        (status = 200, body = serde_json::Value, description = "the `ack` frame"),
+        (status = 204, description = "nothing is to be told"),
+        (status = "default", body = Document, content_type = "application/problem+json; charset=utf-8"),
+    )
+)]
 pub(crate) async fn take(
     State(server): State<ServerState>,
     caller: Caller,

@@ -16,10 +16,11 @@ use hub::{Delivered, HubError, Reader};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 
 use super::caller::{Caller, query};
 use crate::{
-    problem::Problem,
+    problem::{Document, Problem},
     seat::{Seat, viewer},
     state::ServerState,
 };
@@ -94,33 +95,66 @@ fn number(
 }
 
 /// What a poll answers.
-#[derive(Debug, Serialize)]
-struct Answer {
-    /// Where to read on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Answer {
+    /// Where to read on: `epoch:offset`.
+    #[schema(value_type = String)]
     position: Position,
     /// How the start compares with `after`.
     recovery: Recovery,
     /// The params of each message frame.
+    #[schema(value_type = Vec<Message>)]
     messages: Vec<Box<RawValue>>,
     #[serde(flatten)]
-    state: Option<RoomState>,
+    state: RoomState,
 }
 
 /// What is not in the log, for a client that asked with `state`.
-#[derive(Debug, Serialize)]
-struct RoomState {
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct RoomState {
     /// To be sent back as `state`: as long as it is the same, who is here and who is typing is too.
-    state: String,
-    session: SessionId,
-    member: Member,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    /// Which session this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<SessionId>,
+    /// Who it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<Member>,
+    /// Who is here.
+    #[schema(value_type = Option<common::Members>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     members: Option<Box<RawValue>>,
+    /// Who is writing.
+    #[schema(value_type = Option<common::Typing>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     typing: Option<Box<RawValue>>,
     /// The server is about to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     bye: Option<Bye>,
 }
 
-/// Reads a room.
+/// Reads a room: the newest messages, those behind a position, or those before an offset; with `wait`
+/// it waits for the next.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{room}/messages",
+    params(
+        ("room" = String, Path, description = "1 to 64 characters"),
+        ("after" = Option<String>, Query, description = "`0`, or `epoch:offset`: what is behind it"),
+        ("before" = Option<u64>, Query, description = "the newest before this offset"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000, description = "default 100"),
+        ("wait" = Option<u64>, Query, minimum = 0, maximum = 60, description = "seconds"),
+        ("state" = Option<String>, Query, description = "tell who is here, too"),
+        ("session" = Option<String>, Query, description = "be this session again"),
+        ("token" = Option<String>, Query, description = "who you are"),
+    ),
+    responses(
+        (status = 200, body = Answer),
+        (status = 304, description = "what `If-None-Match` names is still so"),
+        (status = "default", body = Document, content_type = "application/problem+json; charset=utf-8"),
+    )
+)]
 pub(crate) async fn read(
     State(server): State<ServerState>,
     request: Request,
@@ -155,7 +189,7 @@ async fn latest(
         position: stretch.position,
         recovery: Recovery::Fresh,
         messages: messages.collect(),
-        state: None,
+        state: RoomState::default(),
     })
 }
 
@@ -192,9 +226,9 @@ async fn behind(server: &ServerState, caller: &Caller, asked: Asked) -> Result<A
         }
     }
     let state = seat.map(|seat| RoomState {
-        state: taken.state(),
-        session: caller.author.session.clone(),
-        member: caller.author.member.clone(),
+        state: Some(taken.state()),
+        session: Some(caller.author.session.clone()),
+        member: Some(caller.author.member.clone()),
         members: taken.members.as_ref().and_then(params),
         typing: taken.typing.as_ref().and_then(params),
         bye: stopped.then(|| seat.server.bye()),
@@ -203,7 +237,7 @@ async fn behind(server: &ServerState, caller: &Caller, asked: Asked) -> Result<A
         position: reader.position(),
         recovery: taken.recovery,
         messages: taken.messages.iter().filter_map(|message| params(&message.frame)).collect(),
-        state,
+        state: state.unwrap_or_default(),
     })
 }
 

@@ -12,13 +12,14 @@ use common::{ErrorCode, MemberName, MessageId, Offset, Position, Publish, Refusa
 use hub::Published;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{caller::Caller, whole};
 use crate::{
     clock::now_ms,
     identity::Visitor,
     pages,
-    problem::{Problem, refusal},
+    problem::{Document, Problem, refusal},
     state::ServerState,
 };
 use app::page::{Refused, room_path};
@@ -30,14 +31,25 @@ const BODY_BYTES: usize = 2 * 1024 * 1024;
 const AT_ONCE: usize = 100;
 
 /// A message that was taken.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Taken {
     /// Its id.
     id: MessageId,
     /// Its offset; the first one, if the id was published before.
     offset: Offset,
     /// The same, as a position.
+    #[schema(value_type = String)]
     position: Position,
+}
+
+/// One for one, several for several.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Acknowledged {
+    /// For a message.
+    One(Taken),
+    /// For an array of them, in its order.
+    Several(Vec<Taken>),
 }
 
 impl From<Published> for Taken {
@@ -56,7 +68,27 @@ struct Said {
     name: Option<MemberName>,
 }
 
-/// Publishes. A person with a browser is led back to the page, or sees there what was refused.
+/// Publishes one message, or several. A person with a browser is led back to the page, or sees there what was refused.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{room}/messages",
+    params(
+        ("room" = String, Path, description = "1 to 64 characters"),
+        ("session" = Option<String>, Query, description = "say it as this session"),
+        ("token" = Option<String>, Query, description = "who you are"),
+        ("Idempotency-Key" = Option<String>, Header, description = "the same as `id`"),
+    ),
+    request_body(content(
+        (Publish = "application/json"),
+        (String = "text/plain"),
+        (Form = "application/x-www-form-urlencoded"),
+    )),
+    responses(
+        (status = 200, body = Acknowledged),
+        (status = 303, description = "back to the page, for a browser"),
+        (status = "default", body = Document, content_type = "application/problem+json; charset=utf-8"),
+    )
+)]
 pub(crate) async fn publish(
     State(server): State<ServerState>,
     caller: Caller,
@@ -75,10 +107,14 @@ pub(crate) async fn publish(
             }
             Ok(response)
         }
-        Ok((taken, Said { several: true, .. })) => {
-            Ok(Json(taken.into_iter().map(Taken::from).collect::<Vec<_>>()).into_response())
+        Ok((taken, Said { several, .. })) => {
+            let mut taken: Vec<_> = taken.into_iter().map(Taken::from).collect();
+            let answer = match taken.pop() {
+                Some(one) if !several => Acknowledged::One(one),
+                last => Acknowledged::Several(taken.into_iter().chain(last).collect()),
+            };
+            Ok(Json(answer).into_response())
         }
-        Ok((taken, _)) => Ok(Json(taken.into_iter().next().map(Taken::from)).into_response()),
         Err(refusal) if person => {
             let status = Problem(refusal.clone()).status();
             let refused = Some(Refused { refusal, text: text_of(&body) });
@@ -163,14 +199,19 @@ fn read_json(body: &[u8]) -> Result<Said, Refusal> {
     Ok(Said { messages: messages.collect::<Result<_, _>>()?, several: true, name: None })
 }
 
+/// The form on the page.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Form {
+    /// The text.
+    message: String,
+    /// The message's id.
+    id: Option<String>,
+    /// The name to go by.
+    name: Option<String>,
+}
+
 /// A form with a field `message`; a body without one is the text itself, as `curl -d` sends it.
 fn read_form(body: &[u8]) -> Result<Said, Refusal> {
-    #[derive(Deserialize)]
-    struct Form {
-        message: String,
-        id: Option<String>,
-        name: Option<String>,
-    }
     let Ok(form) = serde_urlencoded::from_bytes::<Form>(body) else { return read_text(body) };
     // Browsers send line breaks in forms as CR LF.
     let message = Publish::text(&form.message.replace("\r\n", "\n"))?;

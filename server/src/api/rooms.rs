@@ -3,21 +3,26 @@
 use axum::{Json, extract::State, http::HeaderMap};
 use common::{Members, RoomName};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::caller::Caller;
-use crate::{origin, problem::Problem, state::ServerState};
+use crate::{
+    origin,
+    problem::{Document, Problem},
+    state::ServerState,
+};
 
 /// How many rooms are listed.
 const LISTED: usize = 100;
 
 /// The liveliest rooms.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Rooms {
     rooms: Vec<Room>,
 }
 
 /// One of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Room {
     /// Its name.
     name: RoomName,
@@ -28,6 +33,14 @@ pub(crate) struct Room {
 }
 
 /// The liveliest hundred rooms: by members, then by the last message.
+#[utoipa::path(
+    get,
+    path = "/api/rooms",
+    responses(
+        (status = 200, body = Rooms),
+        (status = "default", body = Document, content_type = "application/problem+json; charset=utf-8"),
+    )
+)]
 pub(crate) async fn list(
     State(server): State<ServerState>,
     headers: HeaderMap,
@@ -42,6 +55,15 @@ pub(crate) async fn list(
 }
 
 /// Who is in a room: the params of the `members` frame.
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{room}/members",
+    params(("room" = String, Path, description = "1 to 64 characters")),
+    responses(
+        (status = 200, body = Members),
+        (status = "default", body = Document, content_type = "application/problem+json; charset=utf-8"),
+    )
+)]
 pub(crate) async fn members(State(server): State<ServerState>, caller: Caller) -> Json<Members> {
     Json(server.hub.members(&caller.room))
 }

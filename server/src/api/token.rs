@@ -11,22 +11,29 @@ use axum::{
 };
 use common::{ErrorCode, Member, MemberName, Refusal};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::whole;
-use crate::{identity::Visitor, origin, problem::Problem, state::ServerState};
+use crate::{
+    identity::Visitor,
+    origin,
+    problem::{Document, Problem},
+    state::ServerState,
+};
 
 /// The longest body, in bytes: there is a name in it.
 const BODY_BYTES: usize = 4 * 1024;
 
 /// What the token is to say.
-#[derive(Debug, Default, Deserialize)]
-struct Wanted {
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct Wanted {
+    /// The name to go by.
     name: Option<String>,
 }
 
 /// A token, and what it says.
-#[derive(Debug, Serialize)]
-struct Given {
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Given {
     /// To be sent as `Authorization: Bearer …`, or as `?token=`.
     token: String,
     /// Who it makes its bearer.
@@ -37,6 +44,15 @@ struct Given {
 
 /// Gives a token. Without one the bearer is somebody new; with one it stays who it is, for another
 /// while.
+#[utoipa::path(
+    post,
+    path = "/api/token",
+    request_body(content((Wanted = "application/json"), (Wanted = "application/x-www-form-urlencoded"))),
+    responses(
+        (status = 200, body = Given),
+        (status = "default", body = Document, content_type = "application/problem+json; charset=utf-8"),
+    )
+)]
 pub(crate) async fn give(
     State(server): State<ServerState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,

@@ -117,12 +117,7 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
     let seat = Seat::take(&server, &room, author)?;
     let (reader, recovery) = seat.read(&after, all_frames).await?;
 
-    Ok(upgrade
-        // A quiet connection should cost little: the defaults are 128 KiB each way.
-        .read_buffer_size(4 * 1024)
-        .write_buffer_size(16 * 1024)
-        .max_frame_size(READ_BYTES)
-        .max_message_size(READ_BYTES)
+    Ok(tune(upgrade, READ_BYTES)
         .on_failed_upgrade(|error| tracing::debug!(%error, "websocket upgrade failed"))
         .on_upgrade(move |socket| {
             let timing = server.config.timing;
@@ -130,6 +125,16 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
             Connection { socket, seat, all_frames, timing, appending }
                 .run(reader, recovery, stopping)
         }))
+}
+
+/// How every WebSocket here is read and written: messages of at most `most` bytes.
+pub(crate) fn tune(upgrade: WebSocketUpgrade, most: usize) -> WebSocketUpgrade {
+    upgrade
+        // A quiet connection should cost little: the defaults are 128 KiB each way.
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(16 * 1024)
+        .max_frame_size(most)
+        .max_message_size(most)
 }
 
 /// One network leg.

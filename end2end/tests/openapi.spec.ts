@@ -1,0 +1,33 @@
+// The description of the HTTP API, made from the handlers, is held against the running server: every
+// request it allows is made up by the hundred, and every answer has to be as it says.
+import { spawn } from 'node:child_process';
+import { expect, python, test } from './support.js';
+
+const CHECKS = [
+  'not_a_server_error',
+  'status_code_conformance',
+  'content_type_conformance',
+  'response_headers_conformance',
+  'response_schema_conformance',
+  'unsupported_method',
+];
+
+test('the API is as it is described', async ({ server }) => {
+  test.skip(python === '', 'there is no Python 3 with schemathesis here');
+  test.setTimeout(120_000);
+  const described = await (await fetch(server.url('/api/openapi.json'))).json();
+  expect(Object.keys(described.paths)).toHaveLength(6);
+  const args = ['-m', 'schemathesis.cli', 'run', server.url('/api/openapi.json')];
+  // An event stream does not end; what it says is tested elsewhere. A long poll waits a minute at most.
+  args.push('--exclude-path-regex', 'events$', '--checks', CHECKS.join(), '--request-timeout', '70');
+  const child = spawn('python3', [...args, '--max-examples', '50', '--no-color'], {
+    cwd: server.dir,
+    env: { ...process.env, PYTHONPATH: python },
+  });
+  let printed = '';
+  child.stdout.on('data', (data) => (printed += data));
+  child.stderr.on('data', (data) => (printed += data));
+  const code = await new Promise((resolve) => child.once('exit', resolve));
+  expect(code, printed).toBe(0);
+  expect(printed).toMatch(/Tested: 6/);
+});
