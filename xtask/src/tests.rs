@@ -16,8 +16,12 @@ use crate::{
 const NOT_IN_HUB: [&str; 4] = ["axum", "leptos", "hyper", "rusqlite"];
 
 /// What the tests need of Python's packages.
-const PYTHON: [&str; 3] =
-    ["websockets==15.0.1", "python-socketio[client]==5.16.0", "schemathesis==4.32.5"];
+const PYTHON: [&str; 4] = [
+    "websockets==15.0.1",
+    "python-socketio[client]==5.16.0",
+    "schemathesis==4.32.5",
+    "kosoku==0.1.0",
+];
 
 /// Runs everything; without `browser`, all but Playwright.
 pub(crate) fn all(browser: bool) -> Result {
@@ -39,6 +43,7 @@ pub(crate) fn all(browser: bool) -> Result {
     step("tests", || {
         // One call a side: together, `ssr` and `hydrate` would both be on (leptos#4587).
         run(cargo().args(["test", "--package", "common", "--package", "hub"]))?;
+        run(cargo().args(["test", "--package", "socketio"]))?;
         run(cargo().args(["test", "--package", "app", "--features", "ssr"]))?;
         run(cargo().args(["test", "--package", "server"]))
     })?;
@@ -54,6 +59,8 @@ fn clippy() -> Result {
         "common",
         "--package",
         "hub",
+        "--package",
+        "socketio",
     ]))?;
     deny_warnings(cargo().args([
         "clippy",
