@@ -119,6 +119,8 @@ impl Client {
     /// Closes the connection, as a page does that is closed.
     pub async fn leave(mut self) {
         self.socket.close(None).await.unwrap();
+        // Reads to the end: with something unread, the reset that follows could overtake the close.
+        self.closed().await;
     }
 
     /// Sends while reading, as browsers do, until the server closes; returns how it did.
