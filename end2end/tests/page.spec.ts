@@ -79,7 +79,7 @@ test('nothing in a Korean page is left in English', async ({ person }) => {
       await ada.locator('.me summary').click();
     }
     const words = await ada.evaluate(() => {
-      const own = '.wordmark, .me-name, .member-name, .avatar, .event, .states, dt, [lang=en], script, style';
+      const own = '.wordmark, .me-name, .member-name, .avatar, .event, .states, dt, [lang=en], [translate=no], script, style';
       const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
       const found: string[] = [];
       for (let node = walker.nextNode(); node; node = walker.nextNode()) {

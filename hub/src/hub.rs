@@ -237,10 +237,10 @@ impl Hub {
         limit: usize,
     ) -> Result<Stretch, BrokerError> {
         // Before reading: everything up to here is in what is read.
-        let mut head = match before {
-            Some(before) => Offset(before.0.saturating_sub(1)),
-            None => self.broker.head(),
-        };
+        let mut head = self.broker.head();
+        if let Some(before) = before {
+            head = head.min(Offset(before.0.saturating_sub(1)));
+        }
         let (mut messages, mut before) = (Vec::new(), before.unwrap_or(Offset(u64::MAX)));
         for _ in 0..PAGES {
             let page = self.broker.read(room, Part::Before(before), limit).await?;

@@ -39,18 +39,22 @@ struct Here {
 
 impl Presence {
     fn enter(&mut self, member: &Member) -> bool {
-        let here = self.here.entry(member.id.clone()).or_insert_with(|| Here {
-            name: member.name.clone(),
-            connections: 0,
-            until: None,
+        let mut changed = false;
+        let here = self.here.entry(member.id.clone()).or_insert_with(|| {
+            changed = true;
+            Here { name: member.name.clone(), connections: 0, until: None }
         });
-        let back = here.until.take().is_some() && here.name == member.name;
+        // Whoever is connected goes by the name of now, whatever a later connection was told before.
+        if here.connections == 0 && here.name != member.name {
+            changed = true;
+            here.name = member.name.clone();
+        }
+        here.until = None;
         here.connections += 1;
-        here.name = member.name.clone();
-        if !back {
+        if changed {
             self.members_changed();
         }
-        !back
+        changed
     }
 
     /// One connection less; after the last one the member is listed `until` then. Nobody sees that.

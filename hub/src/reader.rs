@@ -136,18 +136,11 @@ impl Reader {
     /// [`BrokerError`] when what is behind the tail can't be read now; the position has not moved.
     pub async fn next(&mut self) -> Result<Delivery, BrokerError> {
         loop {
-            let (delivery, look_again) = self.look(BATCH_MESSAGES).await?;
+            let delivery = self.ready(BATCH_MESSAGES).await?;
             if delivery != Delivery::default() {
                 return Ok(delivery);
             }
-            match look_again {
-                Some(at) => tokio::select! {
-                    _ = self.bell.changed() => {}
-                    () = sleep_until(at) => {}
-                },
-                // The bell can't be dropped: this reader holds its room.
-                None => _ = self.bell.changed().await,
-            }
+            self.rung().await;
         }
     }
 
@@ -157,12 +150,6 @@ impl Reader {
     ///
     /// As [`Reader::next`].
     pub async fn ready(&mut self, limit: usize) -> Result<Delivery, BrokerError> {
-        Ok(self.look(limit).await?.0)
-    }
-
-    /// Takes what there is, at most `limit` messages, and says when to look again if something is held
-    /// back.
-    async fn look(&mut self, limit: usize) -> Result<(Delivery, Option<Instant>), BrokerError> {
         // Before looking, so that what comes while looking rings again.
         self.bell.borrow_and_update();
         let mut delivery = Delivery::default();
@@ -173,22 +160,31 @@ impl Reader {
             }
             (delivery.reset, delivery.messages) = self.take_from_broker(limit).await?;
         }
-        let look_again = self.take_state(&mut delivery);
-        Ok((delivery, look_again))
+        self.take_state(&mut delivery);
+        Ok(delivery)
     }
 
-    /// Takes presence, and says when to look again if it is held back.
-    fn take_state(&mut self, delivery: &mut Delivery) -> Option<Instant> {
-        let state = self.state.as_mut()?;
-        let now = Instant::now();
-        if state.next > now {
-            return Some(state.next);
+    /// Waits until there may be something to take that was not there at the last look.
+    pub async fn rung(&mut self) {
+        let held_back = self.state.as_ref().map(|state| state.next);
+        match held_back.filter(|next| *next > Instant::now()) {
+            Some(next) => tokio::select! {
+                _ = self.bell.changed() => {}
+                () = sleep_until(next) => {}
+            },
+            // The bell can't be dropped: this reader holds its room.
+            None => _ = self.bell.changed().await,
         }
+    }
+
+    /// Takes presence, unless it is held back.
+    fn take_state(&mut self, delivery: &mut Delivery) {
+        let now = Instant::now();
+        let Some(state) = self.state.as_mut().filter(|state| state.next <= now) else { return };
         (delivery.members, delivery.typing) = self.room.take_state(&mut state.seen);
         if delivery.members.is_some() || delivery.typing.is_some() {
             state.next = now + state.interval;
         }
-        None
     }
 
     /// `None` if the broker has to be asked.

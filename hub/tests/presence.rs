@@ -67,6 +67,20 @@ async fn whoever_comes_back_in_time_was_never_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_connection_of_somebody_who_is_here_is_no_news_and_brings_no_old_name_back() {
+    let hub = hub();
+    let mut watcher = watching(&hub).await;
+    let first = hub.enter(&room("tea"), &author("ada").member).unwrap();
+    first.rename(MemberName::parse("Countess").unwrap());
+    assert_eq!(names(&watcher.next().await.unwrap()), ["Countess"]);
+    let second = hub.enter(&room("tea"), &author("ada").member).unwrap();
+    assert_eq!(second.name().unwrap().as_str(), "Countess");
+    drop(second);
+    tokio::time::advance(hub.limits().state_interval).await;
+    assert!(is_quiet(&mut watcher));
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_is_lost_is_listed_for_a_while_and_no_longer() {
     let hub = hub();
     drop(hub.enter(&room("tea"), &author("ada").member).unwrap());

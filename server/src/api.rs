@@ -79,6 +79,8 @@ pub(crate) fn cors(config: &Config) -> CorsLayer {
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
         ])
+        // What is answered also depends on who asks.
+        .vary([header::ORIGIN, header::COOKIE, header::AUTHORIZATION])
         .expose_headers([header::ETAG])
         .max_age(Duration::from_secs(600))
 }

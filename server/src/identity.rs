@@ -142,7 +142,12 @@ impl Identity {
         headers: &HeaderMap,
         token: Option<&str>,
     ) -> Result<Option<Visitor>, Refusal> {
-        let bearer = || headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ");
+        let bearer = || {
+            // Schemes are the same in any case (RFC 9110 section 11.1).
+            let (scheme, token) =
+                headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        };
         match token.or_else(bearer) {
             Some(token) => self.read(token).map(|claims| Some(claims.into())).ok_or_else(|| {
                 let message = "the token is not of this server, or has expired";

@@ -17,6 +17,8 @@ pub(crate) struct Seat {
     pub(crate) server: ServerState,
     pub(crate) room: RoomName,
     author: Author,
+    /// What its sending is counted under.
+    sender: String,
     present: Present,
 }
 
@@ -31,7 +33,7 @@ pub(crate) enum Outcome {
 }
 
 impl Seat {
-    /// Takes a seat in `room` for `author`.
+    /// Takes a seat in `room` for `author`, whose frames are counted under its session.
     ///
     /// # Errors
     ///
@@ -41,8 +43,23 @@ impl Seat {
         room: &RoomName,
         author: Author,
     ) -> Result<Self, HubError> {
+        let sender = author.session.to_string();
+        Self::take_as(server, room, author, sender)
+    }
+
+    /// As [`Seat::take`], for somebody whose frames are counted under `sender`.
+    ///
+    /// # Errors
+    ///
+    /// [`HubError::TooManyRooms`].
+    pub(crate) fn take_as(
+        server: &ServerState,
+        room: &RoomName,
+        author: Author,
+        sender: String,
+    ) -> Result<Self, HubError> {
         let present = server.hub.enter(room, &author.member)?;
-        Ok(Self { server: server.clone(), room: room.clone(), author, present })
+        Ok(Self { server: server.clone(), room: room.clone(), author, sender, present })
     }
 
     /// A reader for whoever sits here, who is told who is here and who is typing if `state` says so.
@@ -87,7 +104,7 @@ impl Seat {
             Err(refusal) => refusal.id.clone(),
         };
         // Every frame counts, also one that is no good.
-        if let Err(refusal) = self.server.check_rate(self.author.session.as_str(), 1) {
+        if let Err(refusal) = self.server.check_rate(&self.sender, 1) {
             return Outcome::Answer(ServerFrame::Error(refusal.about(id.as_deref())));
         }
         match frame {

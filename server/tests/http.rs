@@ -117,6 +117,7 @@ async fn nothing_new_is_304() {
         ask(&server, Method::GET, path).header("if-none-match", &tag).send().await.unwrap()
     };
     let same = poll().await;
+    assert!(same.headers()["vary"].to_str().unwrap().contains("cookie, authorization"));
     assert_eq!((same.status(), &same.headers()["etag"]), (StatusCode::NOT_MODIFIED, &tag));
     assert_eq!(same.text().await.unwrap(), "");
     post(&server, "text/plain", "more").send().await.unwrap();
@@ -241,6 +242,45 @@ async fn rooms_and_members_are_listed() {
     assert_eq!(rooms["rooms"][0]["members"], 1);
     let (_, members) = json_of(ask(&server, Method::GET, "/api/rooms/tea/members")).await;
     assert_eq!(members, json!({"count": 1, "members": [me]}));
+}
+
+#[tokio::test]
+async fn whoever_shows_no_session_is_held_to_the_rate_of_its_address() {
+    let server = TestServer::with(|config| config.publish_rate = 1).await;
+    let mut statuses = Vec::new();
+    for _ in 0..2 {
+        for (method, path, body) in [
+            (Method::POST, "/api/rooms/tea/frames", r#"{"type":"message","params":{"value":"x"}}"#),
+            (Method::GET, "/api/rooms/tea/messages?state=", ""),
+            (Method::GET, "/api/rooms/tea/events", ""),
+        ] {
+            let answer = ask(&server, method, path).body(body).send().await.unwrap();
+            statuses.push(answer.status().as_u16());
+        }
+    }
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 429]);
+}
+
+#[tokio::test]
+async fn no_more_comes_than_was_asked_for_and_no_position_is_ahead_of_the_log() {
+    let server = TestServer::start().await;
+    let waiting = get(&server, "?after=0&wait=10&limit=1");
+    let both = json!([{"value": "a"}, {"value": "b"}]);
+    let saying = async { post_json(&server, both).send().await.unwrap() };
+    let ((_, answer), _) = tokio::join!(waiting, saying);
+    assert_eq!(values(&answer), ["a"]);
+    let (_, far) = get(&server, "?before=1000").await;
+    assert_eq!(values(&far), ["a", "b"]);
+    assert!(far["position"].as_str().unwrap().ends_with(":2"), "{far}");
+}
+
+#[tokio::test]
+async fn looking_at_the_head_of_a_stream_makes_nobody_present() {
+    let server = TestServer::start().await;
+    let head = ask(&server, Method::HEAD, "/api/rooms/tea/events").send().await.unwrap();
+    assert_eq!(head.headers()["content-type"], "text/event-stream");
+    let (_, members) = json_of(ask(&server, Method::GET, "/api/rooms/tea/members")).await;
+    assert_eq!(members["count"], 0);
 }
 
 #[tokio::test]

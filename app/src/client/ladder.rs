@@ -71,6 +71,8 @@ pub struct Ladder {
     deaths: u32,
     /// When the present road said hello.
     hello: Option<f64>,
+    /// It was told to close, which says nothing about it.
+    dismissed: bool,
     probe: Probe,
 }
 
@@ -102,7 +104,7 @@ impl Ladder {
     /// Starts on `rung`.
     pub fn new(rung: Rung) -> Self {
         let probe = Probe::Next(None, Rung::WebSocket);
-        Self { rung, chosen: false, deaths: 0, hello: None, probe }
+        Self { rung, chosen: false, deaths: 0, hello: None, dismissed: false, probe }
     }
 
     /// The road to take.
@@ -126,19 +128,23 @@ impl Ladder {
     /// The present road has said hello.
     pub fn connected(&mut self, now: f64) {
         self.hello = Some(now);
+        self.dismissed = false;
         if let Probe::Next(at, rung) = self.probe {
             self.probe = Probe::Next(at.or(Some(now + FIRST_PROBE_MS)), rung);
         }
     }
 
-    /// It is closed as announced, which says nothing about it.
+    /// It is about to be closed as announced.
     pub fn dismissed(&mut self) {
-        self.hello = None;
+        self.dismissed = true;
     }
 
     /// It has closed; true if another is to be taken.
     pub fn died(&mut self, now: f64) -> bool {
-        let steady = self.hello.take().is_some_and(|hello| now - hello >= STEADY_MS);
+        let steady = self.hello.take().is_some_and(|hello| now - hello >= STEADY_MS)
+            || std::mem::take(&mut self.dismissed);
+        // The probe went with it, for the page connects anew.
+        self.probe_failed(now);
         self.deaths = if steady { 0 } else { self.deaths + 1 };
         self.deaths >= DEATHS && self.step_down()
     }
@@ -249,6 +255,7 @@ mod tests {
         for _ in 0..10 {
             ladder.connected(0.0);
             ladder.dismissed();
+            assert!(!ladder.died(100.0));
         }
         assert_eq!(ladder.rung(), Rung::WebSocket);
     }
@@ -296,6 +303,17 @@ mod tests {
         ladder.probe_answered(50_100.0);
         ladder.probe_failed(50_300.0);
         assert_eq!(ladder.tick(60_000.0), ProbeAction::None);
+        assert_eq!(ladder.rung(), Rung::Events);
+    }
+
+    #[test]
+    fn a_probe_does_not_outlive_the_road_beside_it() {
+        let mut ladder = below(Rung::Events);
+        assert_eq!(ladder.tick(10_000.0), ProbeAction::Open(Rung::WebSocket));
+        ladder.probe_answered(10_100.0);
+        ladder.died(12_000.0);
+        ladder.connected(13_000.0);
+        assert_eq!(ladder.tick(16_000.0), ProbeAction::None);
         assert_eq!(ladder.rung(), Rung::Events);
     }
 

@@ -122,7 +122,7 @@ fn Programs(client: RoomClient) -> impl IntoView {
             view! {
                 <section class="snippet" aria-labelledby=id.clone()>
                     <div class="row">
-                        <h4 id=id.clone()>{snippet.name}</h4>
+                        <h4 id=id.clone() translate="no">{snippet.name}</h4>
                         <span class="grow"></span>
                         <button
                             type="button"
@@ -132,7 +132,7 @@ fn Programs(client: RoomClient) -> impl IntoView {
                             {strings.copy}
                         </button>
                     </div>
-                    <pre tabindex="0"><code data-snippet=snippet.word>{snippet.code}</code></pre>
+                    <pre tabindex="0" translate="no"><code data-snippet=snippet.word>{snippet.code}</code></pre>
                 </section>
             }
         })

@@ -29,6 +29,20 @@ struct Who {
     token: Option<String>,
 }
 
+impl Caller {
+    /// Counts somebody who comes without a session: it is somebody new, and will be listed a while.
+    ///
+    /// # Errors
+    ///
+    /// [`common::ErrorCode::RateLimited`].
+    pub(crate) fn check_arrival(&self, server: &ServerState) -> Result<(), Refusal> {
+        match self.sender == self.author.session.as_str() {
+            true => Ok(()),
+            false => server.check_rate(&self.sender, 1),
+        }
+    }
+}
+
 impl FromRequestParts<ServerState> for Caller {
     type Rejection = Problem;
 

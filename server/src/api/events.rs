@@ -9,7 +9,7 @@ use std::{convert::Infallible, fmt::Write as _};
 use axum::{
     body::Body,
     extract::{FromRequestParts, Request, State},
-    http::{HeaderValue, header},
+    http::{HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -72,6 +72,16 @@ pub(crate) async fn stream(
     let after = last.filter(|last| !last.is_empty()).or(asked.as_deref());
     let after = after.map_or(Ok(After::Now), str::parse)?;
 
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
+        // nginx holds answers back unless it is told not to.
+        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    if parts.method == Method::HEAD {
+        return Ok(headers.into_response());
+    }
+    caller.check_arrival(&server)?;
     let seat = Seat::take(&server, &caller.room, caller.author)?;
     let (reader, recovery) = seat.read(&after, true).await?;
     let mut first = format!("retry: {RETRY_MS}\n");
@@ -86,12 +96,6 @@ pub(crate) async fn stream(
         let text = events.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), events))
     }));
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform")),
-        // nginx holds answers back unless it is told not to.
-        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-    ];
     Ok((headers, body).into_response())
 }
 

@@ -40,7 +40,8 @@ pub(crate) async fn take(
     let body = whole(body, FRAME_BYTES).await?;
     let text = str::from_utf8(&body);
     let text = text.map_err(|_| Refusal::field("body", "the body is not UTF-8"))?;
-    let mut seat = Seat::take(&server, &caller.room, caller.author)?;
+    let Caller { room, author, sender, .. } = caller;
+    let mut seat = Seat::take_as(&server, &room, author, sender)?;
     let answer = match seat.handle(text) {
         Outcome::Done => return Ok(StatusCode::NO_CONTENT.into_response()),
         Outcome::Answer(answer) => answer,

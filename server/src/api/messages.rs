@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -161,7 +161,10 @@ pub(crate) async fn read(
 ) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, &server).await?;
-    let asked = Asked::try_from(query::<Params>(&parts)?.0)?;
+    let mut asked = Asked::try_from(query::<Params>(&parts)?.0)?;
+    if parts.method == Method::HEAD {
+        asked.wait = Duration::ZERO;
+    }
     let answer = match asked {
         Asked { after: None, state: None, before, limit, wait } if wait.is_zero() => {
             latest(&server, &caller, before, limit).await?
@@ -201,6 +204,7 @@ async fn behind(server: &ServerState, caller: &Caller, asked: Asked) -> Result<A
     let (mut reader, recovery, seat) = match asked.state {
         // Whoever wants to know who is here is here.
         Some(_) => {
+            caller.check_arrival(server)?;
             let seat = Seat::take(server, &caller.room, caller.author.clone())?;
             let (reader, recovery) = seat.read(&after, true).await?;
             (reader, recovery, Some(seat))
@@ -217,9 +221,10 @@ async fn behind(server: &ServerState, caller: &Caller, asked: Asked) -> Result<A
     let mut stopped = *stopping.borrow();
     while !taken.is_news(asked.state.as_deref()) && !stopped && Instant::now() < until {
         tokio::select! {
-            delivery = timeout_at(until, reader.next()) => {
-                let Ok(delivery) = delivery else { break };
-                taken.add(delivery.map_err(HubError::from)?);
+            rung = timeout_at(until, reader.rung()) => {
+                if rung.is_err() {
+                    break;
+                }
                 taken.take_ready(&mut reader, asked.limit).await?;
             }
             _ = stopping.changed() => stopped = true,
@@ -322,7 +327,6 @@ fn respond(answer: &Answer, headers: &HeaderMap) -> Response {
     }
     // What is in it depends on who asks, and is to be asked for each time.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(header::VARY, HeaderValue::from_static("cookie, authorization, origin"));
     response
 }
 

@@ -40,7 +40,14 @@ const RESERVED: [&str; 6] =
 
 /// The engine that serves `/socket.io/`.
 pub(crate) fn engine(server: &ServerState) -> Engine {
-    let config = Config { ping_interval: server.config.timing.ping_interval, ..Config::default() };
+    let config = Config {
+        ping_interval: server.config.timing.ping_interval,
+        // Several packets may come in one POST.
+        max_payload: 2 * FRAME_BYTES,
+        // What one client may have us hold: this many of those.
+        incoming: 4,
+        ..Config::default()
+    };
     let (app, gate) = (server.clone(), server.clone());
     Engine::new(config, move |handshake, socket| serve(app.clone(), handshake, socket)).accept(
         move |headers, uri| {

@@ -76,9 +76,16 @@ impl Requests {
                 },
                 None => Request::get(url).abort_signal(signal.as_ref()).send().await,
             };
-            // A gateway that finds nobody behind it may find somebody in a moment.
+            // A gateway that finds nobody behind it may find somebody in a moment. A problem document
+            // is the server's own word.
+            let is_problem = |answer: &Response| {
+                let kind = answer.headers().get("content-type").unwrap_or_default();
+                kind.starts_with("application/problem+json")
+            };
             match answer {
-                Ok(answer) if !(502..=504).contains(&answer.status()) => return Some(answer),
+                Ok(answer) if !(502..=504).contains(&answer.status()) || is_problem(&answer) => {
+                    return Some(answer);
+                }
                 Ok(_) | Err(_) => {}
             }
         }

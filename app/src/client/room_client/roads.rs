@@ -64,6 +64,7 @@ impl RoomClient {
         self.inner.update_value(|inner| {
             inner.road = taken;
             inner.probe = None;
+            inner.ladder.probe_failed(browser::now());
         });
     }
 
