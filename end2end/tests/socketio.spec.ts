@@ -109,8 +109,8 @@ test('who is here and who is typing is told, and a name can be taken', async ({ 
   ada.emit('hubbub:typing');
   await expect(page.getByText('Ada the program is writing…')).toBeVisible();
   const members = new Promise<{ count: number }>((resolve) => ada.on('hubbub:members', resolve));
-  await (await page.context().newPage()).goto('/rooms/tea');
-  expect((await members).count).toBe(2);
+  await open(await person(), '/rooms/tea');
+  expect((await members).count).toBe(3);
 });
 
 test('the client of Socket.IO in Python', async ({ person, server }) => {
