@@ -142,7 +142,7 @@ client.wait()
     child.stdout.on('data', (data) => (printed += data));
     child.stderr.on('data', (data) => (printed += data));
     const ended = new Promise((resolve) => child.once('exit', resolve));
-    await expect.poll(() => printed).toMatch(/guest-\w+ hi from python/);
+    await expect.poll(() => printed).toMatch(/guest-\S+ hi from python/);
     await expect.poll(() => printed).toMatch(/^\d+$/m);
     await say(page, 'bye');
     expect(await ended, printed).toBe(0);
