@@ -101,6 +101,13 @@ impl ServerFrame {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// The params of a frame that [`ServerFrame::encode`] wrote, as they are written there: for an
+    /// answer that has them in another shape around them. Nothing is parsed.
+    pub fn params_of(frame: &[u8]) -> Option<&str> {
+        let text = std::str::from_utf8(frame).ok()?;
+        text.split_once(r#","params":"#)?.1.strip_suffix('}')
+    }
+
     /// Reads one text frame; `None` for a type this side does not know.
     ///
     /// # Errors
@@ -221,6 +228,13 @@ mod tests {
     fn unknown_fields_are_ignored() {
         let frame = r#"{"v":2,"type":"typing","params":{"since":1}}"#;
         assert_eq!(ClientFrame::parse(frame).unwrap(), ClientFrame::Typing {});
+    }
+
+    #[test]
+    fn the_params_of_a_frame_are_its_very_bytes() {
+        let frame = ServerFrame::Typing(Typing::default()).encode();
+        assert_eq!(ServerFrame::params_of(frame.as_bytes()), Some(r#"{"members":[]}"#));
+        assert_eq!(ServerFrame::params_of(b"{}"), None);
     }
 
     #[test]

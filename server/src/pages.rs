@@ -214,7 +214,12 @@ pub(crate) async fn settings(
     Ok(response)
 }
 
-fn form<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Refusal> {
+/// Reads a form.
+///
+/// # Errors
+///
+/// [`common::ErrorCode::InvalidField`] for `body`, with what is wrong.
+pub(crate) fn form<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Refusal> {
     serde_urlencoded::from_bytes(bytes)
         .map_err(|error| Refusal::field("body", format!("the form can't be read: {error}")))
 }

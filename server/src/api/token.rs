@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::whole;
 use crate::{
     identity::Visitor,
-    origin,
+    origin, pages,
     problem::{Document, Problem},
     state::ServerState,
 };
@@ -79,8 +79,7 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Wanted, Refusal> {
     if body.is_empty() {
         Ok(Wanted::default())
     } else if kind.starts_with(b"application/x-www-form-urlencoded") {
-        serde_urlencoded::from_bytes(body)
-            .map_err(|error| Refusal::field("body", format!("the form can't be read: {error}")))
+        pages::form(body)
     } else if kind.starts_with(b"application/json") {
         serde_json::from_slice(body)
             .map_err(|error| Refusal::new(ErrorCode::InvalidJson, format!("not as asked: {error}")))

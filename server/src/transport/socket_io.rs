@@ -226,7 +226,7 @@ impl Visit {
     /// Also gives the client a position to come back to before anything was said.
     fn greet(&mut self, position: Position, recovery: Recovery) {
         let hello = self.seat.hello(position.clone(), recovery).encode();
-        if let Some(hello) = params(hello.as_bytes()) {
+        if let Some(hello) = ServerFrame::params_of(hello.as_bytes()) {
             let event = format!(r#"["hubbub:hello",{hello},"{position}"]"#);
             self.waiting.push_back(Out::Event(event));
         }
@@ -290,7 +290,7 @@ impl Visit {
         let events = delivery.messages.iter().filter_map(|message| event(message, &self.epoch));
         self.waiting.extend(events.map(Out::Event));
         for (name, frame) in [("members", delivery.members), ("typing", delivery.typing)] {
-            if let Some(params) = frame.as_deref().and_then(params) {
+            if let Some(params) = frame.as_deref().and_then(ServerFrame::params_of) {
                 self.waiting.push_back(Out::Event(format!(r#"["hubbub:{name}",{params}]"#)));
             }
         }
@@ -407,12 +407,6 @@ fn event(message: &Delivered, epoch: &Epoch) -> Option<String> {
         event.filter(|name| !RESERVED.contains(&name.as_str()) && !name.starts_with("hubbub:"));
     let name = to_json(&name.as_deref().unwrap_or("message"));
     Some(format!(r#"[{name},{value},{{{meta},"{epoch}:{}"]"#, message.offset))
-}
-
-/// The params of a frame of ours.
-fn params(frame: &[u8]) -> Option<&str> {
-    let text = str::from_utf8(frame).ok()?;
-    text.split_once(r#","params":"#)?.1.strip_suffix('}')
 }
 
 fn to_json(what: &impl Serialize) -> String {

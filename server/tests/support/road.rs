@@ -112,12 +112,6 @@ impl Traveller {
         Ok(traveller)
     }
 
-    /// The same one by another road, from where it was.
-    pub async fn hop(&self, road: Road) -> Result<Self> {
-        let query = format!("after={}&session={}", self.position, self.session());
-        Self::join(&self.address, road, &self.room, &query).await
-    }
-
     pub fn session(&self) -> &str {
         self.hello["session"].as_str().unwrap()
     }
@@ -235,6 +229,7 @@ impl Traveller {
                 if let Some(frame) = self.frames.pop_front() {
                     return Ok(frame);
                 }
+                // This is what polling is: asking again after a while.
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
                 continue;
             }
@@ -285,9 +280,6 @@ impl Traveller {
         answer["state"].as_str().unwrap().clone_into(state);
         // Up to here it was looked at, for me or not.
         answer["position"].as_str().unwrap().clone_into(&mut self.position);
-        if answer["recovery"] == "reset" {
-            self.frames.push_back(json!({"type": "reset", "params": {}}));
-        }
         let Value::Array(messages) = answer["messages"].take() else { panic!("{answer}") };
         self.frames.extend(
             messages.into_iter().map(|params| json!({"type": "message", "params": params})),
