@@ -12,7 +12,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -20,9 +20,13 @@ use std::{
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use support::process::Hubbub;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_tungstenite::{
-    connect_async,
+    MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
 };
 
@@ -33,24 +37,30 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// What all share: where the server is, and when it is enough.
+/// What all share: where the server is, when it is up again, and when it is enough.
 struct Run {
     address: String,
+    starts: watch::Receiver<u32>,
     enough: AtomicBool,
-    acked: AtomicUsize,
+    acked: watch::Sender<usize>,
 }
 
-async fn connect(
-    run: &Run,
-    query: &str,
-) -> Option<
-    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
-> {
-    let mut request =
-        format!("ws://{}/ws?room=crash{query}", run.address).into_client_request().unwrap();
-    let protocol = HeaderValue::from_static("hubbub.v1");
-    request.headers_mut().insert("sec-websocket-protocol", protocol);
-    connect_async(request).await.ok().map(|(socket, _)| socket)
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Connects, as soon as the server is up.
+async fn connect(run: &Run, query: &str) -> Socket {
+    let mut starts = run.starts.clone();
+    loop {
+        starts.mark_unchanged();
+        let url = format!("ws://{}/ws?room=crash{query}", run.address);
+        let mut request = url.into_client_request().unwrap();
+        let protocol = HeaderValue::from_static("hubbub.v1");
+        request.headers_mut().insert("sec-websocket-protocol", protocol);
+        match connect_async(request).await {
+            Ok((socket, _)) => return socket,
+            Err(_) => starts.changed().await.unwrap(),
+        }
+    }
 }
 
 /// Says one thing after the other, each until it is acknowledged; returns the ids with their offsets.
@@ -58,10 +68,7 @@ async fn write(run: Arc<Run>, who: usize) -> HashMap<String, u64> {
     let mut acked = HashMap::new();
     let mut n = 0;
     while !run.enough.load(Ordering::Relaxed) {
-        let Some(mut socket) = connect(&run, "").await else {
-            sleep(Duration::from_millis(5)).await;
-            continue;
-        };
+        let mut socket = connect(&run, "").await;
         'connected: while !run.enough.load(Ordering::Relaxed) {
             // A few at a time, so that a kill falls between some that are kept and some that are not.
             let ids: Vec<_> = (n..n + 5).map(|n| format!("{who}-{n}")).collect();
@@ -86,7 +93,7 @@ async fn write(run: Arc<Run>, who: usize) -> HashMap<String, u64> {
                     waiting.remove(&id);
                     let first = *acked.entry(id).or_insert(offset);
                     assert_eq!(first, offset, "an id has one offset, however often it is sent");
-                    run.acked.fetch_add(1, Ordering::Relaxed);
+                    run.acked.send_modify(|acked| *acked += 1);
                 }
             }
             n += 5;
@@ -95,27 +102,30 @@ async fn write(run: Arc<Run>, who: usize) -> HashMap<String, u64> {
     acked
 }
 
-/// Reads on from its position, whatever happens, until it has read `last`.
+/// Reads on from its position, whatever happens, until it has read `last`. Once its connection is gone
+/// it stays away for `pause` messages.
 async fn read(
     run: Arc<Run>,
-    last: tokio::sync::watch::Receiver<Option<u64>>,
-    pause: u64,
+    mut last: watch::Receiver<Option<u64>>,
+    pause: usize,
 ) -> Vec<(u64, String)> {
     let (mut epoch, mut offset) = (String::new(), 0);
     let mut read: Vec<(u64, String)> = Vec::new();
     loop {
         let after = if epoch.is_empty() { "0".to_owned() } else { format!("{epoch}:{offset}") };
-        let Some(mut socket) = connect(&run, &format!("&after={after}")).await else {
-            sleep(Duration::from_millis(5)).await;
-            continue;
-        };
+        let mut socket = connect(&run, &format!("&after={after}")).await;
         loop {
-            let is_last = last.borrow().is_some_and(|last| offset >= last);
+            let is_last = last.borrow_and_update().is_some_and(|last| offset >= last);
             if is_last {
                 return read;
             }
-            let leg = timeout(Duration::from_millis(200), socket.next()).await;
-            let Ok(leg) = leg else { continue };
+            let leg = tokio::select! {
+                leg = socket.next() => leg,
+                told = last.changed() => {
+                    told.unwrap();
+                    continue;
+                }
+            };
             let text = match leg {
                 Some(Ok(Message::Text(text))) => text,
                 Some(Ok(Message::Ping(_))) => continue,
@@ -138,8 +148,12 @@ async fn read(
                 _ => {}
             }
         }
-        // One of them stays away for longer than the tail in memory reaches back.
-        sleep(Duration::from_millis(pause)).await;
+        let (mut acked, until) = (run.acked.subscribe(), *run.acked.borrow() + pause);
+        tokio::select! {
+            _ = acked.wait_for(|acked| *acked >= until) => {}
+            // Nothing more is said.
+            _ = last.wait_for(Option::is_some) => {}
+        }
     }
 }
 
@@ -154,21 +168,21 @@ async fn what_was_acknowledged_is_at_every_reader_once_in_order_however_often_th
     let mut server = Hubbub::start(dir.clone(), "127.0.0.1:0").await;
     let run = Arc::new(Run {
         address: server.address.clone(),
+        starts: server.starts(),
         enough: AtomicBool::new(false),
-        acked: AtomicUsize::new(0),
+        acked: watch::Sender::new(0),
     });
-    let (tell_last, last) = tokio::sync::watch::channel(None);
+    let (tell_last, last) = watch::channel(None);
     let writers: Vec<_> = (0..WRITERS).map(|who| tokio::spawn(write(run.clone(), who))).collect();
-    let readers: Vec<_> = (0..READERS)
-        .map(|n| tokio::spawn(read(run.clone(), last.clone(), n as u64 * 400)))
-        .collect();
+    // The last of them stays away for more messages than the tail in memory holds, 1 000.
+    let readers: Vec<_> =
+        (0..READERS).map(|n| tokio::spawn(read(run.clone(), last.clone(), n * 600))).collect();
 
     for _ in 0..kills {
         // Load first: a kill of an idle server shows nothing.
-        let before = run.acked.load(Ordering::Relaxed);
-        while run.acked.load(Ordering::Relaxed) < before + 50 {
-            sleep(Duration::from_millis(1)).await;
-        }
+        let (mut acked, enough) = (run.acked.subscribe(), *run.acked.borrow() + 50);
+        acked.wait_for(|acked| *acked >= enough).await.unwrap();
+        // Nothing is waited for: this is the random moment.
         sleep(Duration::from_micros(random.u64(..50_000))).await;
         server = server.kill_and_start().await;
     }
