@@ -3,12 +3,12 @@
 //! [`ClientFrame::parse`] reads what a client sends, [`ServerFrame`] is what it gets. Fields that
 //! are not known are ignored on both sides, so either may be newer than the other.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     ErrorCode, Member, MemberName, Message, MessageId, Offset, Position, Publish, Refusal,
-    RoomName, SessionId,
+    RoomName, Roster, SessionId, StateKind,
 };
 
 /// What a client sends.
@@ -23,6 +23,11 @@ pub enum ClientFrame {
     Rename {
         /// The new name.
         name: MemberName,
+    },
+    /// Nobody looks at this client now, or somebody does again.
+    Idle {
+        /// Whether nobody does.
+        idle: bool,
     },
 }
 
@@ -52,11 +57,15 @@ impl ClientFrame {
                 Some(Value::String(name)) => Ok(Self::Rename { name: MemberName::parse(name)? }),
                 _ => Err(Refusal::field("name", "`name` is missing or not a string")),
             },
+            "idle" => match params.get("idle") {
+                Some(Value::Bool(idle)) => Ok(Self::Idle { idle: *idle }),
+                _ => Err(Refusal::field("idle", "`idle` is missing or not true or false")),
+            },
             _ => Err(Refusal {
                 field: Some("type".to_owned()),
                 ..Refusal::new(
                     ErrorCode::UnknownType,
-                    "`type` is none of `message`, `typing`, `rename`",
+                    "`type` is none of `message`, `typing`, `rename`, `idle`",
                 )
             }),
         }
@@ -70,8 +79,7 @@ impl ClientFrame {
 }
 
 /// What a client gets.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "params", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ServerFrame {
     /// First on every connection, and again when a reader's position was lost on the way.
     Hello(Hello),
@@ -84,17 +92,59 @@ pub enum ServerFrame {
         /// Its offset; the first one, if it was sent before.
         offset: Offset,
     },
-    /// Who is here now.
-    Members(Members),
-    /// Who is writing now.
-    Typing(Typing),
+    /// Who is here, who is writing, … now: one type a [`StateKind`].
+    State(StateKind, Roster),
+    /// The line is alive. Nothing is to be done about it.
+    Beat {},
     /// What this connection sent was refused; the connection is well.
     Error(Refusal),
     /// The server is about to close this connection.
     Bye(Bye),
 }
 
+/// The params of an `ack`.
+#[derive(Serialize, Deserialize)]
+struct Ack<Id> {
+    id: Id,
+    offset: Offset,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Nothing {}
+
+impl Serialize for ServerFrame {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut frame = serializer.serialize_struct("ServerFrame", 2)?;
+        frame.serialize_field("type", self.kind())?;
+        match self {
+            Self::Hello(hello) => frame.serialize_field("params", hello),
+            Self::Message(message) => frame.serialize_field("params", message),
+            Self::Ack { id, offset } => {
+                frame.serialize_field("params", &Ack { id, offset: *offset })
+            }
+            Self::State(_, roster) => frame.serialize_field("params", roster),
+            Self::Beat {} => frame.serialize_field("params", &Nothing {}),
+            Self::Error(refusal) => frame.serialize_field("params", refusal),
+            Self::Bye(bye) => frame.serialize_field("params", bye),
+        }?;
+        frame.end()
+    }
+}
+
 impl ServerFrame {
+    /// The word in `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Message(_) => "message",
+            Self::Ack { .. } => "ack",
+            Self::State(kind, _) => kind.word(),
+            Self::Beat {} => "beat",
+            Self::Error(_) => "error",
+            Self::Bye(_) => "bye",
+        }
+    }
+
     /// The frame as text.
     pub fn encode(&self) -> String {
         // Strings, numbers and maps with string keys always encode.
@@ -115,13 +165,29 @@ impl ServerFrame {
     /// When the text is no frame at all.
     pub fn parse(text: &str) -> Result<Option<Self>, serde_json::Error> {
         #[derive(Deserialize)]
-        struct Kind {
+        struct Raw<'a> {
             #[serde(rename = "type")]
             kind: String,
+            #[serde(borrow)]
+            params: &'a RawValue,
         }
-        const KNOWN: [&str; 7] = ["hello", "message", "ack", "members", "typing", "error", "bye"];
-        let Kind { kind } = serde_json::from_str(text)?;
-        if KNOWN.contains(&kind.as_str()) { serde_json::from_str(text).map(Some) } else { Ok(None) }
+        let Raw { kind, params } = serde_json::from_str(text)?;
+        let params = params.get();
+        Ok(Some(match kind.as_str() {
+            "hello" => Self::Hello(serde_json::from_str(params)?),
+            "message" => Self::Message(serde_json::from_str(params)?),
+            "ack" => {
+                let Ack { id, offset } = serde_json::from_str(params)?;
+                Self::Ack { id, offset }
+            }
+            "beat" => Self::Beat {},
+            "error" => Self::Error(serde_json::from_str(params)?),
+            "bye" => Self::Bye(serde_json::from_str(params)?),
+            word => match StateKind::parse(word) {
+                Some(kind) => Self::State(kind, serde_json::from_str(params)?),
+                None => return Ok(None),
+            },
+        }))
     }
 }
 
@@ -152,24 +218,6 @@ pub enum Recovery {
     Replayed,
     /// The position asked for is gone: what is still kept follows, something may be missing.
     Reset,
-}
-
-/// Who is here: always the present, never a backlog.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Members {
-    /// How many members are here.
-    pub count: usize,
-    /// They, by name; only the first 100 of them when there are more.
-    pub members: Vec<Member>,
-}
-
-/// Who is writing: always the present, and it passes by itself after a few seconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Typing {
-    /// The members who are writing.
-    pub members: Vec<Member>,
 }
 
 /// Why the server closes the connection, and when to come back.
@@ -213,9 +261,16 @@ mod tests {
             (r#"{"type":"message","params":[]}"#, ErrorCode::InvalidField),
             (r#"{"type":"rename","params":{"name":"a\u0000"}}"#, ErrorCode::InvalidField),
             (r#"{"type":"rename"}"#, ErrorCode::InvalidField),
+            (r#"{"type":"idle","params":{"idle":1}}"#, ErrorCode::InvalidField),
         ] {
             assert_eq!(ClientFrame::parse(text).unwrap_err().code, code, "{text}");
         }
+    }
+
+    #[test]
+    fn a_refused_type_is_named_as_the_field() {
+        let refusal = ClientFrame::parse(r#"{"type":"shout"}"#).unwrap_err();
+        assert_eq!(refusal.field.as_deref(), Some("type"));
     }
 
     #[test]
@@ -232,9 +287,16 @@ mod tests {
 
     #[test]
     fn the_params_of_a_frame_are_its_very_bytes() {
-        let frame = ServerFrame::Typing(Typing::default()).encode();
-        assert_eq!(ServerFrame::params_of(frame.as_bytes()), Some(r#"{"members":[]}"#));
+        let frame = ServerFrame::State(StateKind::Typing, Roster::default()).encode();
+        assert_eq!(ServerFrame::params_of(frame.as_bytes()), Some(r#"{"count":0}"#));
         assert_eq!(ServerFrame::params_of(b"{}"), None);
+    }
+
+    #[test]
+    fn the_params_may_come_before_the_type() {
+        let frame = r#"{"params":{"value":1,"id":"m","room":"r","offset":1,"at":0,
+            "from":{"id":"a","name":"Ada"}},"type":"message"}"#;
+        assert!(matches!(ServerFrame::parse(frame).unwrap(), Some(ServerFrame::Message(_))));
     }
 
     #[test]
@@ -245,8 +307,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_frame_makes_the_parser_panic(
-            kind in "message|typing|rename|other",
-            field in "value|id|event|to|name|x",
+            kind in "message|typing|rename|idle|other",
+            field in "value|id|event|to|name|idle|x",
             value in "null|true|-1e999|\"\\PC{0,70}\"|\\[(1,){0,3}\"a\"\\]|\\{\\}|\\PC{0,9}",
         ) {
             let text = format!(r#"{{"type":"{kind}","params":{{"value":1,"{field}":{value}}}}}"#);

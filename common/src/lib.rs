@@ -10,9 +10,11 @@ pub mod message;
 pub mod name;
 pub mod position;
 pub mod refusal;
+pub mod state;
 
-pub use frame::{Bye, ClientFrame, Hello, Members, Recovery, ServerFrame, Typing};
+pub use frame::{Bye, ClientFrame, Hello, Recovery, ServerFrame};
 pub use message::{Audience, Member, Message, Publish};
 pub use name::{EventName, MemberId, MemberName, MessageId, RoomName, SessionId};
 pub use position::{After, Epoch, Offset, Position};
 pub use refusal::{ErrorCode, Refusal};
+pub use state::{Members, Roster, StateKind};

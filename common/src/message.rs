@@ -18,18 +18,25 @@ pub struct Member {
     pub name: MemberName,
 }
 
+impl Member {
+    /// Members are listed by name; those of one name by id.
+    pub fn sort_key(&self) -> (&MemberName, &MemberId) {
+        (&self.name, &self.id)
+    }
+}
+
 /// One numbered item of a room's log; it has the same fields on every transport.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Message {
+    /// Its number in the room. First, so that all behind it can be written before it is known.
+    pub offset: Offset,
     /// What was said: a string, which is what people send, or any other JSON but null.
     pub value: Value,
     /// The sender's id for it.
     pub id: MessageId,
     /// The room it was said in.
     pub room: RoomName,
-    /// Its number in the room.
-    pub offset: Offset,
     /// When the server took it: milliseconds since 1970, UTC.
     pub at: u64,
     /// Who said it.
@@ -242,6 +249,26 @@ mod tests {
     }
 
     #[test]
+    fn an_audience_is_a_word_or_up_to_a_hundred_ids_of_up_to_sixty_four_characters() {
+        let ids = |count: usize| Audience::Only((0..count).map(|n| n.to_string()).collect());
+        let long = "가".repeat(NAME_CHARS);
+        for (to, audience) in [
+            (json!("all"), Audience::All),
+            (json!("others"), Audience::Others),
+            (json!("self"), Audience::Own),
+            (json!([long]), Audience::Only(vec![long.clone()])),
+            (ids(AUDIENCE_IDS).into(), ids(AUDIENCE_IDS)),
+        ] {
+            let publish = Publish::from_params(json!({"value": 1, "to": to})).unwrap();
+            assert_eq!(publish.to, audience);
+        }
+        for (to, limit) in [(ids(AUDIENCE_IDS + 1).into(), 100), (json!([long + "x"]), 64)] {
+            let refusal = Audience::try_from(to).unwrap_err();
+            assert_eq!((refusal.code, refusal.limit), (ErrorCode::TooLong, Some(limit)));
+        }
+    }
+
+    #[test]
     fn a_refusal_names_the_field_and_the_message() {
         let too_many: Vec<_> = (0..101).map(|n| n.to_string()).collect();
         for (params, field) in [
@@ -276,7 +303,12 @@ mod tests {
 
     #[test]
     fn a_value_is_nested_only_so_deep() {
-        let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+        let nested = |levels: usize| {
+            (0..levels).fold(json!(1), |inner, n| match n.is_multiple_of(2) {
+                true => json!([0, inner]),
+                false => json!({"a": 0, "b": inner}),
+            })
+        };
         assert!(check_value(&nested(VALUE_DEPTH)).is_ok());
         let refusal = check_value(&nested(VALUE_DEPTH + 1)).unwrap_err();
         assert_eq!((refusal.field.as_deref(), refusal.limit), (Some("value"), Some(32)));

@@ -119,8 +119,19 @@ checked_text! {
 impl SessionId {
     /// The part before the signature: enough to write to a session, and not to be it.
     pub fn public(&self) -> &str {
-        self.0.split_once('.').map_or(&*self.0, |(public, _)| public)
+        public_part(&self.0)
     }
+
+    /// That part alone: what is kept, and shown to others.
+    #[must_use]
+    pub fn to_public(&self) -> Self {
+        Self(self.public().to_owned())
+    }
+}
+
+/// What of an id others may see: all of it, but of a session only the part before the signature.
+pub fn public_part(id: &str) -> &str {
+    id.split_once('.').map_or(id, |(public, _)| public)
 }
 
 impl RoomName {
@@ -159,6 +170,13 @@ mod tests {
             assert_eq!(refusal.code, ErrorCode::InvalidField, "{bad:?}");
             assert_eq!(refusal.field.as_deref(), Some("room"), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn others_see_of_a_session_what_comes_before_its_signature() {
+        let session = SessionId::parse("tab.secret").unwrap();
+        assert_eq!((session.public(), session.to_public().as_str()), ("tab", "tab"));
+        assert_eq!((public_part("a.b.c"), public_part("member")), ("a", "member"));
     }
 
     #[test]

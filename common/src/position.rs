@@ -31,6 +31,11 @@ impl fmt::Display for Offset {
 pub struct Epoch(String);
 
 impl Epoch {
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Checks that `text` is 1 to 32 ASCII letters or digits.
     ///
     /// # Errors
@@ -143,6 +148,8 @@ mod tests {
         assert_eq!(position.offset, Offset(42));
         assert_eq!(position.to_string(), "k3x9:42");
         assert_eq!(serde_json::to_string(&position).unwrap(), r#""k3x9:42""#);
+        assert_eq!(position.epoch.as_str(), "k3x9");
+        assert_eq!(String::from(position.epoch), "k3x9");
     }
 
     #[test]

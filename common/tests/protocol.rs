@@ -15,7 +15,7 @@ fn examples(side: &str) -> Vec<&'static str> {
 #[test]
 fn every_example_to_the_server_is_read_and_written_alike() {
     let examples = examples("client");
-    assert_eq!(examples.len(), 5);
+    assert_eq!(examples.len(), 6);
     for example in examples {
         let frame = ClientFrame::parse(example).expect(example);
         assert_eq!(frame.encode(), example);
@@ -25,7 +25,7 @@ fn every_example_to_the_server_is_read_and_written_alike() {
 #[test]
 fn every_example_from_the_server_is_read_and_written_alike() {
     let examples = examples("server");
-    for kind in ["hello", "message", "ack", "members", "typing", "error", "bye"] {
+    for kind in ["hello", "message", "ack", "members", "typing", "idle", "beat", "error", "bye"] {
         let mark = format!(r#"{{"type":"{kind}""#);
         assert!(examples.iter().any(|example| example.starts_with(&mark)), "no example of {kind}");
     }
