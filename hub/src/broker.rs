@@ -1,66 +1,66 @@
 //! What keeps the log: the trait every store implements.
 //!
-//! A broker numbers, keeps and hands on. It is asked to append, it answers when what was appended is
-//! kept as safely as it promises, and it hands everything appended, by whomever, to one follower, in
-//! offset order. The hub knows the log only through this; it never numbers anything itself.
+//! A broker numbers, keeps and hands on. It is asked to append, and answers when what was appended is
+//! kept as safely as it promises. A room is followed by opening it: whatever is appended to it from then
+//! on, by whomever, is handed on in offset order. The hub knows the log only through this; it never
+//! numbers anything itself.
 
+mod followed;
 pub mod memory;
 
-use std::{fmt::Debug, future::Future, pin::Pin, time::Duration};
+use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use common::{Epoch, Message, MessageId, Offset, RoomName, SessionId};
-use serde::{Deserialize, Serialize};
+use common::{Epoch, MessageId, Offset, Position, RoomName};
+
+pub use self::followed::{Followed, Following, News};
+use crate::{Draft, Record};
 
 /// What an asynchronous method of a trait object returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What hears of everything that was appended, in offset order, each once. It must be quick: the
-/// broker waits for it.
-pub type Follower = Box<dyn Fn(&[Record]) + Send + Sync>;
+/// What hears of a room that is followed. It must be quick: what is handed to it next waits for it.
+pub type Follower = Arc<dyn Fn(Heard) + Send + Sync>;
 
-/// One message as it is kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// The session that sent it; decides who `others` and `self` are.
-    pub session: SessionId,
-    /// The message. Its offset is 0 until the broker has given it one.
-    pub message: Message,
+/// What there is to hear of a room.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// These were appended: in offset order, each once, none left out.
+    Records(Vec<Arc<Record>>),
+    /// The log has begun another life; what comes next belongs to it, and is behind this position.
+    Epoch(Position),
 }
 
 /// A log that is kept.
 pub trait Broker: Debug + Send + Sync {
-    /// This life of the log. It stays the same as long as no offset can be given twice.
-    fn epoch(&self) -> Epoch;
-
-    /// The highest offset given so far, in any room; the follower has seen it, or will.
-    fn head(&self) -> Offset;
-
-    /// Hands everything that is appended from now on to `follower`. To be called once, before the
-    /// first append.
-    fn follow(&self, follower: Follower);
-
-    /// Appends `records` in this order, all or none, and returns the offset of each.
-    ///
-    /// On return they are kept, and the follower has seen them. An id that is in the room already,
-    /// or was within [`Retention::ids`], stores nothing and is answered with its first offset.
-    /// Dropping the future may or may not append; appending the same ids again is safe.
+    /// Follows `room`: what is appended to it from now on goes to `follower`, until [`Opened::following`]
+    /// is dropped. A room is followed by one at a time.
     ///
     /// # Errors
     ///
-    /// [`BrokerError`]; none of the records is kept then, as far as this side can know.
-    fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Offset>, BrokerError>>;
+    /// [`BrokerError`] when the log can't be followed now.
+    fn open(
+        &self,
+        room: &RoomName,
+        follower: Follower,
+    ) -> BoxFuture<'_, Result<Opened, BrokerError>>;
 
-    /// Reads a part of a room: at most `limit` records, in offset order.
+    /// Appends `drafts` in this order, all or none.
+    ///
+    /// On return they are kept; those who follow their rooms hear of them soon, before or after. An id
+    /// that is in the room already, or was within [`Retention::ids`], stores nothing and is answered with
+    /// its first offset. Dropping the future may or may not append; appending the same ids again is safe.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`]; none of the drafts is kept then, as far as this side can know.
+    fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>>;
+
+    /// Reads a part of a room.
     ///
     /// # Errors
     ///
     /// [`BrokerError`] when the log can't be read now.
-    fn read(
-        &self,
-        room: &RoomName,
-        part: Part,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Page, BrokerError>>;
+    fn read(&self, room: &RoomName, read: Read) -> BoxFuture<'_, Result<Page, BrokerError>>;
 
     /// The rooms something is kept of, the one last spoken in first, at most `limit`.
     ///
@@ -78,6 +78,37 @@ pub trait Broker: Debug + Send + Sync {
     fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>>;
 }
 
+/// A room that is followed.
+#[derive(Debug)]
+pub struct Opened {
+    /// Everything up to here is to be read; what is behind it is handed on.
+    pub position: Position,
+    /// Ends the following when it is dropped.
+    pub following: Following,
+}
+
+/// Where drafts were kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The life of the log the offsets belong to.
+    pub epoch: Epoch,
+    /// The offset of each draft.
+    pub offsets: Vec<Offset>,
+}
+
+/// What to read of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Which part.
+    pub part: Part,
+    /// At most so many records.
+    pub records: usize,
+    /// No further record once their frames have this many bytes.
+    pub bytes: usize,
+    /// This offset was given already: a copy of the log that does not go so far is too old to be read.
+    pub at_least: Offset,
+}
+
 /// Which part of a room to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -88,12 +119,19 @@ pub enum Part {
 }
 
 /// A part of a room.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Page {
+    /// The life of the log.
+    pub epoch: Epoch,
     /// In offset order.
-    pub records: Vec<Record>,
+    pub records: Vec<Arc<Record>>,
+    /// Whether this is all there is in that direction.
+    pub complete: bool,
     /// Everything in this room up to and including this offset may be gone.
     pub floor: Offset,
+    /// No offset beyond this one had been given before the page was read: the page has, or could have,
+    /// all up to here.
+    pub head: Offset,
 }
 
 /// A room that is kept.

@@ -4,11 +4,16 @@
 use std::{sync::Arc, time::Duration};
 
 use common::{
-    Audience, Member, MemberId, MemberName, Message, MessageId, Offset, RoomName, SessionId,
+    Audience, Member, MemberId, MemberName, Message, MessageId, Offset, Position, RoomName,
+    SessionId,
 };
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
-use crate::broker::{Broker, Part, Record, Retention};
+use crate::{
+    Draft, Record,
+    broker::{Broker, Follower, Heard, Opened, Page, Part, Read, Retention},
+};
 
 /// Makes a fresh broker.
 pub type Make = fn(Retention) -> Arc<dyn Broker>;
@@ -19,12 +24,16 @@ macro_rules! broker_contract {
     ($make:ident) => {
         $crate::broker_contract!($make:
             offsets_increase_in_the_order_of_appending,
-            the_follower_hears_each_record_once_in_order_before_the_append_returns,
+            whoever_follows_a_room_hears_each_record_once_in_order,
+            whoever_follows_hears_of_no_other_room_and_nothing_from_before_or_after,
+            what_is_read_and_what_is_heard_of_a_room_have_no_seam,
             an_id_appended_again_is_answered_with_its_first_offset,
             the_same_id_in_another_room_is_another_message,
             an_id_twice_in_one_batch_is_stored_once,
             a_record_is_read_as_it_was_appended,
             reading_pages_forwards_and_backwards,
+            a_page_has_a_bounded_number_of_bytes,
+            what_was_acknowledged_is_read_from_then_on,
             a_room_nothing_was_said_in_is_empty,
             no_more_messages_are_kept_than_retention_says,
             no_more_bytes_are_kept_than_retention_says,
@@ -47,62 +56,146 @@ macro_rules! broker_contract {
     };
 }
 
-pub fn record(room: &str, id: &str, at: u64) -> Record {
-    Record {
-        session: SessionId::parse("ada-tab").unwrap(),
-        message: Message {
-            value: id.into(),
-            id: MessageId::parse(id).unwrap(),
-            room: RoomName::parse(room).unwrap(),
-            offset: Offset(0),
-            at,
-            from: Member {
-                id: MemberId::parse("ada").unwrap(),
-                name: MemberName::parse("Ada").unwrap(),
-            },
-            event: None,
-            to: Audience::All,
+pub fn message(room: &str, id: &str, at: u64) -> Message {
+    Message {
+        offset: Offset(0),
+        value: id.into(),
+        id: MessageId::parse(id).unwrap(),
+        room: RoomName::parse(room).unwrap(),
+        at,
+        from: Member {
+            id: MemberId::parse("ada").unwrap(),
+            name: MemberName::parse("Ada").unwrap(),
         },
+        event: None,
+        to: Audience::All,
     }
 }
 
+pub fn draft(room: &str, id: &str, at: u64) -> Draft {
+    Draft::new(message(room, id, at), Some(&SessionId::parse("ada-tab").unwrap()))
+}
+
 async fn append(broker: &dyn Broker, room: &str, id: &str, at: u64) -> Offset {
-    broker.append(vec![record(room, id, at)]).await.unwrap()[0]
+    append_all(broker, vec![draft(room, id, at)]).await[0]
+}
+
+async fn append_all(broker: &dyn Broker, drafts: Vec<Draft>) -> Vec<Offset> {
+    broker.append(drafts).await.unwrap().offsets
+}
+
+async fn page(broker: &dyn Broker, room: &str, part: Part, records: usize) -> Page {
+    let read = Read { part, records, bytes: usize::MAX, at_least: Offset(0) };
+    broker.read(&RoomName::parse(room).unwrap(), read).await.unwrap()
 }
 
 async fn read(broker: &dyn Broker, room: &str, part: Part, limit: usize) -> (Vec<String>, Offset) {
-    let page = broker.read(&RoomName::parse(room).unwrap(), part, limit).await.unwrap();
-    (page.records.iter().map(|record| record.message.id.to_string()).collect(), page.floor)
+    let page = page(broker, room, part, limit).await;
+    (page.records.iter().map(|record| record.envelope.id.to_string()).collect(), page.floor)
+}
+
+/// Somebody who follows a room.
+struct Ear {
+    opened: Opened,
+    heard: Arc<(Mutex<Vec<Arc<Record>>>, Notify)>,
+}
+
+impl Ear {
+    async fn open(broker: &dyn Broker, room: &str) -> Self {
+        let heard: Arc<(Mutex<Vec<Arc<Record>>>, Notify)> = Arc::default();
+        let hears = heard.clone();
+        let follower: Follower = Arc::new(move |news| {
+            if let Heard::Records(records) = news {
+                hears.0.lock().extend(records);
+                hears.1.notify_one();
+            }
+        });
+        let opened = broker.open(&RoomName::parse(room).unwrap(), follower).await.unwrap();
+        Self { opened, heard }
+    }
+
+    fn offsets(&self) -> Vec<Offset> {
+        self.heard.0.lock().iter().map(|record| record.offset).collect()
+    }
+
+    /// Waits until it has heard of so many.
+    async fn hears(&self, records: usize) -> Vec<Offset> {
+        while self.heard.0.lock().len() < records {
+            let news = self.heard.1.notified();
+            tokio::time::timeout(Duration::from_secs(10), news).await.expect("nothing is heard");
+        }
+        self.offsets()
+    }
 }
 
 const ALL: Part = Part::After(Offset(0));
 
 pub async fn offsets_increase_in_the_order_of_appending(make: Make) {
     let broker = make(Retention::default());
-    let batch = ["m1", "m2", "m3"].map(|id| record("tea", id, 0)).to_vec();
-    let first = broker.append(batch).await.unwrap();
+    let batch = ["m1", "m2", "m3"].map(|id| draft("tea", id, 0)).to_vec();
+    let first = append_all(&*broker, batch).await;
     let second = append(&*broker, "coffee", "m4", 0).await;
     let offsets: Vec<_> = first.into_iter().chain([second]).collect();
     assert!(offsets[0] > Offset(0));
     assert!(offsets.is_sorted_by(|a, b| a < b), "{offsets:?}");
-    assert_eq!(broker.head(), second);
+    assert_eq!(page(&*broker, "tea", ALL, 1).await.head, second);
 }
 
-pub async fn the_follower_hears_each_record_once_in_order_before_the_append_returns(make: Make) {
+pub async fn whoever_follows_a_room_hears_each_record_once_in_order(make: Make) {
     let broker = make(Retention::default());
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let hears = heard.clone();
-    broker.follow(Box::new(move |records| {
-        hears.lock().extend(records.iter().map(|record| record.message.offset));
-    }));
+    let ear = Ear::open(&*broker, "tea").await;
     let mut offsets = Vec::new();
     for id in ["m1", "m2", "m1", "m3"] {
         let offset = append(&*broker, "tea", id, 0).await;
         if !offsets.contains(&offset) {
             offsets.push(offset);
         }
-        assert_eq!(*heard.lock(), offsets);
     }
+    assert_eq!(ear.hears(3).await, offsets);
+    let read = page(&*broker, "tea", ALL, 10).await.records;
+    let frames = |records: &[Arc<Record>]| -> Vec<_> {
+        records.iter().map(|record| record.frame.bytes().clone()).collect()
+    };
+    assert_eq!(frames(&ear.heard.0.lock()), frames(&read));
+}
+
+pub async fn whoever_follows_hears_of_no_other_room_and_nothing_from_before_or_after(make: Make) {
+    let broker = make(Retention::default());
+    append(&*broker, "tea", "before", 0).await;
+    let tea = Ear::open(&*broker, "tea").await;
+    append(&*broker, "coffee", "elsewhere", 0).await;
+    let heard = append(&*broker, "tea", "heard", 0).await;
+    assert_eq!(tea.hears(1).await, [heard]);
+    let Ear { opened, heard: told } = tea;
+    drop(opened);
+    // Another hears it, so that it has been handed on.
+    let again = Ear::open(&*broker, "tea").await;
+    let after = append(&*broker, "tea", "after", 0).await;
+    assert_eq!(again.hears(1).await, [after]);
+    assert_eq!(told.0.lock().len(), 1);
+}
+
+pub async fn what_is_read_and_what_is_heard_of_a_room_have_no_seam(make: Make) {
+    let broker = make(Retention::default());
+    let appender = broker.clone();
+    let appending = tokio::spawn(async move {
+        for n in 0..300 {
+            append(&*appender, "tea", &n.to_string(), 0).await;
+        }
+    });
+    for _ in 0..30 {
+        let ear = Ear::open(&*broker, "tea").await;
+        let Position { offset, .. } = ear.opened.position;
+        let before = page(&*broker, "tea", ALL, 1_000).await.records;
+        let last = before.last().map_or(Offset(0), |record| record.offset);
+        // What was kept by now is either up to the position, or heard in a moment.
+        let behind = before.iter().filter(|record| record.offset > offset);
+        let expected: Vec<_> = behind.map(|record| record.offset).collect();
+        let heard = ear.hears(expected.len()).await;
+        assert_eq!(heard[..expected.len()], expected, "opened at {offset}, read up to {last}");
+        tokio::task::yield_now().await;
+    }
+    appending.await.unwrap();
 }
 
 pub async fn an_id_appended_again_is_answered_with_its_first_offset(make: Make) {
@@ -121,22 +214,25 @@ pub async fn the_same_id_in_another_room_is_another_message(make: Make) {
 
 pub async fn an_id_twice_in_one_batch_is_stored_once(make: Make) {
     let broker = make(Retention::default());
-    let batch = ["m1", "m2", "m1"].map(|id| record("tea", id, 0)).to_vec();
-    let offsets = broker.append(batch).await.unwrap();
+    let batch = ["m1", "m2", "m1"].map(|id| draft("tea", id, 0)).to_vec();
+    let offsets = append_all(&*broker, batch).await;
     assert_eq!(offsets[0], offsets[2]);
     assert_eq!(read(&*broker, "tea", ALL, 10).await.0, ["m1", "m2"]);
 }
 
 pub async fn a_record_is_read_as_it_was_appended(make: Make) {
     let broker = make(Retention::default());
-    let mut record = record("차 한잔", "m1", 1_795_424_700_000);
-    record.message.value = serde_json::json!({"a": ["\u{0}", 1.5, null, "👩‍👩‍👧"]});
-    record.message.to = Audience::Only(vec!["bob".to_owned()]);
-    record.message.event = Some(common::EventName::parse("move").unwrap());
-    let offset = broker.append(vec![record.clone()]).await.unwrap()[0];
-    record.message.offset = offset;
-    let page = broker.read(&record.message.room, ALL, 10).await.unwrap();
-    assert_eq!(page.records, [record]);
+    let mut message = message("차 한잔", "m1", 1_795_424_700_000);
+    message.value = serde_json::json!({"a": ["\u{0}", 1.5, null, "👩‍👩‍👧"]});
+    message.to = Audience::Only(vec!["bob".to_owned()]);
+    message.event = Some(common::EventName::parse("move").unwrap());
+    let draft = Draft::new(message.clone(), Some(&SessionId::parse("tab.secret").unwrap()));
+    message.offset = append_all(&*broker, vec![draft.clone()]).await[0];
+    let records = page(&*broker, "차 한잔", ALL, 10).await.records;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].message(), Some(message.clone()));
+    assert_eq!((records[0].offset, &records[0].envelope), (message.offset, &draft.envelope));
+    assert_eq!(records[0].body(), draft.body);
 }
 
 pub async fn reading_pages_forwards_and_backwards(make: Make) {
@@ -154,6 +250,45 @@ pub async fn reading_pages_forwards_and_backwards(make: Make) {
     assert_eq!(read(&*broker, "tea", Part::Before(offsets[3]), 2).await.0, ["m2", "m3"]);
     assert_eq!(read(&*broker, "tea", Part::Before(offsets[0]), 2).await.0, [""; 0]);
     assert_eq!(read(&*broker, "tea", ALL, 0).await.0, [""; 0]);
+}
+
+pub async fn a_page_has_a_bounded_number_of_bytes(make: Make) {
+    let broker = make(Retention::default());
+    for n in 1..=5 {
+        append_all(&*broker, vec![big("tea", n)]).await;
+    }
+    let tea = RoomName::parse("tea").unwrap();
+    let read = async |part, bytes| {
+        let read = Read { part, records: 10, bytes, at_least: Offset(0) };
+        let page = broker.read(&tea, read).await.unwrap();
+        let ids: Vec<_> =
+            page.records.iter().map(|record| record.envelope.id.to_string()).collect();
+        (ids.join(" "), page.complete)
+    };
+    assert_eq!(read(ALL, 15_000).await, ("m1 m2".to_owned(), false));
+    assert_eq!(read(ALL, 1).await, ("m1".to_owned(), false));
+    let newest = Part::Before(Offset(u64::MAX));
+    assert_eq!(read(newest, 15_000).await, ("m4 m5".to_owned(), false));
+    assert_eq!(read(newest, 100_000).await, ("m1 m2 m3 m4 m5".to_owned(), true));
+}
+
+pub async fn what_was_acknowledged_is_read_from_then_on(make: Make) {
+    let broker = make(Retention::default());
+    for n in 0..50 {
+        let at_least = append(&*broker, "tea", &n.to_string(), 0).await;
+        let part = Part::Before(Offset(u64::MAX));
+        let read = Read { part, records: 1, bytes: 1, at_least };
+        let page = broker.read(&RoomName::parse("tea").unwrap(), read).await.unwrap();
+        assert_eq!(page.records[0].offset, at_least);
+        assert!(page.head >= at_least);
+    }
+}
+
+/// A draft of a little more than 10 000 bytes.
+fn big(room: &str, n: usize) -> Draft {
+    let mut message = message(room, &format!("m{n}"), 1);
+    message.value = "x".repeat(10_000).into();
+    Draft::new(message, None)
 }
 
 pub async fn a_room_nothing_was_said_in_is_empty(make: Make) {
@@ -176,9 +311,7 @@ pub async fn no_more_messages_are_kept_than_retention_says(make: Make) {
 pub async fn no_more_bytes_are_kept_than_retention_says(make: Make) {
     let broker = make(Retention { room_bytes: 25_000, ..Retention::default() });
     for n in 1..=5 {
-        let mut record = record("tea", &format!("m{n}"), 1);
-        record.message.value = "x".repeat(10_000).into();
-        broker.append(vec![record]).await.unwrap();
+        append_all(&*broker, vec![big("tea", n)]).await;
     }
     broker.tidy(1).await.unwrap();
     assert_eq!(read(&*broker, "tea", ALL, 10).await.0, ["m4", "m5"]);
@@ -186,20 +319,15 @@ pub async fn no_more_bytes_are_kept_than_retention_says(make: Make) {
 
 pub async fn no_more_bytes_are_kept_in_all_rooms_than_retention_says(make: Make) {
     let broker = make(Retention { total_bytes: 45_000, ..Retention::default() });
-    let big = |room: &str, n: usize| {
-        let mut record = record(room, &format!("m{n}"), 1);
-        record.message.value = "x".repeat(10_000).into();
-        record
-    };
     let mut offsets = Vec::new();
     for (n, room) in ["tea", "coffee", "tea", "coffee", "tea", "water"].into_iter().enumerate() {
-        offsets.push(broker.append(vec![big(room, n)]).await.unwrap()[0]);
+        offsets.push(append_all(&*broker, vec![big(room, n)]).await[0]);
     }
     assert_eq!(read(&*broker, "tea", ALL, 10).await, (vec!["m2".into(), "m4".into()], offsets[0]));
     assert_eq!(read(&*broker, "coffee", ALL, 10).await, (vec!["m3".into()], offsets[1]));
     assert_eq!(read(&*broker, "water", ALL, 10).await.0, ["m5"]);
     // What went is counted out, and more fits again.
-    broker.append(vec![big("water", 6)]).await.unwrap();
+    append_all(&*broker, vec![big("water", 6)]).await;
     assert_eq!(read(&*broker, "water", ALL, 10).await.0, ["m5", "m6"]);
     assert_eq!(read(&*broker, "tea", ALL, 10).await.0, ["m4"]);
 }
@@ -228,11 +356,7 @@ pub async fn an_id_is_remembered_although_its_message_is_gone(make: Make) {
 
 pub async fn many_appenders_at_once_lose_and_double_nothing(make: Make) {
     let broker = make(Retention::default());
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let hears = heard.clone();
-    broker.follow(Box::new(move |records| {
-        hears.lock().extend(records.iter().map(|record| record.message.offset));
-    }));
+    let ear = Ear::open(&*broker, "tea").await;
     let appenders: Vec<_> = (0..16)
         .map(|who| {
             let broker = broker.clone();
@@ -253,7 +377,7 @@ pub async fn many_appenders_at_once_lose_and_double_nothing(make: Make) {
     acked.sort_unstable();
     assert_eq!(acked.len(), 400);
     // Compared whole: in order, none missing, none twice.
-    assert_eq!(*heard.lock(), acked);
+    assert_eq!(ear.hears(400).await, acked);
 }
 
 pub async fn rooms_are_listed_by_their_last_message(make: Make) {

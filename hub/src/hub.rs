@@ -8,44 +8,29 @@ use std::{
 };
 
 use common::{
-    After, Member, Members, Message, MessageId, Offset, Position, Publish, Recovery, RoomName,
-    SessionId,
+    After, Epoch, Member, MemberId, MemberName, Members, Message, MessageId, Offset, Position,
+    Publish, Recovery, RoomName,
 };
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 
 use crate::{
-    Limits, Present, Reader, Viewer,
-    broker::{Broker, BrokerError, Part, Record, new_message_id},
+    Draft, Limits, Present, Reader, Record, Who,
+    broker::{Appended, Broker, BrokerError, Part, Read, new_message_id},
+    history::{BATCH_BYTES, History},
     room::Room,
-    tail::Entry,
 };
 
-/// How many pages of a room are looked through for messages a viewer may read.
+/// How many pages of a room are looked through for messages that somebody may read.
 const PAGES: usize = 5;
 
 /// All rooms of one process.
 #[derive(Debug)]
 pub struct Hub {
     limits: Limits,
-    broker: Arc<dyn Broker>,
-    rooms: Mutex<Rooms>,
-}
-
-#[derive(Debug)]
-struct Rooms {
-    open: HashMap<RoomName, Arc<Room>>,
-    /// Everything up to and including this offset was handed to the rooms that were open then. So a
-    /// room that opens now reads up to here from the broker, and gets what is behind it handed.
-    handed: Offset,
-}
-
-/// Who says something.
-#[derive(Clone, Debug)]
-pub struct Author {
-    /// From which tab or program.
-    pub session: SessionId,
-    /// Who.
-    pub member: Member,
+    history: Arc<History>,
+    rooms: Mutex<HashMap<RoomName, Arc<Room>>>,
+    runtime: Handle,
 }
 
 /// A message that was taken.
@@ -69,10 +54,10 @@ pub struct RoomSummary {
 }
 
 /// A stretch of a room's messages, and the position behind them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Stretch {
     /// Oldest first.
-    pub messages: Vec<Message>,
+    pub records: Vec<Arc<Record>>,
     /// Reading on from here misses nothing.
     pub position: Position,
 }
@@ -97,18 +82,10 @@ pub enum HubError {
 }
 
 impl Hub {
-    /// A hub over `broker`, which must follow no other.
+    /// A hub over `broker`, which must serve no other. To be called in a runtime: readers are woken on it.
     pub fn new(broker: Arc<dyn Broker>, limits: Limits) -> Arc<Self> {
-        let handed = broker.head();
-        let rooms = Mutex::new(Rooms { open: HashMap::new(), handed });
-        let hub = Arc::new(Self { limits, broker, rooms });
-        let follower = Arc::downgrade(&hub);
-        hub.broker.follow(Box::new(move |records| {
-            if let Some(hub) = follower.upgrade() {
-                hub.hand_on(records);
-            }
-        }));
-        hub
+        let (history, runtime) = (Arc::new(History::new(broker)), Handle::current());
+        Arc::new(Self { limits, history, rooms: Mutex::default(), runtime })
     }
 
     /// The limits in force.
@@ -116,9 +93,9 @@ impl Hub {
         &self.limits
     }
 
-    /// Has the broker keep what `author` says in `room`. `at` is now, in milliseconds since 1970.
+    /// Has the broker keep what `who` says in `room`. `at` is now, in milliseconds since 1970.
     ///
-    /// On return it is kept and every reader of the room on this hub has been woken. An id that was
+    /// On return it is kept, and every reader of the room on this hub is about to be woken. An id that was
     /// published before in that room stores nothing: the answer is the first position.
     ///
     /// # Errors
@@ -128,11 +105,11 @@ impl Hub {
     pub async fn publish(
         &self,
         room: &RoomName,
-        author: &Author,
+        who: &Who,
         publish: Publish,
         at: u64,
     ) -> Result<Published, HubError> {
-        let mut published = self.publish_all(room, author, vec![publish], at).await?;
+        let mut published = self.publish_all(room, who, vec![publish], at).await?;
         published.pop().ok_or_else(|| {
             BrokerError::Unavailable("the log gave no offset for a message".to_owned()).into()
         })
@@ -146,29 +123,30 @@ impl Hub {
     pub async fn publish_all(
         &self,
         room: &RoomName,
-        author: &Author,
+        who: &Who,
         messages: Vec<Publish>,
         at: u64,
     ) -> Result<Vec<Published>, HubError> {
         // Held until they are kept, so that the room stays open and its readers are handed them.
-        let room = self.room(room)?;
-        let record = |publish: Publish| Record {
-            session: author.session.clone(),
-            message: Message {
+        let room = self.followed(room).await?;
+        let draft = |publish: Publish| {
+            let message = Message {
+                offset: Offset(0),
                 value: publish.value,
                 id: publish.id.unwrap_or_else(new_message_id),
                 room: room.name.clone(),
-                offset: Offset(0),
                 at,
-                from: author.member.clone(),
+                from: who.member.clone(),
                 event: publish.event,
                 to: publish.to,
-            },
+            };
+            Draft::new(message, who.session.as_ref())
         };
-        let records: Vec<_> = messages.into_iter().map(record).collect();
-        let ids: Vec<_> = records.iter().map(|record| record.message.id.clone()).collect();
-        let offsets = self.broker.append(records).await?;
-        let published = |(id, offset)| Published { id, position: self.at(offset) };
+        let drafts: Vec<_> = messages.into_iter().map(draft).collect();
+        let ids: Vec<_> = drafts.iter().map(|draft| draft.envelope.id.clone()).collect();
+        let Appended { epoch, offsets } = self.history.broker().append(drafts).await?;
+        let published =
+            |(id, offset)| Published { id, position: Position { epoch: epoch.clone(), offset } };
         Ok(ids.into_iter().zip(offsets).map(published).collect())
     }
 
@@ -181,50 +159,58 @@ impl Hub {
     pub async fn read(
         &self,
         room: &RoomName,
-        viewer: Viewer,
+        who: Who,
         after: &After,
     ) -> Result<(Reader, Recovery), HubError> {
-        let room = self.room(room)?;
-        let (start, head) = {
-            let tail = room.tail.read();
-            (tail.start(), tail.head())
-        };
-        let wanted = match after {
-            After::Now => None,
-            After::Oldest => Some(Offset(0)),
-            After::Position(position) => {
-                let known =
-                    position.epoch == self.broker.epoch() && position.offset <= self.broker.head();
-                known.then_some(position.offset)
-            }
-        };
-        let (offset, recovery) = match (after, wanted) {
-            (After::Now, _) => (head, Recovery::Fresh),
-            (_, Some(offset)) if offset >= start => (offset, Recovery::Replayed),
-            (_, wanted) => {
-                let floor = self.broker.read(&room.name, Part::After(start), 0).await?.floor;
-                match wanted {
-                    Some(offset) if offset >= floor => (offset, Recovery::Replayed),
-                    _ if *after == After::Oldest => (floor, Recovery::Replayed),
-                    _ => (floor, Recovery::Reset),
-                }
-            }
-        };
-        Ok((Reader::new(room, self.broker.clone(), viewer, offset), recovery))
+        let room = self.followed(room).await?;
+        let (position, recovery) = self.start(&room, after).await?;
+        Ok((Reader::new(room, self.history.clone(), who, position), recovery))
     }
 
-    /// Puts `member` among those who are in `room`, until the returned value is dropped, and a little
+    async fn start(&self, room: &Room, after: &After) -> Result<(Position, Recovery), BrokerError> {
+        let (epoch, start, head): (Option<Epoch>, _, _) = {
+            let tail = room.tail.read();
+            (tail.epoch().cloned(), tail.start(), tail.head())
+        };
+        // Followed, it has one.
+        let epoch = epoch.ok_or_else(|| BrokerError::Unavailable("not followed".to_owned()))?;
+        let at = |offset| Position { epoch: epoch.clone(), offset };
+        let wanted = match after {
+            After::Now => return Ok((at(head), Recovery::Fresh)),
+            After::Position(position) if position.epoch == epoch => position.offset,
+            After::Oldest | After::Position(_) => Offset(0),
+        };
+        if let After::Position(position) = after
+            && position.epoch == epoch
+            && (start..=head).contains(&wanted)
+        {
+            return Ok((position.clone(), Recovery::Replayed));
+        }
+        // The page it will read first tells how far back it goes.
+        let page = self.history.behind(&room.name, &epoch, wanted, start.max(wanted)).await?;
+        let is_there = page.epoch == epoch && wanted >= page.floor && wanted <= page.head;
+        let floor = Position { epoch: page.epoch.clone(), offset: page.floor };
+        Ok(match after {
+            After::Position(position) if position.epoch == epoch && is_there => {
+                (position.clone(), Recovery::Replayed)
+            }
+            After::Position(_) => (floor, Recovery::Reset),
+            After::Oldest | After::Now => (floor, Recovery::Replayed),
+        })
+    }
+
+    /// Puts the member among those who are in `room`, until the returned value is dropped, and a little
     /// longer.
     ///
     /// # Errors
     ///
     /// [`TooManyRooms`] when the room would have to be opened and can't be.
-    pub fn enter(&self, room: &RoomName, member: &Member) -> Result<Present, TooManyRooms> {
-        Ok(Present::enter(self.room(room)?, member, &self.limits))
+    pub fn enter(&self, room: &RoomName, who: &Who) -> Result<Present, TooManyRooms> {
+        Ok(Present::enter(self.room(room)?, who, &self.limits))
     }
 
-    /// The newest `limit` messages of `room` that `viewer` may read; those before an offset, if one is
-    /// given. Looking does not open a room.
+    /// The newest `limit` messages of `room` that `who` may read; those before an offset, if one is given;
+    /// fewer if there are many bytes of them. Looking does not open a room.
     ///
     /// # Errors
     ///
@@ -232,41 +218,56 @@ impl Hub {
     pub async fn latest(
         &self,
         room: &RoomName,
-        viewer: &Viewer,
+        who: &Who,
         before: Option<Offset>,
         limit: usize,
     ) -> Result<Stretch, BrokerError> {
-        // Before reading: everything up to here is in what is read.
-        let mut head = self.broker.head();
-        if let Some(before) = before {
-            head = head.min(Offset(before.0.saturating_sub(1)));
-        }
-        let (mut messages, mut before) = (Vec::new(), before.unwrap_or(Offset(u64::MAX)));
+        let (mut records, mut behind, mut bytes) = (Vec::new(), None, 0);
+        let mut end = before.unwrap_or(Offset(u64::MAX));
         for _ in 0..PAGES {
-            let page = self.broker.read(room, Part::Before(before), limit).await?;
-            let entries: Vec<_> = page.records.iter().map(Entry::from).collect();
-            head = head.max(entries.last().map_or(head, |newest| newest.offset));
-            before = entries.first().map_or(before, |oldest| oldest.offset);
-            let mine = entries.iter().rev().filter(|entry| entry.is_for(viewer));
-            messages.extend(mine.filter_map(Entry::message).take(limit - messages.len()));
-            if messages.len() == limit || entries.len() < limit {
+            let (part, at_least) = (Part::Before(end), Offset(0));
+            let read = Read { part, records: limit, bytes: BATCH_BYTES, at_least };
+            let page = self.history.broker().read(room, read).await?;
+            behind.get_or_insert_with(|| {
+                // More may have been kept between the look at the head and the reading.
+                let read = page.records.last().map_or(page.head, |last| page.head.max(last.offset));
+                let last =
+                    before.map_or(read, |before| Offset(before.0.saturating_sub(1)).min(read));
+                Position { epoch: page.epoch.clone(), offset: last }
+            });
+            for record in page.records.iter().rev().filter(|record| record.envelope.is_for(who)) {
+                if records.len() < limit && bytes < BATCH_BYTES {
+                    bytes += record.frame.bytes().len();
+                    records.push(record.clone());
+                }
+            }
+            end = page.records.first().map_or(end, |oldest| oldest.offset);
+            if records.len() == limit || bytes >= BATCH_BYTES || page.complete {
                 break;
             }
         }
-        messages.reverse();
-        Ok(Stretch { messages, position: self.at(head) })
+        records.reverse();
+        let nowhere = || BrokerError::Unavailable("nothing was read".to_owned());
+        Ok(Stretch { records, position: behind.ok_or_else(nowhere)? })
     }
 
     /// Who is in `room` now.
     pub fn members(&self, room: &RoomName) -> Members {
-        let room = self.rooms.lock().open.get(room).cloned();
-        room.map(|room| room.members()).unwrap_or_default()
+        let room = self.rooms.lock().get(room).cloned();
+        room.map(|room| room.look(|states| states.members())).unwrap_or_default()
+    }
+
+    /// What a member of `room` goes by, as long as it is listed there.
+    pub fn name_of(&self, room: &RoomName, member: &MemberId) -> Option<MemberName> {
+        let room = self.rooms.lock().get(room).cloned()?;
+        room.look(|states| states.name_of(member).cloned())
     }
 
     /// Everyone who is in any room, to be handed to [`Hub::expect`] after a restart.
     pub fn present(&self) -> Vec<(RoomName, Vec<Member>)> {
-        let open: Vec<_> = self.rooms.lock().open.values().cloned().collect();
-        let rooms = open.iter().map(|room| (room.name.clone(), room.all_members()));
+        let rooms = self.open_rooms();
+        let rooms =
+            rooms.iter().map(|room| (room.name.clone(), room.look(|states| states.all_members())));
         rooms.filter(|(_, members)| !members.is_empty()).collect()
     }
 
@@ -277,9 +278,7 @@ impl Hub {
             // A room that can't be opened is one they will not come back to.
             let Ok(room) = self.room(&name) else { continue };
             let until = now + self.limits.expected;
-            for member in members {
-                room.change_presence(|presence| presence.expect(member, until));
-            }
+            room.change(|states| members.iter().for_each(|member| states.expect(member, until)));
         }
     }
 
@@ -289,17 +288,17 @@ impl Hub {
     ///
     /// [`BrokerError`] when the log can't be read now.
     pub async fn rooms(&self, limit: usize) -> Result<Vec<RoomSummary>, BrokerError> {
-        let open: Vec<_> = self.rooms.lock().open.values().cloned().collect();
-        let mut rooms: HashMap<RoomName, RoomSummary> = open
+        let mut rooms: HashMap<RoomName, RoomSummary> = self
+            .open_rooms()
             .iter()
             .map(|room| RoomSummary {
                 name: room.name.clone(),
-                members: room.member_count(),
+                members: room.look(|states| states.count()),
                 last_at: room.tail.read().last_at(),
             })
             .map(|summary| (summary.name.clone(), summary))
             .collect();
-        for kept in self.broker.rooms(limit).await? {
+        for kept in self.history.broker().rooms(limit).await? {
             let summary = RoomSummary { name: kept.name.clone(), members: 0, last_at: 0 };
             let room = rooms.entry(kept.name).or_insert(summary);
             room.last_at = room.last_at.max(kept.last_at);
@@ -310,16 +309,16 @@ impl Hub {
         Ok(rooms)
     }
 
-    /// Tidies up in memory; to be called about once a second. Lets go of members who did not come back
-    /// and of typing marks that ran out, and closes rooms that nobody is in and nothing was said in for [`Limits::idle_room`]. `at` is
-    /// now, in milliseconds since 1970.
+    /// Tidies up in memory; to be called about once a second. Lets go of members who did not come back and
+    /// of marks that ran out, and closes rooms that nobody is in and nothing was said in for
+    /// [`Limits::idle_room`]. `at` is now, in milliseconds since 1970.
     pub fn sweep(&self, now: Instant, at: u64) {
-        self.rooms.lock().open.retain(|_, room| {
-            room.change_presence(|presence| presence.expire(now));
+        self.open_rooms().iter().for_each(|room| room.change(|states| states.expire(now)));
+        self.rooms.lock().retain(|_, room| {
             // Whoever reads, publishes or is present holds the room, and takes it under this lock:
             // one holder means this table alone. Nothing is lost: the broker has it all.
             Arc::strong_count(room) > 1
-                || room.member_count() > 0
+                || room.look(|states| states.count()) > 0
                 || !is_idle(room, at, self.limits.idle_room)
         });
     }
@@ -331,48 +330,36 @@ impl Hub {
     ///
     /// [`BrokerError`] when the log can't be written now.
     pub async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
-        self.broker.tidy(at).await
+        self.history.broker().tidy(at).await
     }
 
-    /// Hands what the broker has kept to the rooms that are open, and wakes their readers.
-    fn hand_on(&self, records: &[Record]) {
-        let entries: Vec<_> =
-            records.iter().map(|record| (&record.message.room, Entry::from(record))).collect();
-        let mut woken: Vec<Arc<Room>> = Vec::new();
-        {
-            let mut rooms = self.rooms.lock();
-            for (name, entry) in entries {
-                rooms.handed = entry.offset;
-                if let Some(room) = rooms.open.get(name) {
-                    room.tail.write().push(entry, &self.limits);
-                    if !woken.iter().any(|other| Arc::ptr_eq(other, room)) {
-                        woken.push(room.clone());
-                    }
-                }
-            }
-        }
-        woken.iter().for_each(|room| room.ring());
+    fn open_rooms(&self) -> Vec<Arc<Room>> {
+        self.rooms.lock().values().cloned().collect()
     }
 
     fn room(&self, name: &RoomName) -> Result<Arc<Room>, TooManyRooms> {
         let mut rooms = self.rooms.lock();
-        if let Some(room) = rooms.open.get(name) {
+        if let Some(room) = rooms.get(name) {
             return Ok(room.clone());
         }
-        if rooms.open.len() >= self.limits.rooms {
+        let limit = self.limits.rooms;
+        if rooms.len() >= limit {
             // Rooms that nobody is in make way, idle or not: the broker has all that was said.
-            rooms.open.retain(|_, room| Arc::strong_count(room) > 1);
+            rooms.retain(|_, room| Arc::strong_count(room) > 1);
         }
-        if rooms.open.len() >= self.limits.rooms {
-            return Err(TooManyRooms { limit: self.limits.rooms });
+        if rooms.len() >= limit {
+            return Err(TooManyRooms { limit });
         }
-        let room = Arc::new(Room::new(name.clone(), rooms.handed));
-        rooms.open.insert(name.clone(), room.clone());
+        let room = Arc::new(Room::new(name.clone(), &self.limits, self.runtime.clone()));
+        rooms.insert(name.clone(), room.clone());
         Ok(room)
     }
 
-    fn at(&self, offset: Offset) -> Position {
-        Position { epoch: self.broker.epoch(), offset }
+    /// The room, and its log is followed.
+    async fn followed(&self, name: &RoomName) -> Result<Arc<Room>, HubError> {
+        let room = self.room(name)?;
+        room.follow(&self.history).await?;
+        Ok(room)
     }
 }
 

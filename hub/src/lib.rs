@@ -10,16 +10,22 @@
 pub mod broker;
 #[cfg(feature = "contract")]
 pub mod contract;
+mod frame;
+mod history;
 mod hub;
 mod limits;
-mod presence;
+mod present;
 mod reader;
+mod record;
 mod room;
+mod state;
 mod tail;
 
 pub use self::{
-    hub::{Author, Hub, HubError, Published, RoomSummary, Stretch, TooManyRooms},
+    frame::{FACES, Frame, StateFrame},
+    hub::{Hub, HubError, Published, RoomSummary, Stretch, TooManyRooms},
     limits::Limits,
-    presence::Present,
-    reader::{Delivered, Delivery, Reader, Viewer},
+    present::Present,
+    reader::{Delivery, Reader},
+    record::{Draft, Envelope, Record, Who},
 };

@@ -2,54 +2,34 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use common::{Epoch, MemberId, Offset, Position, SessionId};
-use tokio::{
-    sync::watch,
-    time::{Duration, Instant, sleep_until},
-};
+use common::{Offset, Position, StateKind};
+use tokio::sync::watch;
 
 use crate::{
-    broker::{Broker, BrokerError, Part},
-    room::{Room, Seen},
-    tail::Entry,
+    Record, StateFrame, Who,
+    broker::BrokerError,
+    history::{BATCH_BYTES, BATCH_RECORDS, History},
+    room::Room,
+    state::Seen,
 };
 
-/// How much a reader takes at once: enough to make a burst one write, and a constant bound on what a
-/// reader holds however far behind it is.
-const BATCH_MESSAGES: usize = 256;
-const BATCH_BYTES: usize = 128 * 1024;
-
-/// Who reads, as far as audiences go.
-#[derive(Clone, Debug)]
-pub struct Viewer {
-    /// The reading session; none while a page is rendered.
-    pub session: Option<SessionId>,
-    /// The reading member.
-    pub member: MemberId,
-}
-
-/// What came since the last read. Never empty.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What came since the last read.
+#[derive(Debug, Default)]
 pub struct Delivery {
     /// Where reading starts again, when what the reader had not read yet is gone. To be told before
     /// anything else.
     pub reset: Option<Position>,
     /// The messages, in order.
-    pub messages: Vec<Delivered>,
-    /// The present `members` frame, if that changed.
-    pub members: Option<Bytes>,
-    /// The present `typing` frame, if that changed.
-    pub typing: Option<Bytes>,
+    pub records: Vec<Arc<Record>>,
+    /// What is new of the members, in order.
+    pub states: Vec<Arc<StateFrame>>,
 }
 
-/// A message on its way to a reader.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
-    /// Its offset.
-    pub offset: Offset,
-    /// The `message` frame; all readers share the bytes.
-    pub frame: Bytes,
+impl Delivery {
+    /// Whether nothing came.
+    pub fn is_empty(&self) -> bool {
+        self.reset.is_none() && self.records.is_empty() && self.states.is_empty()
+    }
 }
 
 /// A position in a room's log that moves on as it reads: from the broker while it is far behind, from
@@ -57,77 +37,66 @@ pub struct Delivered {
 #[derive(Debug)]
 pub struct Reader {
     room: Arc<Room>,
-    broker: Arc<dyn Broker>,
-    epoch: Epoch,
-    viewer: Viewer,
-    offset: Offset,
+    history: Arc<History>,
+    who: Who,
+    position: Position,
     bell: watch::Receiver<()>,
+    /// How many messages it takes at once.
+    limit: usize,
+    /// How far a reader that wants to know of the members has got with that.
     state: Option<State>,
 }
 
-/// How far a reader that wants presence frames has got with them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     seen: Seen,
-    /// Not before this moment, so that a thousand arrivals in a second are four frames, not a
-    /// thousand to each of a thousand readers.
-    next: Instant,
-    interval: Duration,
-}
-
-/// What a reader takes at once.
-struct Batch {
-    messages: Vec<Delivered>,
-    bytes: usize,
-    limit: usize,
-}
-
-impl Batch {
-    fn new(limit: usize) -> Self {
-        Self { messages: Vec::new(), bytes: 0, limit: limit.clamp(1, BATCH_MESSAGES) }
-    }
-
-    fn is_full(&self) -> bool {
-        self.messages.len() >= self.limit || self.bytes >= BATCH_BYTES
-    }
-
-    fn add(&mut self, entry: &Entry) {
-        self.bytes += entry.frame.len();
-        self.messages.push(Delivered { offset: entry.offset, frame: entry.frame.clone() });
-    }
+    told: Option<u64>,
 }
 
 impl Reader {
     pub(crate) fn new(
         room: Arc<Room>,
-        broker: Arc<dyn Broker>,
-        viewer: Viewer,
-        offset: Offset,
+        history: Arc<History>,
+        who: Who,
+        position: Position,
     ) -> Self {
-        let (bell, epoch) = (room.listen(), broker.epoch());
-        Self { room, broker, epoch, viewer, offset, bell, state: None }
+        let bell = room.listen();
+        Self { room, history, who, position, bell, limit: BATCH_RECORDS, state: None }
     }
 
-    /// The same reader, taking presence frames too, at most one of each per `interval`.
+    /// The same reader, taking at most `limit` messages at once, from 1 to 256.
     #[must_use]
-    pub fn with_state(mut self, interval: Duration) -> Self {
-        self.state = Some(State { seen: Seen::default(), next: Instant::now(), interval });
+    pub fn taking(mut self, limit: usize) -> Self {
+        self.limit = limit.clamp(1, BATCH_RECORDS);
         self
     }
 
-    /// Takes presence once more, changed or not: a sign of life to whoever sees frames only.
-    pub fn repeat_state(&mut self) {
-        if let Some(state) = &mut self.state {
-            state.seen = Seen::default();
-        }
+    /// The same reader, taking also what is told of the members: from the beginning, or from where a
+    /// reader was whose [`Reader::state`] was `known`.
+    #[must_use]
+    pub fn with_state(mut self, known: Option<&str>) -> Self {
+        // What was told in another life of the room is not known: everything is told anew.
+        let other = [Some(u64::MAX); StateKind::ALL.len()];
+        let read = |known| read_seen(known, self.room.life).unwrap_or(other);
+        let seen = known.map(read).unwrap_or_default();
+        self.state = Some(State { seen, told: None });
+        self
+    }
+
+    /// How far it has got with what is told of the members, for [`Reader::with_state`].
+    pub fn state(&self) -> String {
+        let seen = self.state.as_ref().map(|state| state.seen).unwrap_or_default();
+        let versions =
+            seen.map(|version| version.map_or(String::new(), |version| version.to_string()));
+        format!("{:x}.{}", self.room.life, versions.join("."))
     }
 
     /// Everything up to here was read.
-    pub fn position(&self) -> Position {
-        Position { epoch: self.epoch.clone(), offset: self.offset }
+    pub fn position(&self) -> &Position {
+        &self.position
     }
 
-    /// Waits until there is something to read and takes it.
+    /// Waits until there is something to read and takes it. Never empty.
     ///
     /// Cancel-safe: a read that was not returned was not made.
     ///
@@ -136,100 +105,114 @@ impl Reader {
     /// [`BrokerError`] when what is behind the tail can't be read now; the position has not moved.
     pub async fn next(&mut self) -> Result<Delivery, BrokerError> {
         loop {
-            let delivery = self.ready(BATCH_MESSAGES).await?;
-            if delivery != Delivery::default() {
+            let delivery = self.ready().await?;
+            if !delivery.is_empty() {
                 return Ok(delivery);
             }
             self.rung().await;
         }
     }
 
-    /// Takes what there is to read now, at most `limit` messages; empty if that is nothing.
+    /// Takes what there is to read now; empty if that is nothing.
     ///
     /// # Errors
     ///
     /// As [`Reader::next`].
-    pub async fn ready(&mut self, limit: usize) -> Result<Delivery, BrokerError> {
+    pub async fn ready(&mut self) -> Result<Delivery, BrokerError> {
         // Before looking, so that what comes while looking rings again.
         self.bell.borrow_and_update();
         let mut delivery = Delivery::default();
-        while delivery == Delivery::default() {
-            if let Some(messages) = self.take_from_tail(limit) {
-                delivery.messages = messages;
+        while delivery.is_empty() {
+            if let Some(records) = self.take_from_tail() {
+                delivery.records = records;
                 break;
             }
-            (delivery.reset, delivery.messages) = self.take_from_broker(limit).await?;
+            let Some(taken) = self.take_from_broker().await? else { break };
+            (delivery.reset, delivery.records) = taken;
         }
-        self.take_state(&mut delivery);
+        if let Some(State { seen, told }) = &mut self.state {
+            delivery.states = self.room.take_state(seen, told);
+        }
         Ok(delivery)
     }
 
     /// Waits until there may be something to take that was not there at the last look.
     pub async fn rung(&mut self) {
-        let held_back = self.state.as_ref().map(|state| state.next);
-        match held_back.filter(|next| *next > Instant::now()) {
-            Some(next) => tokio::select! {
-                _ = self.bell.changed() => {}
-                () = sleep_until(next) => {}
-            },
-            // The bell can't be dropped: this reader holds its room.
-            None => _ = self.bell.changed().await,
-        }
-    }
-
-    /// Takes presence, unless it is held back.
-    fn take_state(&mut self, delivery: &mut Delivery) {
-        let now = Instant::now();
-        let Some(state) = self.state.as_mut().filter(|state| state.next <= now) else { return };
-        (delivery.members, delivery.typing) = self.room.take_state(&mut state.seen);
-        if delivery.members.is_some() || delivery.typing.is_some() {
-            state.next = now + state.interval;
-        }
+        // The bell can't be dropped: this reader holds its room.
+        let _ = self.bell.changed().await;
     }
 
     /// `None` if the broker has to be asked.
-    fn take_from_tail(&mut self, limit: usize) -> Option<Vec<Delivered>> {
+    fn take_from_tail(&mut self) -> Option<Vec<Arc<Record>>> {
         let tail = self.room.tail.read();
-        let mut batch = Batch::new(limit);
-        for entry in tail.behind(self.offset)? {
-            if batch.is_full() {
-                break;
-            }
-            self.offset = entry.offset;
-            if entry.is_for(&self.viewer) {
-                batch.add(entry);
-            }
-        }
-        Some(batch.messages)
+        let Position { epoch, offset } = &mut self.position;
+        Some(take(tail.behind(epoch, *offset)?, &self.who, self.limit, offset))
     }
 
+    /// A gap, and what follows it; `None` where that is to be seen after the bell has rung again.
     async fn take_from_broker(
         &mut self,
-        limit: usize,
-    ) -> Result<(Option<Position>, Vec<Delivered>), BrokerError> {
+    ) -> Result<Option<(Option<Position>, Vec<Arc<Record>>)>, BrokerError> {
         // Before reading: everything up to here is in the broker, or gone.
-        let start = self.room.tail.read().start();
-        let part = Part::After(self.offset);
-        let page = self.broker.read(&self.room.name, part, BATCH_MESSAGES).await?;
+        let (start, life) = {
+            let tail = self.room.tail.read();
+            (tail.start(), tail.epoch().cloned())
+        };
+        if let Some(life) = life.filter(|life| *life != self.position.epoch) {
+            let page = self.history.behind(&self.room.name, &life, Offset(0), start).await?;
+            self.position = Position { epoch: page.epoch.clone(), offset: page.floor };
+            return Ok(Some((Some(self.position.clone()), Vec::new())));
+        }
+        let Position { epoch, offset } = &self.position;
+        let page = self.history.behind(&self.room.name, epoch, *offset, start).await?;
         let mut reset = None;
-        if self.offset < page.floor {
-            self.offset = page.floor;
-            reset = Some(self.position());
+        if page.epoch != *epoch {
+            // The log has just begun another life, and the room is about to hear of it.
+            return Ok(None);
         }
-        let complete = page.records.len() < BATCH_MESSAGES;
-        let mut batch = Batch::new(limit);
-        for entry in page.records.iter().map(Entry::from) {
-            if batch.is_full() {
-                return Ok((reset, batch.messages));
-            }
-            self.offset = entry.offset;
-            if entry.is_for(&self.viewer) {
-                batch.add(&entry);
-            }
+        if *offset < page.floor {
+            self.position.offset = page.floor;
+            reset = Some(self.position.clone());
         }
-        if complete {
-            self.offset = self.offset.max(start);
+        let offset = &mut self.position.offset;
+        let records = take(page.records.iter(), &self.who, self.limit, offset);
+        let last = page.records.last().map_or(Offset(0), |record| record.offset);
+        if page.complete && *offset >= last {
+            *offset = (*offset).max(start);
         }
-        Ok((reset, batch.messages))
+        Ok(Some((reset, records)))
     }
+}
+
+/// Takes those of `records` that `who` may read, until it is enough, and moves `offset` on to the last one
+/// that was looked at.
+fn take<'a>(
+    records: impl Iterator<Item = &'a Arc<Record>>,
+    who: &Who,
+    limit: usize,
+    offset: &mut Offset,
+) -> Vec<Arc<Record>> {
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    for record in records {
+        if taken.len() >= limit || bytes >= BATCH_BYTES {
+            break;
+        }
+        *offset = record.offset;
+        if record.envelope.is_for(who) {
+            bytes += record.frame.bytes().len();
+            taken.push(record.clone());
+        }
+    }
+    taken
+}
+
+/// Reads what [`Reader::state`] wrote; `None` if it was of another life of the room.
+fn read_seen(known: &str, life: u64) -> Option<Seen> {
+    let mut parts = known.split('.');
+    let same = parts.next() == Some(&format!("{life:x}"));
+    let mut seen = Seen::default();
+    for kind in StateKind::ALL {
+        seen[kind as usize] = parts.next()?.parse().ok();
+    }
+    same.then_some(seen)
 }

@@ -1,75 +1,189 @@
-//! One open room: the tail of its log, who is in it, and the bell that wakes its readers.
+//! One open room: the tail of its log, what can be said of who is in it, and the bell that wakes its
+//! readers.
 
-use bytes::Bytes;
-use common::{Member, MemberId, MemberName, Members, Offset, RoomName};
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use common::RoomName;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::{
+    runtime::Handle,
+    sync::{OnceCell, watch},
+    time::{Instant, sleep_until},
+};
 
-use crate::{presence::Presence, tail::Tail};
+use crate::{
+    Limits, StateFrame,
+    broker::{BrokerError, Following, Heard},
+    history::History,
+    state::{Seen, States},
+    tail::Tail,
+};
 
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) name: RoomName,
     pub(crate) tail: RwLock<Tail>,
-    presence: Mutex<Presence>,
+    limits: Limits,
+    /// There once the log is followed.
+    following: OnceCell<Following>,
+    states: Mutex<Told>,
+    /// Grows with each state that is told, so that whoever has taken it all need not ask.
+    told: AtomicU64,
+    /// Tells one life of the room from the next: versions of states begin anew.
+    pub(crate) life: u64,
     /// Rung after every change, with no lock held. It says only *that* something changed: a reader
     /// looks for itself, so being rung twice, or late, does no harm.
     bell: watch::Sender<()>,
+    ringing: AtomicBool,
+    runtime: Handle,
+}
+
+#[derive(Debug)]
+struct Told {
+    states: States,
+    /// When something was told last.
+    at: Instant,
+    /// The next telling is on its way.
+    due: bool,
 }
 
 impl Room {
-    /// An open room; everything up to and including `start` is to be read from the broker.
-    pub(crate) fn new(name: RoomName, start: Offset) -> Self {
+    pub(crate) fn new(name: RoomName, limits: &Limits, runtime: Handle) -> Self {
+        let long_ago = Instant::now() - interval(usize::MAX, limits);
+        let (life, _) = uuid::Uuid::new_v4().as_u64_pair();
         Self {
             name,
-            tail: RwLock::new(Tail::new(start)),
-            presence: Mutex::default(),
+            tail: RwLock::default(),
+            limits: limits.clone(),
+            following: OnceCell::new(),
+            states: Mutex::new(Told { states: States::default(), at: long_ago, due: false }),
+            told: AtomicU64::new(0),
+            life,
             bell: watch::Sender::new(()),
+            ringing: AtomicBool::new(false),
+            runtime,
         }
     }
 
-    pub(crate) fn ring(&self) {
-        self.bell.send_replace(());
+    /// Follows the log, unless that was done already.
+    pub(crate) async fn follow(
+        self: &Arc<Self>,
+        history: &Arc<History>,
+    ) -> Result<(), BrokerError> {
+        let follow = async || {
+            let (room, pages) = (Arc::downgrade(self), Arc::downgrade(history));
+            let follower = Arc::new(move |heard| {
+                if let Some(room) = room.upgrade() {
+                    room.hear(heard, &pages);
+                }
+            });
+            let opened = history.broker().open(&self.name, follower).await?;
+            let mut tail = self.tail.write();
+            // Unless the log has begun another life meanwhile, of which the follower has heard.
+            if tail.epoch().is_none() {
+                tail.begin(opened.position);
+            }
+            Ok(opened.following)
+        };
+        self.following.get_or_try_init(follow).await.map(drop)
+    }
+
+    fn hear(self: &Arc<Self>, heard: Heard, history: &Weak<History>) {
+        match heard {
+            Heard::Records(records) => {
+                let mut tail = self.tail.write();
+                records.into_iter().for_each(|record| tail.push(record, &self.limits));
+            }
+            Heard::Epoch(position) => {
+                if let Some(history) = history.upgrade() {
+                    history.forget();
+                }
+                self.tail.write().begin(position);
+            }
+        }
+        self.ring();
+    }
+
+    /// Wakes the readers, soon: whoever has something to tell does not wait for thousands of them.
+    fn ring(self: &Arc<Self>) {
+        if !self.ringing.swap(true, Ordering::AcqRel) {
+            let room = Arc::downgrade(self);
+            self.runtime.spawn(async move {
+                // Whoever reads holds the room: one that is gone has nobody to wake.
+                let Some(room) = room.upgrade() else { return };
+                // First: what comes from now on rings again.
+                room.ringing.swap(false, Ordering::AcqRel);
+                room.bell.send_replace(());
+            });
+        }
     }
 
     pub(crate) fn listen(&self) -> watch::Receiver<()> {
         self.bell.subscribe()
     }
 
-    /// Makes a change that says whether it changed anything.
-    pub(crate) fn change_presence(&self, change: impl FnOnce(&mut Presence) -> bool) {
-        let changed = change(&mut self.presence.lock());
-        if changed {
+    /// Looks at what can be said of the members.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&States) -> T) -> T {
+        look(&self.states.lock().states)
+    }
+
+    /// Changes what can be said of the members. It is told at once, or a while after what was told last.
+    pub(crate) fn change(self: &Arc<Self>, change: impl FnOnce(&mut States)) {
+        let mut told = self.states.lock();
+        change(&mut told.states);
+        if told.due || !told.states.has_changed() {
+            return;
+        }
+        let next = told.at + interval(told.states.count(), &self.limits);
+        if next <= Instant::now() {
+            return self.tell(&mut told);
+        }
+        told.due = true;
+        let room = Arc::downgrade(self);
+        self.runtime.spawn(async move {
+            sleep_until(next).await;
+            if let Some(room) = room.upgrade() {
+                let mut told = room.states.lock();
+                told.due = false;
+                room.tell(&mut told);
+            }
+        });
+    }
+
+    fn tell(self: &Arc<Self>, told: &mut Told) {
+        if told.states.tick() {
+            told.at = Instant::now();
+            self.told.fetch_add(1, Ordering::Release);
             self.ring();
         }
     }
 
-    pub(crate) fn name_of(&self, id: &MemberId) -> Option<MemberName> {
-        self.presence.lock().name_of(id)
-    }
-
-    pub(crate) fn all_members(&self) -> Vec<Member> {
-        self.presence.lock().all()
-    }
-
-    pub(crate) fn member_count(&self) -> usize {
-        self.presence.lock().count()
-    }
-
-    pub(crate) fn members(&self) -> Members {
-        self.presence.lock().members()
-    }
-
-    /// The presence frames newer than `seen`, which is brought up to date.
-    pub(crate) fn take_state(&self, seen: &mut Seen) -> (Option<Bytes>, Option<Bytes>) {
-        let mut presence = self.presence.lock();
-        (presence.take_members(&mut seen.members), presence.take_typing(&mut seen.typing))
+    /// What was told of the members since `seen` and `told`, which are brought up to date.
+    pub(crate) fn take_state(
+        &self,
+        seen: &mut Seen,
+        told: &mut Option<u64>,
+    ) -> Vec<Arc<StateFrame>> {
+        let now = self.told.load(Ordering::Acquire);
+        if told.replace(now) == Some(now) {
+            return Vec::new();
+        }
+        self.states.lock().states.take(seen)
     }
 }
 
-/// The versions of a room's presence that a reader has taken; none at first.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    members: u64,
-    typing: u64,
+/// How long to wait between telling a room of so many members of two changes: the more there are, the
+/// more often something changes, and the more are told.
+fn interval(members: usize, limits: &Limits) -> Duration {
+    match members {
+        ..=100 => limits.state_interval,
+        101..=5_000 => 4 * limits.state_interval,
+        _ => 20 * limits.state_interval,
+    }
 }

@@ -1,115 +1,70 @@
-//! The newest part of a room's log, in memory, encoded once for all readers.
+//! The newest part of a room's log, in memory.
 //!
 //! Everything behind [`Tail::start`] is in here; what is before it is read from the broker. Pure: no
 //! lock, no clock, no wake-up; [`Room`](crate::room::Room) adds those.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
-use bytes::Bytes;
-use common::{Audience, MemberId, Message, Offset, ServerFrame, SessionId};
+use common::{Epoch, Offset, Position};
 
-use crate::{Limits, Viewer, broker::Record};
+use crate::{Limits, Record};
 
-/// One message, ready to be written to its readers.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) offset: Offset,
-    /// When it was taken, milliseconds since 1970.
-    pub(crate) at: u64,
-    /// The `message` frame; cloning shares the bytes.
-    pub(crate) frame: Bytes,
-    /// Who may read it, where not everyone may.
-    private: Option<Box<Private>>,
-}
-
-/// The audience of a message that is not for all, and who counts as its sender.
-#[derive(Clone, Debug)]
-struct Private {
-    to: Audience,
-    session: SessionId,
-    member: MemberId,
-}
-
-impl From<&Record> for Entry {
-    fn from(record: &Record) -> Self {
-        let Record { session, message } = record;
-        let private = (message.to != Audience::All).then(|| {
-            Box::new(Private {
-                to: message.to.clone(),
-                session: session.clone(),
-                member: message.from.id.clone(),
-            })
-        });
-        let (offset, at) = (message.offset, message.at);
-        let frame = ServerFrame::Message(message.clone()).encode().into();
-        Self { offset, at, frame, private }
-    }
-}
-
-impl Entry {
-    /// Whether `viewer` may read this message: the one place where audiences are decided.
-    pub(crate) fn is_for(&self, viewer: &Viewer) -> bool {
-        let Some(private) = &self.private else { return true };
-        match (&private.to, &viewer.session) {
-            (Audience::All, _) => true,
-            (Audience::Others, Some(session)) => *session != private.session,
-            // Whoever has no session (a page being rendered) is known by member alone.
-            (Audience::Others, None) => viewer.member != private.member,
-            (Audience::Own, session) => session.as_ref() == Some(&private.session),
-            (Audience::Only(ids), session) => ids.iter().any(|id| {
-                id == viewer.member.as_str()
-                    || session
-                        .as_ref()
-                        .is_some_and(|session| id == session.as_str() || id == session.public())
-            }),
-        }
-    }
-
-    /// The message in the frame.
-    pub(crate) fn message(&self) -> Option<Message> {
-        match ServerFrame::parse(std::str::from_utf8(&self.frame).ok()?) {
-            Ok(Some(ServerFrame::Message(message))) => Some(message),
-            _ => None,
-        }
-    }
-}
-
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Tail {
-    entries: VecDeque<Entry>,
+    /// The life of the log it is part of; none before the room is followed.
+    epoch: Option<Epoch>,
+    records: VecDeque<Arc<Record>>,
     bytes: usize,
     start: Offset,
     head: Offset,
-    last_at: u64,
 }
 
 impl Tail {
-    /// An empty tail: everything up to and including `start` is to be read from the broker.
-    pub(crate) fn new(start: Offset) -> Self {
-        Self { entries: VecDeque::new(), bytes: 0, start, head: start, last_at: 0 }
+    /// The room is followed from here on: what is before is to be read from the broker. Something may
+    /// have been heard already.
+    pub(crate) fn begin(&mut self, position: Position) {
+        if self.epoch.as_ref().is_some_and(|epoch| *epoch != position.epoch) {
+            *self = Self::default();
+        }
+        (self.epoch, self.start) = (Some(position.epoch), self.start.max(position.offset));
+        self.head = self.head.max(position.offset);
     }
 
-    pub(crate) fn push(&mut self, entry: Entry, limits: &Limits) {
-        self.head = entry.offset;
-        self.last_at = entry.at;
-        self.bytes += entry.frame.len();
-        self.entries.push_back(entry);
-        while self.entries.len() > 1
-            && (self.entries.len() > limits.tail_messages || self.bytes > limits.tail_bytes)
+    /// Puts a record at the end, and lets go of the oldest that are too many. One that it has, or is
+    /// behind of, is not heard again.
+    pub(crate) fn push(&mut self, record: Arc<Record>, limits: &Limits) {
+        if record.offset <= self.head {
+            return;
+        }
+        self.head = record.offset;
+        self.bytes += record.frame.bytes().len();
+        self.records.push_back(record);
+        while self.records.len() > 1
+            && (self.records.len() > limits.tail_messages || self.bytes > limits.tail_bytes)
         {
-            if let Some(gone) = self.entries.pop_front() {
-                self.bytes -= gone.frame.len();
+            if let Some(gone) = self.records.pop_front() {
+                self.bytes -= gone.frame.bytes().len();
                 self.start = gone.offset;
             }
         }
     }
 
-    /// The entries behind `offset`, oldest first; `None` if the broker has to be asked for some.
-    pub(crate) fn behind(&self, offset: Offset) -> Option<impl Iterator<Item = &Entry>> {
-        (offset >= self.start).then(|| {
-            let start = self.entries.partition_point(|entry| entry.offset <= offset);
-            self.entries.range(start..)
+    /// The records behind `offset` of this life of the log, oldest first; `None` if the broker has to be
+    /// asked for some.
+    pub(crate) fn behind(
+        &self,
+        epoch: &Epoch,
+        offset: Offset,
+    ) -> Option<impl Iterator<Item = &Arc<Record>>> {
+        (offset >= self.start && self.epoch.as_ref() == Some(epoch)).then(|| {
+            let start = self.records.partition_point(|record| record.offset <= offset);
+            self.records.range(start..)
         })
+    }
+
+    /// The life of the log.
+    pub(crate) fn epoch(&self) -> Option<&Epoch> {
+        self.epoch.as_ref()
     }
 
     /// Everything behind this offset is in here.
@@ -124,6 +79,85 @@ impl Tail {
 
     /// When the newest message in here was taken, milliseconds since 1970; 0 if it is empty.
     pub(crate) fn last_at(&self) -> u64 {
-        self.last_at
+        self.records.back().map_or(0, |record| record.envelope.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::{Member, MemberId, MemberName, Message, MessageId, RoomName};
+
+    use super::*;
+    use crate::Draft;
+
+    fn record(offset: u64) -> Arc<Record> {
+        let message = Message {
+            offset: Offset(0),
+            value: 1.into(),
+            id: MessageId::parse(&offset.to_string()).unwrap(),
+            room: RoomName::lobby(),
+            at: offset,
+            from: Member {
+                id: MemberId::parse("a").unwrap(),
+                name: MemberName::parse("A").unwrap(),
+            },
+            event: None,
+            to: common::Audience::All,
+        };
+        Draft::new(message, None).numbered(Offset(offset))
+    }
+
+    fn offsets(tail: &Tail, epoch: &str, after: u64) -> Option<Vec<u64>> {
+        let epoch = Epoch::parse(epoch).unwrap();
+        let records = tail.behind(&epoch, Offset(after))?;
+        Some(records.map(|record| record.offset.0).collect())
+    }
+
+    #[test]
+    fn what_is_heard_while_a_room_is_being_opened_is_not_lost() {
+        let mut tail = Tail::default();
+        tail.push(record(7), &Limits::default());
+        tail.begin("e:5".parse().unwrap());
+        assert_eq!(offsets(&tail, "e", 5), Some(vec![7]));
+        assert_eq!((offsets(&tail, "e", 4), offsets(&tail, "other", 5)), (None, None));
+    }
+
+    #[test]
+    fn what_no_longer_fits_before_the_room_is_open_is_to_be_read() {
+        let limits = Limits { tail_messages: 1, ..Limits::default() };
+        let mut tail = Tail::default();
+        (7..=8).for_each(|offset| tail.push(record(offset), &limits));
+        tail.begin("e:5".parse().unwrap());
+        assert_eq!((offsets(&tail, "e", 6), offsets(&tail, "e", 7)), (None, Some(vec![8])));
+    }
+
+    #[test]
+    fn what_is_heard_twice_is_in_it_once() {
+        let mut tail = Tail::default();
+        tail.begin("e:5".parse().unwrap());
+        for offset in [5, 6, 8, 6, 8] {
+            tail.push(record(offset), &Limits::default());
+        }
+        assert_eq!(offsets(&tail, "e", 5), Some(vec![6, 8]));
+        assert_eq!((tail.head(), tail.last_at()), (Offset(8), 8));
+    }
+
+    #[test]
+    fn another_life_of_the_log_begins_with_an_empty_tail() {
+        let mut tail = Tail::default();
+        tail.begin("e:5".parse().unwrap());
+        tail.push(record(9), &Limits::default());
+        tail.begin("f:2".parse().unwrap());
+        assert_eq!((tail.start(), tail.head()), (Offset(2), Offset(2)));
+        assert_eq!(offsets(&tail, "f", 2), Some(vec![]));
+    }
+
+    #[test]
+    fn the_newest_record_stays_however_long_it_is() {
+        let limits = Limits { tail_messages: 2, tail_bytes: 1, ..Limits::default() };
+        let mut tail = Tail::default();
+        tail.begin("e:0".parse().unwrap());
+        (1..=3).for_each(|offset| tail.push(record(offset), &limits));
+        assert_eq!((tail.start(), offsets(&tail, "e", 2)), (Offset(2), Some(vec![3])));
     }
 }

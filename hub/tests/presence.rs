@@ -5,42 +5,47 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use common::{After, MemberName, Members, Recovery, ServerFrame};
-use hub::{Delivery, Hub, Limits, Present, Reader, broker::Retention};
+use common::{After, MemberName, Recovery, Roster, ServerFrame, SessionId, StateKind};
+use hub::{Delivery, Hub, Limits, Present, Reader, Who, broker::Retention};
 use support::*;
 
-fn names(delivery: &Delivery) -> Vec<String> {
-    let frame = delivery.members.as_ref().expect("a members frame");
+/// What is told of this kind of state.
+fn told(delivery: &Delivery, kind: StateKind) -> Roster {
+    let mut told = delivery.states.iter().filter(|state| state.kind == kind);
+    let frame = told.next().expect("something is told of it").frame.bytes();
+    assert!(told.next().is_none(), "it is told twice: {delivery:?}");
     match ServerFrame::parse(std::str::from_utf8(frame).unwrap()) {
-        Ok(Some(ServerFrame::Members(Members { count, members }))) => {
-            assert_eq!(count, members.len());
-            members.iter().map(|member| member.name.to_string()).collect()
-        }
-        other => panic!("not a members frame: {other:?}"),
+        Ok(Some(ServerFrame::State(_, roster))) => roster,
+        other => panic!("not a state frame: {other:?}"),
     }
+}
+
+fn all_of(delivery: &Delivery, kind: StateKind) -> Vec<String> {
+    let Roster { count, members, .. } = told(delivery, kind);
+    let members = members.expect("a small list is told whole");
+    assert_eq!(count, members.len());
+    members.iter().map(|member| member.name.to_string()).collect()
+}
+
+fn names(delivery: &Delivery) -> Vec<String> {
+    all_of(delivery, StateKind::Members)
 }
 
 fn typists(delivery: &Delivery) -> Vec<String> {
-    let frame = delivery.typing.as_ref().expect("a typing frame");
-    match ServerFrame::parse(std::str::from_utf8(frame).unwrap()) {
-        Ok(Some(ServerFrame::Typing(typing))) => {
-            typing.members.iter().map(|member| member.name.to_string()).collect()
-        }
-        other => panic!("not a typing frame: {other:?}"),
-    }
+    all_of(delivery, StateKind::Typing)
 }
 
 async fn watching(hub: &Hub) -> Reader {
-    reader(hub, "watcher", &After::Now).await.with_state(hub.limits().state_interval)
+    reader(hub, "watcher", &After::Now).await.with_state(None)
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_comes_renames_and_leaves_is_seen_by_the_others() {
     let hub = hub();
     let mut watcher = watching(&hub).await;
-    let ada = hub.enter(&room("tea"), &author("ada").member).unwrap();
+    let ada = hub.enter(&room("tea"), &who("ada")).unwrap();
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada"]);
-    let bob = hub.enter(&room("tea"), &author("bob").member).unwrap();
+    let bob = hub.enter(&room("tea"), &who("bob")).unwrap();
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada", "bob"]);
     ada.rename(MemberName::parse("Countess").unwrap());
     assert_eq!(names(&watcher.next().await.unwrap()), ["Countess", "bob"]);
@@ -53,7 +58,7 @@ async fn whoever_comes_renames_and_leaves_is_seen_by_the_others() {
 async fn whoever_comes_back_in_time_was_never_away() {
     let hub = hub();
     let mut watcher = watching(&hub).await;
-    let enter = || hub.enter(&room("tea"), &author("ada").member).unwrap();
+    let enter = || hub.enter(&room("tea"), &who("ada")).unwrap();
     let mut ada = enter();
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada"]);
     for leave in [drop, |ada: Present| ada.leave(&Limits::default())] {
@@ -62,7 +67,7 @@ async fn whoever_comes_back_in_time_was_never_away() {
         ada = enter();
         hub.sweep(Instant::now() + Duration::from_secs(3_600), u64::MAX);
         tokio::time::advance(hub.limits().state_interval).await;
-        assert!(is_quiet(&mut watcher));
+        assert!(is_quiet(&mut watcher).await);
     }
 }
 
@@ -70,20 +75,21 @@ async fn whoever_comes_back_in_time_was_never_away() {
 async fn another_connection_of_somebody_who_is_here_is_no_news_and_brings_no_old_name_back() {
     let hub = hub();
     let mut watcher = watching(&hub).await;
-    let first = hub.enter(&room("tea"), &author("ada").member).unwrap();
+    let first = hub.enter(&room("tea"), &who("ada")).unwrap();
+    assert_eq!(names(&watcher.next().await.unwrap()), ["ada"]);
     first.rename(MemberName::parse("Countess").unwrap());
     assert_eq!(names(&watcher.next().await.unwrap()), ["Countess"]);
-    let second = hub.enter(&room("tea"), &author("ada").member).unwrap();
+    let second = hub.enter(&room("tea"), &who("ada")).unwrap();
     assert_eq!(second.name().unwrap().as_str(), "Countess");
     drop(second);
     tokio::time::advance(hub.limits().state_interval).await;
-    assert!(is_quiet(&mut watcher));
+    assert!(is_quiet(&mut watcher).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_is_lost_is_listed_for_a_while_and_no_longer() {
     let hub = hub();
-    drop(hub.enter(&room("tea"), &author("ada").member).unwrap());
+    drop(hub.enter(&room("tea"), &who("ada")).unwrap());
     let lost = hub.limits().lost;
     hub.sweep(Instant::now() + lost - Duration::from_secs(1), u64::MAX);
     assert_eq!(hub.members(&room("tea")).count, 1);
@@ -94,18 +100,18 @@ async fn whoever_is_lost_is_listed_for_a_while_and_no_longer() {
 #[tokio::test(start_paused = true)]
 async fn after_a_restart_those_who_were_here_are_expected_back() {
     let before = hub();
-    let _ada = before.enter(&room("tea"), &author("ada").member).unwrap();
-    let _bob = before.enter(&room("tea"), &author("bob").member).unwrap();
+    let _ada = before.enter(&room("tea"), &who("ada")).unwrap();
+    let _bob = before.enter(&room("tea"), &who("bob")).unwrap();
 
     let hub = hub();
     let now = Instant::now();
     hub.expect(before.present(), now);
     let mut watcher = watching(&hub).await;
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada", "bob"]);
-    let _ada = hub.enter(&room("tea"), &author("ada").member).unwrap();
+    let _ada = hub.enter(&room("tea"), &who("ada")).unwrap();
     hub.sweep(now, u64::MAX);
     tokio::time::advance(hub.limits().state_interval).await;
-    assert!(is_quiet(&mut watcher), "coming back as expected is no news");
+    assert!(is_quiet(&mut watcher).await, "coming back as expected is no news");
     hub.sweep(now + hub.limits().expected, u64::MAX);
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada"]);
 }
@@ -114,12 +120,12 @@ async fn after_a_restart_those_who_were_here_are_expected_back() {
 async fn a_member_with_two_tabs_is_here_once_until_the_last_is_closed() {
     let hub = hub();
     let mut watcher = watching(&hub).await;
-    let first = hub.enter(&room("tea"), &author("ada").member).unwrap();
-    let second = hub.enter(&room("tea"), &author("ada").member).unwrap();
+    let first = hub.enter(&room("tea"), &who("ada")).unwrap();
+    let second = hub.enter(&room("tea"), &who("ada")).unwrap();
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada"]);
     drop(first);
     tokio::time::advance(hub.limits().state_interval).await;
-    assert!(is_quiet(&mut watcher));
+    assert!(is_quiet(&mut watcher).await);
     drop(second);
     hub.sweep(Instant::now() + hub.limits().lost, 0);
     assert_eq!(names(&watcher.next().await.unwrap()), [""; 0]);
@@ -129,28 +135,25 @@ async fn a_member_with_two_tabs_is_here_once_until_the_last_is_closed() {
 async fn a_thousand_arrivals_are_conflated_into_the_present() {
     let hub = hub();
     let mut watcher = watching(&hub).await;
-    let _ada = hub.enter(&room("tea"), &author("ada").member).unwrap();
+    let _ada = hub.enter(&room("tea"), &who("ada")).unwrap();
     watcher.next().await.unwrap();
-    let _crowd: Vec<_> = (0..1_000)
-        .map(|n| hub.enter(&room("tea"), &author(&format!("guest{n}")).member).unwrap())
-        .collect();
-    let delivery = watcher.next().await.unwrap();
-    let frame = std::str::from_utf8(delivery.members.as_ref().unwrap()).unwrap().to_owned();
-    let Ok(Some(ServerFrame::Members(members))) = ServerFrame::parse(&frame) else { panic!() };
-    assert_eq!((members.count, members.members.len()), (1_001, 100));
-    assert!(is_quiet(&mut watcher));
+    let _crowd: Vec<_> =
+        (0..1_000).map(|n| hub.enter(&room("tea"), &who(&format!("guest{n}"))).unwrap()).collect();
+    let roster = told(&watcher.next().await.unwrap(), StateKind::Members);
+    assert_eq!((roster.count, roster.members, roster.came.len()), (1_001, None, 99));
+    assert!(is_quiet(&mut watcher).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn messages_do_not_wait_for_presence_that_is_held_back() {
     let hub = hub();
     let mut watcher = watching(&hub).await;
-    let _ada = hub.enter(&room("tea"), &author("ada").member).unwrap();
+    let _ada = hub.enter(&room("tea"), &who("ada")).unwrap();
     watcher.next().await.unwrap();
-    let _bob = hub.enter(&room("tea"), &author("bob").member).unwrap();
+    let _bob = hub.enter(&room("tea"), &who("bob")).unwrap();
     say(&hub, "bob", "hi").await;
     let first = watcher.next().await.unwrap();
-    assert_eq!((first.messages.len(), first.members), (1, None));
+    assert_eq!((first.records.len(), first.states.len()), (1, 0));
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada", "bob"]);
 }
 
@@ -158,38 +161,92 @@ async fn messages_do_not_wait_for_presence_that_is_held_back() {
 async fn typing_passes_by_itself() {
     let hub = hub();
     let mut watcher = watching(&hub).await;
-    let ada = hub.enter(&room("tea"), &author("ada").member).unwrap();
+    let ada = hub.enter(&room("tea"), &who("ada")).unwrap();
     watcher.next().await.unwrap();
     let until = Instant::now() + Duration::from_secs(6);
-    ada.typing(until);
+    ada.set_typing(Some(until));
     assert_eq!(typists(&watcher.next().await.unwrap()), ["ada"]);
     hub.sweep(until, 0);
     assert_eq!(typists(&watcher.next().await.unwrap()), [""; 0]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn a_member_is_idle_as_long_as_nobody_looks_at_any_of_its_connections() {
+    let hub = hub();
+    let mut watcher = watching(&hub).await;
+    let other = SessionId::parse("other-tab").unwrap();
+    let (first, second) = (
+        hub.enter(&room("tea"), &who("ada")).unwrap(),
+        hub.enter(&room("tea"), &Who::new(who("ada").member, &other)).unwrap(),
+    );
+    watcher.next().await.unwrap();
+    first.set_idle(true);
+    assert!(is_quiet(&mut watcher).await);
+    second.set_idle(true);
+    second.set_idle(true);
+    assert_eq!(all_of(&watcher.next().await.unwrap(), StateKind::Idle), ["ada"]);
+    drop(first);
+    tokio::time::advance(hub.limits().state_interval).await;
+    assert!(is_quiet(&mut watcher).await);
+    // A request of the same session, as a page makes that polls, says so for good.
+    let request = || hub.enter(&room("tea"), &Who::new(who("ada").member, &other)).unwrap();
+    request().set_idle(false);
+    assert_eq!(all_of(&watcher.next().await.unwrap(), StateKind::Idle), [""; 0]);
+    drop(second);
+    request().set_idle(true);
+    assert_eq!(all_of(&watcher.next().await.unwrap(), StateKind::Idle), ["ada"]);
+    drop(request());
+    tokio::time::advance(hub.limits().state_interval).await;
+    assert!(is_quiet(&mut watcher).await);
+    request().set_idle(false);
+    assert_eq!(all_of(&watcher.next().await.unwrap(), StateKind::Idle), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_goes_on_with_what_is_told_of_the_members_where_another_was() {
+    let hub = hub();
+    let mut first = watching(&hub).await;
+    let _ada = hub.enter(&room("tea"), &who("ada")).unwrap();
+    assert_eq!(names(&first.next().await.unwrap()), ["ada"]);
+    let again =
+        async |state: &str| reader(&hub, "watcher", &After::Now).await.with_state(Some(state));
+    let mut second = again(&first.state()).await;
+    assert!(is_quiet(&mut second).await);
+    let _bob = hub.enter(&room("tea"), &who("bob")).unwrap();
+    assert_eq!(names(&second.next().await.unwrap()), ["ada", "bob"]);
+    for gone in ["", "x", "1.1.1.1", "ffff.1.."] {
+        let told = again(gone).await.ready().await.unwrap();
+        assert_eq!(
+            (names(&told), typists(&told)),
+            (vec!["ada".into(), "bob".into()], vec![]),
+            "{gone}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_room_nobody_is_in_makes_way_for_another_and_nothing_is_lost() {
     let hub = hub_with(Limits { rooms: 1, ..Limits::default() }, Retention::default());
     let mut ada = reader(&hub, "ada", &After::Now).await;
-    let left_at = After::Position(ada.position());
+    let left_at = After::Position(ada.position().clone());
     say(&hub, "bob", "hi").await;
     assert_eq!(texts(&mut ada).await, ["hi"]);
-    assert!(hub.enter(&room("coffee"), &author("ada").member).is_err());
+    assert!(hub.enter(&room("coffee"), &who("ada")).is_err());
     drop(ada);
-    drop(hub.enter(&room("coffee"), &author("ada").member).unwrap());
+    drop(hub.enter(&room("coffee"), &who("ada")).unwrap());
 
-    let (mut ada, recovery) = hub.read(&room("tea"), viewer("ada"), &left_at).await.unwrap();
+    let (mut ada, recovery) = hub.read(&room("tea"), who("ada"), &left_at).await.unwrap();
     assert_eq!(recovery, Recovery::Replayed);
     assert_eq!(texts(&mut ada).await, ["hi"]);
     say(&hub, "bob", "and live").await;
     assert_eq!(texts(&mut ada).await, ["and live"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_idle_room_is_closed_and_nothing_is_lost() {
     let hub = hub();
     let idle = hub.limits().idle_room.as_millis() as u64;
-    let coffee = hub.enter(&room("coffee"), &author("ada").member).unwrap();
+    let coffee = hub.enter(&room("coffee"), &who("ada")).unwrap();
     drop(coffee);
     hub.sweep(Instant::now() + hub.limits().lost, idle);
     hub.sweep(Instant::now(), idle);
@@ -201,7 +258,7 @@ async fn an_idle_room_is_closed_and_nothing_is_lost() {
     assert_eq!(texts(&mut ada).await, ["hi"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_room_somebody_reads_stays_open_however_quiet_it_is() {
     let hub = hub();
     let mut ada = reader(&hub, "ada", &After::Now).await;
@@ -210,15 +267,15 @@ async fn a_room_somebody_reads_stays_open_however_quiet_it_is() {
     assert_eq!(texts(&mut ada).await, ["still here"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn coming_back_to_a_room_that_is_gone_tells_of_the_gap() {
     let hub = hub();
     let ada = reader(&hub, "ada", &After::Now).await;
-    let left_at = After::Position(ada.position());
+    let left_at = After::Position(ada.position().clone());
     drop(ada);
     say(&hub, "bob", "missed").await;
     hub.sweep(Instant::now(), u64::MAX);
     hub.tidy(u64::MAX).await.unwrap();
-    let (_, recovery) = hub.read(&room("tea"), viewer("ada"), &left_at).await.unwrap();
+    let (_, recovery) = hub.read(&room("tea"), who("ada"), &left_at).await.unwrap();
     assert_eq!(recovery, Recovery::Reset);
 }

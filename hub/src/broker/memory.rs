@@ -4,20 +4,24 @@ use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, VecDeque},
     future::ready,
+    sync::Arc,
     time::Duration,
 };
 
-use common::{Epoch, MessageId, Offset, RoomName};
+use common::{Epoch, MessageId, Offset, Position, RoomName};
 use parking_lot::Mutex;
 
 use super::{
-    BoxFuture, Broker, BrokerError, Follower, KeptRoom, Page, Part, Record, Retention, new_epoch,
+    Appended, BoxFuture, Broker, BrokerError, Followed, Follower, KeptRoom, Opened, Page, Part,
+    Read, Retention, new_epoch,
 };
+use crate::{Draft, Record};
 
 /// A broker that keeps nothing beyond its own life.
 pub struct MemoryBroker {
     epoch: Epoch,
     retention: Retention,
+    followed: Arc<Followed>,
     state: Mutex<State>,
 }
 
@@ -36,13 +40,12 @@ struct State {
     /// The highest floor of any room that was let go of. A room that comes back starts behind it, so
     /// that a reader who comes back to it learns that messages are gone.
     gone: Offset,
-    follower: Option<Follower>,
 }
 
 /// The log of one room.
 #[derive(Default)]
 struct Log {
-    records: VecDeque<(Record, usize)>,
+    records: VecDeque<Arc<Record>>,
     bytes: usize,
     floor: Offset,
     ids: HashMap<MessageId, Offset>,
@@ -53,35 +56,34 @@ struct Log {
 impl MemoryBroker {
     /// An empty log in an epoch of its own.
     pub fn new(retention: Retention) -> Self {
-        Self { epoch: new_epoch(), retention, state: Mutex::default() }
+        let followed = Arc::new(Followed::default());
+        Self { epoch: new_epoch(), retention, followed, state: Mutex::default() }
     }
 }
 
 impl Broker for MemoryBroker {
-    fn epoch(&self) -> Epoch {
-        self.epoch.clone()
+    fn open(
+        &self,
+        room: &RoomName,
+        follower: Follower,
+    ) -> BoxFuture<'_, Result<Opened, BrokerError>> {
+        let (offset, following) = self.followed.open(room, follower);
+        let position = Position { epoch: self.epoch.clone(), offset };
+        Box::pin(ready(Ok(Opened { position, following })))
     }
 
-    fn head(&self) -> Offset {
-        self.state.lock().head
-    }
-
-    fn follow(&self, follower: Follower) {
-        self.state.lock().follower = Some(follower);
-    }
-
-    fn append(&self, records: Vec<Record>) -> BoxFuture<'_, Result<Vec<Offset>, BrokerError>> {
+    fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
         let mut state = self.state.lock();
-        let State { head, rooms, bytes, gone, follower } = &mut *state;
-        let (mut offsets, mut new) = (Vec::with_capacity(records.len()), Vec::new());
-        for mut record in records {
+        let State { head, rooms, bytes, gone } = &mut *state;
+        let (mut offsets, mut new) = (Vec::with_capacity(drafts.len()), Vec::new());
+        for draft in drafts {
             let floor = *gone;
             let log = rooms
-                .entry(record.message.room.clone())
+                .entry(draft.envelope.room.clone())
                 .or_insert_with(|| Log { floor, ..Log::default() });
-            let offset = log.ids.get(&record.message.id).copied().unwrap_or_else(|| {
+            let offset = log.ids.get(&draft.envelope.id).copied().unwrap_or_else(|| {
                 head.0 += 1;
-                record.message.offset = *head;
+                let record = draft.numbered(*head);
                 let before = log.bytes;
                 log.push(record.clone(), &self.retention);
                 *bytes = *bytes + log.bytes - before;
@@ -94,32 +96,26 @@ impl Broker for MemoryBroker {
             *bytes -= trim_all(rooms, *bytes - self.retention.total_after_trim());
         }
         // Under the lock: what is appended next is handed on next.
-        if let Some(follower) = follower {
-            follower(&new);
-        }
+        self.followed.kept(new).tell();
         drop(state);
-        Box::pin(ready(Ok(offsets)))
+        Box::pin(ready(Ok(Appended { epoch: self.epoch.clone(), offsets })))
     }
 
-    fn read(
-        &self,
-        room: &RoomName,
-        part: Part,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Page, BrokerError>> {
+    fn read(&self, room: &RoomName, read: Read) -> BoxFuture<'_, Result<Page, BrokerError>> {
         let state = self.state.lock();
-        let page = match state.rooms.get(room) {
-            Some(log) => log.read(part, limit),
-            None => Page { records: Vec::new(), floor: state.gone },
+        let (records, complete, floor) = match state.rooms.get(room) {
+            Some(log) => log.read(read),
+            None => (Vec::new(), true, state.gone),
         };
+        let page = Page { epoch: self.epoch.clone(), records, complete, floor, head: state.head };
         Box::pin(ready(Ok(page)))
     }
 
     fn rooms(&self, limit: usize) -> BoxFuture<'_, Result<Vec<KeptRoom>, BrokerError>> {
         let state = self.state.lock();
         let kept = state.rooms.iter().filter_map(|(name, log)| {
-            let (newest, _) = log.records.back()?;
-            Some(KeptRoom { name: name.clone(), last_at: newest.message.at })
+            let newest = log.records.back()?;
+            Some(KeptRoom { name: name.clone(), last_at: newest.envelope.at })
         });
         let mut kept: Vec<_> = kept.collect();
         kept.sort_by(|a, b| (b.last_at, &a.name).cmp(&(a.last_at, &b.name)));
@@ -132,7 +128,7 @@ impl Broker for MemoryBroker {
         let mut state = self.state.lock();
         let State { rooms, bytes, gone, .. } = &mut *state;
         rooms.retain(|_, log| {
-            while log.records.front().is_some_and(|(record, _)| record.message.at < oldest) {
+            while log.records.front().is_some_and(|record| record.envelope.at < oldest) {
                 *bytes -= log.pop();
             }
             log.forget_ids(at, self.retention.ids);
@@ -148,7 +144,7 @@ impl Broker for MemoryBroker {
 
 /// Lets go of the oldest messages of all rooms until `bytes` are free; returns how many that made.
 fn trim_all(rooms: &mut HashMap<RoomName, Log>, bytes: usize) -> usize {
-    let oldest = |log: &Log| log.records.front().map(|(record, _)| Reverse(record.message.offset));
+    let oldest = |log: &Log| log.records.front().map(|record| Reverse(record.offset));
     let mut logs: Vec<_> = rooms.values_mut().collect();
     let mut next: BinaryHeap<_> =
         logs.iter().enumerate().filter_map(|(n, log)| Some((oldest(log)?, n))).collect();
@@ -165,13 +161,12 @@ fn trim_all(rooms: &mut HashMap<RoomName, Log>, bytes: usize) -> usize {
 impl Log {
     /// Appends, and lets go of the oldest that are over the limits; the newest stays whatever its
     /// size.
-    fn push(&mut self, record: Record, retention: &Retention) {
-        let (id, at) = (record.message.id.clone(), record.message.at);
-        let bytes = serde_json::to_vec(&record.message).map_or(0, |json| json.len());
-        self.bytes += bytes;
-        self.ids.insert(id.clone(), record.message.offset);
+    fn push(&mut self, record: Arc<Record>, retention: &Retention) {
+        let (id, at) = (record.envelope.id.clone(), record.envelope.at);
+        self.bytes += record.body().len();
+        self.ids.insert(id.clone(), record.offset);
         self.ids_by_age.push_back((at, id));
-        self.records.push_back((record, bytes));
+        self.records.push_back(record);
         while self.records.len() > 1
             && (self.records.len() > retention.room_messages || self.bytes > retention.room_bytes)
         {
@@ -182,9 +177,10 @@ impl Log {
 
     /// Lets go of the oldest message; returns how many bytes that were.
     fn pop(&mut self) -> usize {
-        let Some((record, bytes)) = self.records.pop_front() else { return 0 };
+        let Some(record) = self.records.pop_front() else { return 0 };
+        let bytes = record.body().len();
         self.bytes -= bytes;
-        self.floor = record.message.offset;
+        self.floor = record.offset;
         bytes
     }
 
@@ -200,19 +196,31 @@ impl Log {
         }
     }
 
-    fn read(&self, part: Part, limit: usize) -> Page {
-        let behind = |offset| self.records.partition_point(|(r, _)| r.message.offset <= offset);
-        let range = match part {
+    /// The records to read, whether they are all there are, and the floor.
+    fn read(&self, read: Read) -> (Vec<Arc<Record>>, bool, Offset) {
+        let end = |offset| self.records.partition_point(|record| record.offset < offset);
+        let mut bytes = 0;
+        let mut fits = |record: &&Arc<Record>| {
+            let fits = bytes < read.bytes;
+            bytes += record.frame.bytes().len();
+            fits
+        };
+        let (found, all) = match read.part {
             Part::After(offset) => {
-                let start = behind(offset);
-                start..self.records.len().min(start.saturating_add(limit))
+                let behind = self.records.range(end(Offset(offset.0.saturating_add(1)))..);
+                let all = behind.len();
+                (behind.take(read.records).take_while(&mut fits).cloned().collect::<Vec<_>>(), all)
             }
             Part::Before(offset) => {
-                let end = self.records.partition_point(|(r, _)| r.message.offset < offset);
-                end.saturating_sub(limit)..end
+                let before = self.records.range(..end(offset)).rev();
+                let all = before.len();
+                let mut found: Vec<_> =
+                    before.take(read.records).take_while(&mut fits).cloned().collect();
+                found.reverse();
+                (found, all)
             }
         };
-        let records = self.records.range(range).map(|(record, _)| record.clone()).collect();
-        Page { records, floor: self.floor }
+        let complete = found.len() == all;
+        (found, complete, self.floor)
     }
 }

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use common::{
-    After, Audience, Member, MemberId, MemberName, Message, Publish, RoomName, ServerFrame,
-    SessionId,
+    After, Audience, Member, MemberId, MemberName, Message, Publish, RoomName, SessionId,
 };
 use hub::{
-    Author, Delivery, Hub, Limits, Published, Reader, Viewer,
+    Delivery, Hub, Limits, Published, Reader, Who,
     broker::{Retention, memory::MemoryBroker},
 };
 
@@ -26,19 +25,10 @@ pub fn room(name: &str) -> RoomName {
 }
 
 /// `ada` with the session `ada-tab`.
-pub fn author(name: &str) -> Author {
-    Author {
-        session: SessionId::parse(&format!("{name}-tab")).unwrap(),
-        member: Member {
-            id: MemberId::parse(name).unwrap(),
-            name: MemberName::parse(name).unwrap(),
-        },
-    }
-}
-
-pub fn viewer(name: &str) -> Viewer {
-    let Author { session, member } = author(name);
-    Viewer { session: Some(session), member: member.id }
+pub fn who(name: &str) -> Who {
+    let member =
+        Member { id: MemberId::parse(name).unwrap(), name: MemberName::parse(name).unwrap() };
+    Who::new(member, &SessionId::parse(&format!("{name}-tab.secret")).unwrap())
 }
 
 pub async fn say(hub: &Hub, name: &str, text: &str) -> Published {
@@ -47,24 +37,15 @@ pub async fn say(hub: &Hub, name: &str, text: &str) -> Published {
 
 pub async fn say_to(hub: &Hub, name: &str, text: &str, to: Audience) -> Published {
     let publish = Publish { to, ..Publish::text(text).unwrap() };
-    hub.publish(&room("tea"), &author(name), publish, 1_000).await.unwrap()
+    hub.publish(&room("tea"), &who(name), publish, 1_000).await.unwrap()
 }
 
 pub async fn reader(hub: &Hub, name: &str, after: &After) -> Reader {
-    hub.read(&room("tea"), viewer(name), after).await.unwrap().0
+    hub.read(&room("tea"), who(name), after).await.unwrap().0
 }
 
 pub fn messages(delivery: &Delivery) -> Vec<Message> {
-    delivery
-        .messages
-        .iter()
-        .map(|hub::Delivered { frame, .. }| {
-            match ServerFrame::parse(std::str::from_utf8(frame).unwrap()) {
-                Ok(Some(ServerFrame::Message(message))) => message,
-                other => panic!("not a message frame: {other:?}"),
-            }
-        })
-        .collect()
+    delivery.records.iter().map(|record| record.message().unwrap()).collect()
 }
 
 /// The texts of the next delivery.
@@ -74,8 +55,13 @@ pub async fn texts(reader: &mut Reader) -> Vec<String> {
     messages(&delivery).iter().map(|message| message.value.as_str().unwrap().to_owned()).collect()
 }
 
-/// Whether the reader has nothing to read.
-pub fn is_quiet(reader: &mut Reader) -> bool {
+/// Whether the reader has nothing to read, once all who are to be woken have been.
+pub async fn is_quiet(reader: &mut Reader) -> bool {
+    tokio::task::yield_now().await;
+    is_pending(reader)
+}
+
+fn is_pending(reader: &mut Reader) -> bool {
     use std::{
         future::Future,
         pin::pin,

@@ -1,0 +1,177 @@
+//! A log that begins another life under a running hub, and a herd that reads the same of it.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use common::{After, Offset, Position, Recovery, RoomName};
+use hub::{
+    Draft, Hub, Limits,
+    broker::{
+        Appended, BoxFuture, Broker, BrokerError, Follower, Heard, KeptRoom, Opened, Page, Read,
+        Retention, memory::MemoryBroker,
+    },
+};
+use parking_lot::Mutex;
+use support::*;
+
+/// A log that can be put away for an empty one, as a replicated engine's stream can be made anew. It counts how
+/// often it is read.
+#[derive(Debug)]
+struct Renewed {
+    now: Mutex<Arc<MemoryBroker>>,
+    followers: Mutex<Vec<(RoomName, Following)>>,
+    reads: AtomicUsize,
+}
+
+struct Following(Follower);
+
+impl std::fmt::Debug for Following {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Following")
+    }
+}
+
+impl Renewed {
+    fn new() -> Arc<Self> {
+        let memory = Arc::new(MemoryBroker::new(Retention::default()));
+        let followers = Mutex::default();
+        Arc::new(Self { now: Mutex::new(memory), followers, reads: AtomicUsize::new(0) })
+    }
+
+    fn now(&self) -> Arc<MemoryBroker> {
+        self.now.lock().clone()
+    }
+
+    async fn renew(&self) {
+        let other = Arc::new(MemoryBroker::new(Retention::default()));
+        *self.now.lock() = other.clone();
+        let followers: Vec<_> = self
+            .followers
+            .lock()
+            .iter()
+            .map(|(room, follower)| (room.clone(), follower.0.clone()))
+            .collect();
+        for (room, follower) in followers {
+            let opened = other.open(&room, follower.clone()).await.unwrap();
+            follower(Heard::Epoch(opened.position));
+            std::mem::forget(opened.following);
+        }
+    }
+}
+
+impl Broker for Renewed {
+    fn open(
+        &self,
+        room: &RoomName,
+        follower: Follower,
+    ) -> BoxFuture<'_, Result<Opened, BrokerError>> {
+        self.followers.lock().push((room.clone(), Following(follower.clone())));
+        let (now, room) = (self.now(), room.clone());
+        Box::pin(async move { now.open(&room, follower).await })
+    }
+
+    fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
+        let now = self.now();
+        Box::pin(async move { now.append(drafts).await })
+    }
+
+    fn read(&self, room: &RoomName, read: Read) -> BoxFuture<'_, Result<Page, BrokerError>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let (now, room) = (self.now(), room.clone());
+        Box::pin(async move {
+            // Slow enough for others to ask meanwhile.
+            tokio::task::yield_now().await;
+            now.read(&room, read).await
+        })
+    }
+
+    fn rooms(&self, limit: usize) -> BoxFuture<'_, Result<Vec<KeptRoom>, BrokerError>> {
+        let now = self.now();
+        Box::pin(async move { now.rooms(limit).await })
+    }
+
+    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
+        let now = self.now();
+        Box::pin(async move { now.tidy(at).await })
+    }
+}
+
+#[tokio::test]
+async fn readers_of_a_log_that_begins_another_life_are_told_before_anything_of_it() {
+    let log = Renewed::new();
+    let hub = Hub::new(log.clone(), Limits::default());
+    let mut ada = reader(&hub, "ada", &After::Now).await;
+    say(&hub, "bob", "before").await;
+    assert_eq!(texts(&mut ada).await, ["before"]);
+    let before = ada.position().clone();
+
+    log.renew().await;
+    say(&hub, "bob", "after").await;
+    let mut delivery = ada.next().await.unwrap();
+    let told = delivery.reset.clone().expect("the gap is told");
+    assert_ne!(told.epoch, before.epoch);
+    assert_eq!(told.offset, Offset(0));
+    if delivery.records.is_empty() {
+        delivery = ada.next().await.unwrap();
+    }
+    let values: Vec<_> = messages(&delivery).into_iter().map(|message| message.value).collect();
+    assert_eq!(values, ["after"]);
+    assert_eq!(ada.position().epoch, told.epoch);
+
+    let after = After::Position(before);
+    let (mut late, recovery) = hub.read(&room("tea"), who("cy"), &after).await.unwrap();
+    assert_eq!(recovery, Recovery::Reset);
+    assert_eq!(texts(&mut late).await, ["after"]);
+}
+
+#[tokio::test]
+async fn a_herd_that_comes_back_reads_each_page_once() {
+    let log = Renewed::new();
+    let before = Hub::new(log.clone(), Limits::default());
+    let start = say(&before, "bob", "first").await.position;
+    for n in 0..600 {
+        say(&before, "bob", &n.to_string()).await;
+    }
+    // A restart: nothing of it is in memory.
+    let hub = Hub::new(log.clone(), Limits::default());
+    say(&hub, "bob", "last").await;
+    log.reads.store(0, Ordering::Relaxed);
+    let mut herd = tokio::task::JoinSet::new();
+    for n in 0..100 {
+        let (hub, start) = (hub.clone(), After::Position(start.clone()));
+        herd.spawn(async move {
+            let mut reader = reader(&hub, &format!("r{n}"), &start).await;
+            let mut read = Vec::new();
+            while read.len() < 601 {
+                read.extend(reader.next().await.unwrap().records);
+            }
+            read
+        });
+    }
+    let read = herd.join_all().await;
+    for one in &read {
+        assert!(one.iter().zip(&read[0]).all(|(a, b)| Arc::ptr_eq(a, b)), "they share the records");
+    }
+    assert_eq!(log.reads.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_page_that_was_not_full_is_read_again_when_there_is_more() {
+    let log = Renewed::new();
+    let hub = Hub::new(log.clone(), Limits { tail_messages: 1, ..Limits::default() });
+    let oldest: Position = say(&hub, "bob", "0").await.position;
+    for n in 1..4 {
+        say(&hub, "bob", &n.to_string()).await;
+        let mut ada = reader(&hub, "ada", &After::Position(oldest.clone())).await;
+        let mut read = Vec::new();
+        while read.len() < n {
+            read.extend(texts(&mut ada).await);
+        }
+        assert_eq!(read, (1..=n).map(|n| n.to_string()).collect::<Vec<_>>());
+    }
+}
