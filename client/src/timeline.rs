@@ -1,0 +1,288 @@
+//! What is said in a room as one client knows it: messages in offset order, then what is still on its
+//! way, in the order it was written. Every change of a row is told, so that whoever draws them touches
+//! that row alone.
+//!
+//! The rule to keep: an id is in here once, so a message that arrives by its own echo, by an ack and by
+//! a replay is one row.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
+
+use common::{After, Message, MessageId, Offset, Position, Recovery};
+
+use crate::outbox::{Outbox, Status};
+
+#[cfg(test)]
+mod tests;
+
+/// How many rows that were said are kept.
+const ROWS: usize = 500;
+/// Messages of one member closer together than this are one group, in milliseconds.
+const GROUP_MS: u64 = 5 * 60 * 1000;
+
+/// One line of the timeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Names the row, and stays the same when anything else of it changes.
+    pub key: u64,
+    /// What was said; `None` where messages may be missing.
+    pub message: Option<Arc<Message>>,
+    /// How far it has got.
+    pub status: Status,
+    /// Whether it goes on with what the same member said just before.
+    pub grouped: bool,
+}
+
+/// The rows a client starts with, for `messages` that were read before it was there.
+pub fn first_rows(messages: Vec<Message>) -> Vec<Row> {
+    Timeline::new(messages, After::Now).rows.into()
+}
+
+/// A row has changed. Indexes are those at the time of this change, the ones before it being done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RowChange {
+    /// There is a new one.
+    Inserted {
+        /// Where it is now.
+        at: usize,
+        /// What it is.
+        row: Row,
+    },
+    /// This one is not what it was.
+    Changed {
+        /// Where it is.
+        at: usize,
+        /// What it is now; its key is the same.
+        row: Row,
+    },
+    /// This one is gone.
+    Removed {
+        /// Where it was.
+        at: usize,
+    },
+}
+
+/// The timeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Timeline {
+    /// First those that were said, then the unsent.
+    rows: VecDeque<Row>,
+    said: usize,
+    known: HashSet<MessageId>,
+    after: After,
+    next_key: u64,
+    changes: Vec<RowChange>,
+}
+
+impl Timeline {
+    /// Starts with what was already read, and the position behind it.
+    pub(crate) fn new(messages: Vec<Message>, after: After) -> Self {
+        let mut timeline = Self {
+            rows: VecDeque::new(),
+            said: 0,
+            known: HashSet::new(),
+            after,
+            next_key: 0,
+            changes: Vec::new(),
+        };
+        for message in messages {
+            timeline.known.insert(message.id.clone());
+            let row = timeline.new_row(Some(message.into()), Status::Sent);
+            timeline.insert(timeline.rows.len(), row);
+        }
+        timeline.said = timeline.rows.len();
+        timeline.changes.clear();
+        timeline
+    }
+
+    /// Where to read on.
+    pub(crate) fn after(&self) -> &After {
+        &self.after
+    }
+
+    /// Whether the log has not been read as far as this.
+    pub(crate) fn is_ahead(&self, offset: Offset) -> bool {
+        match &self.after {
+            After::Position(position) => offset > position.offset,
+            After::Now | After::Oldest => true,
+        }
+    }
+
+    /// Whether the log has been read as far as this, or further.
+    pub(crate) fn has_read(&self, position: &Position) -> bool {
+        match &self.after {
+            After::Position(read) => read.epoch == position.epoch && read.offset >= position.offset,
+            After::Now | After::Oldest => false,
+        }
+    }
+
+    /// What has changed since this was last asked.
+    pub(crate) fn take_changes(&mut self) -> Vec<RowChange> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The server said where the reading starts.
+    pub(crate) fn hello(&mut self, position: Position, recovery: Recovery) {
+        if recovery == Recovery::Reset {
+            if let After::Position(before) = &self.after
+                && before.epoch != position.epoch
+            {
+                // The ids of another life of the log say nothing about this one.
+                self.known.clear();
+            }
+            let gap = self.new_row(None, Status::Sent);
+            self.said += 1;
+            self.insert(self.said - 1, gap);
+        }
+        self.after = After::Position(position);
+    }
+
+    /// A message arrived; true if it is new here.
+    pub(crate) fn receive(&mut self, message: Message) -> bool {
+        if let After::Position(position) = &mut self.after {
+            position.offset = position.offset.max(message.offset);
+        }
+        let new = self.known.insert(message.id.clone());
+        if new {
+            self.put(message.into());
+        }
+        new
+    }
+
+    /// The server has this message of ours, under the offset it says.
+    pub(crate) fn acked(&mut self, message: Arc<Message>) {
+        // The position stays: what others said before this may still be on its way.
+        if self.known.insert(message.id.clone()) {
+            self.put(message);
+        }
+    }
+
+    /// Whether a message with this id was said.
+    pub(crate) fn knows(&self, id: &MessageId) -> bool {
+        self.known.contains(id)
+    }
+
+    /// The number of a message that was said, as long as its row is kept.
+    pub(crate) fn offset_of(&self, id: &MessageId) -> Option<Offset> {
+        let row = self.rows.range(..self.said).rev().find(|row| row.is(id))?;
+        row.message.as_ref().map(|message| message.offset)
+    }
+
+    /// Brings the rows of what is unsent up to date. Only the order matters that both have in common:
+    /// what is new in the outbox is behind what was there.
+    pub(crate) fn show_unsent(&mut self, outbox: &Outbox) {
+        let mut at = self.said;
+        for (message, status) in outbox.unsent() {
+            while self.rows.get(at).is_some_and(|row| !row.is(&message.id)) {
+                self.remove(at);
+            }
+            match self.rows.get_mut(at) {
+                Some(row) if row.status == status => {}
+                Some(row) => {
+                    row.status = status;
+                    self.changed(at);
+                }
+                None => {
+                    let row = self.new_row(Some(message.clone()), status);
+                    self.insert(at, row);
+                }
+            }
+            at += 1;
+        }
+        while self.rows.len() > at {
+            self.remove(at);
+        }
+    }
+
+    /// Puts a message in offset order, within the stretch behind the last gap, and lets go of the
+    /// oldest row that is too much. A message of ours keeps the row it had.
+    fn put(&mut self, message: Arc<Message>) {
+        let later = |row: &&Row| match &row.message {
+            Some(other) => other.offset > message.offset,
+            None => false,
+        };
+        let said = self.rows.range(..self.said);
+        let at = self.said - said.rev().take_while(later).count();
+        let was = self.rows.range(self.said..).position(|row| row.is(&message.id));
+        let mut row = self.new_row(Some(message), Status::Sent);
+        if let Some(was) = was.map(|index| self.said + index) {
+            row.key = self.rows[was].key;
+            if was == at {
+                self.said += 1;
+                self.rows[at] = row;
+                self.rows[at].grouped = self.goes_on(at);
+                self.changed(at);
+                return self.forget_the_oldest();
+            }
+            self.remove(was);
+        }
+        self.said += 1;
+        self.insert(at, row);
+        self.forget_the_oldest();
+    }
+
+    fn forget_the_oldest(&mut self) {
+        if self.said > ROWS {
+            if let Some(message) = &self.rows[0].message {
+                self.known.remove(&message.id);
+            }
+            self.said -= 1;
+            self.remove(0);
+        }
+    }
+
+    fn new_row(&mut self, message: Option<Arc<Message>>, status: Status) -> Row {
+        let key = self.next_key;
+        self.next_key += 1;
+        Row { key, message, status, grouped: false }
+    }
+
+    fn insert(&mut self, at: usize, row: Row) {
+        self.rows.insert(at, row);
+        self.rows[at].grouped = self.goes_on(at);
+        self.changes.push(RowChange::Inserted { at, row: self.rows[at].clone() });
+        self.regroup(at + 1);
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.rows.remove(at);
+        self.changes.push(RowChange::Removed { at });
+        self.regroup(at);
+    }
+
+    fn changed(&mut self, at: usize) {
+        self.changes.push(RowChange::Changed { at, row: self.rows[at].clone() });
+        self.regroup(at + 1);
+    }
+
+    fn regroup(&mut self, at: usize) {
+        if at < self.rows.len() {
+            let grouped = self.goes_on(at);
+            if self.rows[at].grouped != grouped {
+                self.rows[at].grouped = grouped;
+                self.changes.push(RowChange::Changed { at, row: self.rows[at].clone() });
+            }
+        }
+    }
+
+    /// Whether a row goes on with what the one before it says.
+    fn goes_on(&self, at: usize) -> bool {
+        let Some(before) = at.checked_sub(1).and_then(|index| self.rows.get(index)) else {
+            return false;
+        };
+        match (&before.message, &self.rows[at].message) {
+            (Some(a), Some(b)) => {
+                a.from == b.from && a.to == b.to && b.at.saturating_sub(a.at) < GROUP_MS
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Row {
+    fn is(&self, id: &MessageId) -> bool {
+        self.message.as_ref().is_some_and(|message| message.id == *id)
+    }
+}

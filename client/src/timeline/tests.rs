@@ -1,0 +1,254 @@
+//! The timeline and the outbox together, and whoever draws what they tell.
+
+use common::Refusal;
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{id, message};
+
+/// A timeline, its outbox, and a list that is only ever changed as it is told.
+struct Page {
+    timeline: Timeline,
+    outbox: Outbox,
+    drawn: Vec<Row>,
+}
+
+fn page() -> Page {
+    Page::new(Vec::new(), "e:0")
+}
+
+impl Page {
+    fn new(messages: Vec<Message>, position: &str) -> Self {
+        let after = After::Position(position.parse().unwrap());
+        let drawn = first_rows(messages.clone());
+        Self { timeline: Timeline::new(messages, after), outbox: Outbox::new(false), drawn }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.outbox.push(message(text, 0));
+        self.draw();
+    }
+
+    fn receive(&mut self, text: &str, offset: u64) -> bool {
+        self.receive_message(message(text, offset))
+    }
+
+    fn receive_message(&mut self, message: Message) -> bool {
+        self.outbox.taken(&message.id);
+        let new = self.timeline.receive(message);
+        self.draw();
+        new
+    }
+
+    fn acked(&mut self, text: &str, offset: u64) {
+        if let Some(mut message) = self.outbox.taken(&id(text)) {
+            Arc::make_mut(&mut message).offset = Offset(offset);
+            self.timeline.acked(message);
+        }
+        self.draw();
+    }
+
+    fn hello(&mut self, position: &str, recovery: Recovery) {
+        self.timeline.hello(position.parse().unwrap(), recovery);
+        self.draw();
+    }
+
+    fn draw(&mut self) {
+        self.timeline.show_unsent(&self.outbox);
+        for change in self.timeline.take_changes() {
+            match change {
+                RowChange::Inserted { at, row } => self.drawn.insert(at, row),
+                RowChange::Changed { at, row } => {
+                    assert_eq!(self.drawn[at].key, row.key);
+                    self.drawn[at] = row;
+                }
+                RowChange::Removed { at } => drop(self.drawn.remove(at)),
+            }
+        }
+        assert_eq!(self.drawn, Vec::from(self.timeline.rows.clone()));
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let text = |row: &Row| match (&row.message, &row.status) {
+            (None, _) => "gap".to_owned(),
+            (Some(message), Status::Sent) => message.id.to_string(),
+            (Some(message), Status::Queued | Status::Sending) => format!("{}…", message.id),
+            (Some(message), Status::Unknown) => format!("{}?", message.id),
+            (Some(message), Status::Parked(_)) => format!("{}!", message.id),
+        };
+        self.drawn.iter().map(text).collect()
+    }
+
+    fn after(&self) -> String {
+        match self.timeline.after() {
+            After::Position(position) => position.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_i_say_is_there_at_once_and_settles_when_it_arrives() {
+    let mut page = page();
+    page.say("m1");
+    assert_eq!(page.ids(), ["m1…"]);
+    assert!(page.receive("m1", 7));
+    assert_eq!(page.ids(), ["m1"]);
+    page.acked("m1", 7);
+    assert_eq!(page.ids(), ["m1"]);
+    assert_eq!(page.after(), "e:7");
+}
+
+#[test]
+fn a_message_of_mine_keeps_its_row_when_it_settles() {
+    let mut page = page();
+    page.say("mine");
+    let key = page.drawn[0].key;
+    page.receive("theirs", 1);
+    page.receive("mine", 2);
+    assert_eq!((page.ids(), page.drawn[1].key), (vec!["theirs".into(), "mine".into()], key));
+}
+
+#[test]
+fn an_ack_settles_what_is_not_sent_back_to_me_and_does_not_move_the_position() {
+    let mut page = page();
+    page.say("m1");
+    page.acked("m1", 7);
+    assert_eq!(page.ids(), ["m1"]);
+    assert_eq!(page.after(), "e:0");
+    assert!(!page.receive("m1", 7));
+    assert_eq!(page.after(), "e:7");
+}
+
+#[test]
+fn what_is_acked_before_earlier_messages_arrive_ends_up_behind_them() {
+    let mut page = page();
+    page.say("m2");
+    page.acked("m2", 2);
+    page.receive("m1", 1);
+    page.receive("m3", 3);
+    assert_eq!(page.ids(), ["m1", "m2", "m3"]);
+}
+
+#[test]
+fn what_others_say_stands_before_what_is_still_on_its_way() {
+    let mut page = page();
+    page.say("mine");
+    page.receive("theirs", 1);
+    assert_eq!(page.ids(), ["theirs", "mine…"]);
+}
+
+#[test]
+fn how_far_a_message_has_got_is_shown_on_its_row_alone() {
+    let mut page = page();
+    ["m1", "m2"].into_iter().for_each(|id| page.say(id));
+    page.outbox.next(0);
+    page.outbox.expire(1_000_000);
+    page.timeline.show_unsent(&page.outbox);
+    let [RowChange::Changed { at: 0, .. }] = page.timeline.changes[..] else {
+        panic!("{:?}", page.timeline.changes)
+    };
+    page.draw();
+    assert_eq!(page.ids(), ["m1?", "m2…"]);
+    let refusal = Refusal::new(common::ErrorCode::TooLong, "long").about(Some("m1"));
+    page.outbox.refused(&refusal, 0);
+    page.draw();
+    assert_eq!(page.ids(), ["m1!", "m2…"]);
+    page.outbox.discard(&id("m1"));
+    page.draw();
+    assert_eq!(page.ids(), ["m2…"]);
+}
+
+#[test]
+fn a_replay_doubles_nothing() {
+    let mut page = Page::new(vec![message("m1", 1), message("m2", 2)], "e:2");
+    assert!(!page.receive("m2", 2));
+    assert!(page.receive("m3", 3));
+    assert_eq!(page.ids(), ["m1", "m2", "m3"]);
+}
+
+#[test]
+fn a_reset_is_shown_where_it_happened() {
+    let mut page = Page::new(vec![message("m1", 9)], "old:9");
+    page.hello("new:0", Recovery::Reset);
+    page.receive("m2", 1);
+    assert_eq!(page.ids(), ["m1", "gap", "m2"]);
+    assert_eq!(page.after(), "new:1");
+}
+
+#[test]
+fn what_was_acknowledged_before_a_gap_is_not_shown_again_behind_it() {
+    let mut page = page();
+    page.say("mine");
+    page.acked("mine", 9);
+    page.hello("e:5", Recovery::Reset);
+    assert!(!page.receive("mine", 9));
+    assert_eq!(page.ids(), ["mine", "gap"]);
+}
+
+#[test]
+fn a_gap_stands_before_what_is_still_on_its_way() {
+    let mut page = page();
+    page.say("mine");
+    page.hello("e:5", Recovery::Reset);
+    assert_eq!(page.ids(), ["gap", "mine…"]);
+}
+
+#[test]
+fn an_id_of_another_life_of_the_log_is_another_message() {
+    let mut page = Page::new(vec![message("1", 9)], "old:9");
+    page.hello("new:0", Recovery::Reset);
+    assert!(page.receive("1", 1));
+    assert_eq!(page.ids(), ["1", "gap", "1"]);
+}
+
+#[test]
+fn the_newest_rows_only_are_kept() {
+    let mut page = page();
+    for n in 1..=(ROWS as u64 + 10) {
+        page.receive(&format!("m{n}"), n);
+    }
+    let ids = page.ids();
+    assert_eq!((ids.len(), ids[0].as_str()), (ROWS, "m11"));
+}
+
+#[test]
+fn what_one_member_says_in_a_row_is_one_group() {
+    let mut page = page();
+    page.receive("m1", 1);
+    page.receive("m2", 2);
+    page.receive_message(Message { at: GROUP_MS, ..message("m3", 3) });
+    let grouped: Vec<_> = page.drawn.iter().map(|row| row.grouped).collect();
+    assert_eq!(grouped, [false, true, false]);
+}
+
+#[test]
+fn a_new_message_touches_one_row() {
+    let mut page = Page::new(vec![message("m1", 1)], "e:1");
+    page.timeline.receive(message("m2", 2));
+    assert!(matches!(page.timeline.take_changes()[..], [RowChange::Inserted { at: 1, .. }]));
+}
+
+proptest! {
+    #[test]
+    fn whoever_changes_only_what_is_told_has_the_rows(
+        story in prop::collection::vec((0..6_u8, 1..30_u64), 0..100)
+    ) {
+        let mut page = page();
+        for (what, n) in story {
+            let text = format!("m{n}");
+            match what {
+                0 if !page.outbox.has(&id(&text)) && !page.timeline.knows(&id(&text)) => {
+                    page.say(&text);
+                }
+                1 => drop(page.receive(&text, n)),
+                2 => page.acked(&text, n),
+                3 => page.outbox.discard(&id(&text)),
+                4 => drop(page.outbox.next(n)),
+                5 if n == 1 => page.hello("e:0", Recovery::Reset),
+                _ => page.outbox.expire(n * 1_000),
+            }
+            page.draw();
+        }
+    }
+}
