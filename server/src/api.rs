@@ -1,13 +1,6 @@
-//! The room over HTTP: polling, long polling, Server-Sent Events, and publishing; one file a road.
-//!
-//! Start at [`routes`]. The rule to keep: whoever reads here is a reader as any other, and what is
-//! sent here goes the way of any other frame.
+//! All addresses under `/api`: the transports over HTTP, and what else programs ask for; with their
+//! description.
 
-mod caller;
-mod events;
-mod frames;
-mod messages;
-mod publish;
 mod rooms;
 mod token;
 
@@ -15,15 +8,17 @@ use std::time::Duration;
 
 use axum::{
     Json, Router,
-    body::{Body, Bytes, to_bytes},
     http::{HeaderName, HeaderValue, Method, header},
     routing::{get, post},
 };
-use common::Refusal;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa::OpenApi;
 
-use crate::{config::Config, state::ServerState};
+use crate::{
+    config::Config,
+    state::ServerState,
+    transport::{events, frames, messages, publish},
+};
 
 /// All addresses under `/api`.
 pub(crate) fn routes() -> Router<ServerState> {
@@ -32,7 +27,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/api/rooms/{room}/members", get(rooms::members))
         .route("/api/rooms/{room}/messages", get(messages::read).post(publish::publish))
         .route("/api/rooms/{room}/events", get(events::stream))
-        .route("/api/rooms/{room}/frames", post(frames::take))
+        .route("/api/rooms/{room}/frames", get(frames::read).post(frames::take))
         .route("/api/token", post(token::give))
         .route("/api/openapi.json", get(async || Json(Description::openapi())))
 }
@@ -51,17 +46,12 @@ pub(crate) fn routes() -> Router<ServerState> {
         messages::read,
         publish::publish,
         events::stream,
+        frames::read,
         frames::take,
         token::give,
     )
 )]
 struct Description;
-
-/// A whole body of at most `limit` bytes.
-async fn whole(body: Body, limit: usize) -> Result<Bytes, Refusal> {
-    // What else can go wrong is that the client is gone, and then nobody reads the answer.
-    to_bytes(body, limit).await.map_err(|_| Refusal::too_long("body", limit, "bytes"))
-}
 
 /// Lets pages of the allowed origins read the answers ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)).
 pub(crate) fn cors(config: &Config) -> CorsLayer {

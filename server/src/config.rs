@@ -1,7 +1,7 @@
 //! What an operator can choose: flags, each also as an environment variable `HUBBUB_…`.
 
 // These comments are what `--help` prints.
-#![allow(clippy::doc_markdown)]
+#![allow(clippy::doc_markdown, rustdoc::bare_urls)]
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -6,8 +6,9 @@
 
 use std::{fs, io, path::Path};
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue};
 use common::{ErrorCode, Member, MemberId, MemberName, Refusal, SessionId};
+use headers::{Authorization, Cookie, HeaderMapExt, authorization::Bearer};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -69,6 +70,7 @@ impl From<Claims> for Visitor {
 }
 
 /// Signs and checks tokens.
+#[derive(Clone)]
 pub struct Identity {
     encoding: EncodingKey,
     decoding: DecodingKey,
@@ -125,7 +127,7 @@ impl Identity {
     /// Who sent a request with these headers, and whether a new cookie is due; `None` for somebody
     /// without a valid token.
     pub fn visitor(&self, headers: &HeaderMap) -> Option<(Visitor, bool)> {
-        let claims = self.read(cookie(headers, COOKIE)?)?;
+        let claims = self.read(&cookie(headers, COOKIE)?)?;
         let due = claims.exp < now_ms() / 1000 + RENEW;
         Some((claims.into(), due))
     }
@@ -142,13 +144,8 @@ impl Identity {
         headers: &HeaderMap,
         token: Option<&str>,
     ) -> Result<Option<Visitor>, Refusal> {
-        let bearer = || {
-            // Schemes are the same in any case (RFC 9110 section 11.1).
-            let (scheme, token) =
-                headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-        };
-        match token.or_else(bearer) {
+        let bearer = headers.typed_get::<Authorization<Bearer>>();
+        match token.or(bearer.as_ref().map(Authorization::token)) {
             Some(token) => self.read(token).map(|claims| Some(claims.into())).ok_or_else(|| {
                 let message = "the token is not of this server, or has expired";
                 Refusal::new(ErrorCode::InvalidToken, message)
@@ -238,14 +235,8 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The value of the cookie `name` (RFC 6265 section 4.2).
-pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(key, value)| (key == name).then_some(value))
+pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.typed_get::<Cookie>()?.get(name).map(str::to_owned)
 }
 
 /// A cookie for the whole site that pages of other sites can't make the browser send along.
@@ -256,6 +247,8 @@ pub fn lasting_cookie(name: &str, value: &str, seconds: u64, more: &str) -> Head
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
 
     fn headers(set_cookie: &HeaderValue) -> HeaderMap {

@@ -7,7 +7,9 @@
 #![recursion_limit = "256"]
 
 mod api;
+mod body;
 mod broker;
+pub mod caller;
 mod clock;
 pub mod config;
 pub mod identity;
@@ -16,7 +18,7 @@ mod pages;
 mod problem;
 mod restart;
 mod routes;
-mod seat;
+pub mod session;
 pub mod site;
 mod state;
 pub mod transfer;
@@ -79,6 +81,21 @@ impl Server {
             restart::welcome(&server.config.data, &server.hub);
         }
         Ok(Self(Arc::new(server)))
+    }
+
+    /// A server over a log of one's own, whose tokens `identity` signs.
+    pub fn over(config: Config, identity: Identity, broker: Arc<dyn Broker>) -> Self {
+        Self(Arc::new(Parts::new(config, identity, broker)))
+    }
+
+    /// All its addresses, to be served by other means than [`Server::serve`].
+    pub fn router(&self) -> axum::Router {
+        routes::router(self.0.clone())
+    }
+
+    /// Lets clients in by a transport of one's own.
+    pub fn door(&self) -> caller::Door {
+        caller::Door(self.0.clone())
     }
 
     /// Serves on `listener` until `stop` is done; then tells every connection, waits for them at most

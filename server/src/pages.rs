@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use common::{MemberName, MessageId, Refusal, RoomName};
-use hub::{HubError, Viewer};
+use hub::{HubError, Who};
 use leptos::{
     config::LeptosOptions,
     context::{provide_context, use_context},
@@ -49,8 +49,8 @@ impl Asker {
         let known = server.identity.visitor(headers);
         let (visitor, new) = known.unwrap_or_else(|| (Visitor::guest(), true));
         let accepts = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        let lang = cookie(headers, "hubbub_lang").and_then(Lang::parse);
-        let theme = cookie(headers, "hubbub_theme").and_then(Theme::parse);
+        let lang = cookie(headers, "hubbub_lang").and_then(|tag| Lang::parse(&tag));
+        let theme = cookie(headers, "hubbub_theme").and_then(|word| Theme::parse(&word));
         Self {
             visitor,
             new,
@@ -145,13 +145,13 @@ pub(crate) async fn room_page(
     refused: Option<Refused>,
 ) -> Response {
     let asker = Asker::of(server, headers);
-    let viewer = Viewer { session: None, member: asker.visitor.id.clone() };
-    let latest = match server.hub.latest(&room, &viewer, None, RENDERED).await {
+    let who = Who { session: None, member: asker.visitor.member() };
+    let latest = match server.hub.latest(&room, &who, None, RENDERED).await {
         Ok(latest) => latest,
         Err(error) => return Problem::from(HubError::from(error)).into_response(),
     };
     let view = RoomView {
-        messages: latest.messages,
+        messages: latest.records.iter().filter_map(|record| record.message()).collect(),
         position: latest.position,
         members: server.hub.members(&room),
         form_id: MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a message id"),

@@ -15,6 +15,11 @@ use utoipa::ToSchema;
 pub(crate) struct Problem(pub Refusal);
 
 impl Problem {
+    /// The log can't be read now.
+    pub(crate) fn unreadable() -> Self {
+        HubError::Broker(BrokerError::Unavailable(String::new())).into()
+    }
+
     /// The status that goes with a code.
     pub(crate) fn status(&self) -> StatusCode {
         match self.0.code {

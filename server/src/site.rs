@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 /// Built by `cargo xtask build` or `cargo leptos build`; in debug it is read from disk.
@@ -38,7 +39,8 @@ pub fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Option<Respons
         .find_map(|(name, end)| Some((Some(name), Site::get(&format!("{path}.{end}"))?)))
         .unwrap_or((None, plain));
     let etag = etag(&file);
-    let mut response = if matches_etag(headers, &etag) {
+    let known = headers.typed_get::<IfNoneMatch>();
+    let mut response = if known.is_some_and(|known| !known.precondition_passes(&etag)) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let mut response = Response::new(Body::from(file.data));
@@ -51,27 +53,17 @@ pub fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Option<Respons
         response
     };
     let headers = response.headers_mut();
-    headers.insert(header::ETAG, etag);
+    headers.typed_insert(etag);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     Some(response)
 }
 
 /// Strong (RFC 9110 section 8.8.3): of the bytes as they are sent, so each encoding has its own.
-fn etag(file: &EmbeddedFile) -> HeaderValue {
+fn etag(file: &EmbeddedFile) -> ETag {
     let hash = file.metadata.sha256_hash();
     let hex: String = hash[..12].iter().map(|byte| format!("{byte:02x}")).collect();
-    HeaderValue::from_str(&format!("\"{hex}\"")).expect("hexadecimal digits are a header value")
-}
-
-fn matches_etag(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    let etag = etag.to_str().unwrap_or_default();
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|tag| matches!(tag.trim(), "*") || tag.trim().trim_start_matches("W/") == etag)
+    format!("\"{hex}\"").parse().expect("hexadecimal digits are a tag")
 }
 
 /// Whether `Accept-Encoding` lists `encoding` with a weight above 0 (RFC 9110 section 12.5.3).

@@ -30,6 +30,7 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 struct Rate {
     per_second: u32,
+    burst: u32,
     limiter: DefaultKeyedRateLimiter<String>,
 }
 
@@ -39,7 +40,11 @@ impl Parts {
         let rate = NonZeroU32::new(config.publish_rate).map(|per_second| {
             let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(4));
             let quota = Quota::per_second(per_second).allow_burst(burst);
-            Rate { per_second: per_second.get(), limiter: RateLimiter::keyed(quota) }
+            Rate {
+                per_second: per_second.get(),
+                burst: burst.get(),
+                limiter: RateLimiter::keyed(quota),
+            }
         });
         Self {
             hub: Hub::new(broker, config.hub.clone()),
@@ -54,13 +59,17 @@ impl Parts {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::RateLimited`] with the rate as its limit.
+    /// [`ErrorCode::RateLimited`] with the rate as its limit, [`ErrorCode::TooLong`] for more than there may
+    /// be at once however long one waits.
     pub(crate) fn check_rate(&self, sender: &str, things: usize) -> Result<(), Refusal> {
-        let Some(Rate { per_second, limiter }) = &self.rate else { return Ok(()) };
-        let things = u32::try_from(things).ok().and_then(NonZeroU32::new);
-        match limiter.check_key_n(&sender.to_owned(), things.unwrap_or(NonZeroU32::MIN)) {
+        let Some(Rate { per_second, burst, limiter }) = &self.rate else { return Ok(()) };
+        let count = u32::try_from(things).unwrap_or(u32::MAX);
+        let count = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        match limiter.check_key_n(&sender.to_owned(), count) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Refusal {
+            // It would be too much at any time.
+            Err(_) => Err(Refusal::too_long("body", *burst as usize, "messages at this rate")),
+            Ok(Err(_)) => Err(Refusal {
                 limit: Some(u64::from(*per_second)),
                 ..Refusal::new(
                     ErrorCode::RateLimited,

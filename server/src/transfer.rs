@@ -9,9 +9,22 @@ use std::{
     path::Path,
 };
 
-use hub::broker::{Broker, BrokerError, Record, Retention};
+use common::{Message, SessionId};
+use hub::{
+    Draft,
+    broker::{Broker, BrokerError, Retention},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{OpenError, SqliteBroker, Sync, broker::sqlite::each_record};
+
+/// A line: a message, and the public part of the session that said it.
+#[derive(Serialize, Deserialize)]
+struct Line<M> {
+    session: Option<SessionId>,
+    message: M,
+}
 
 /// How many records one import step stores.
 const BATCH: usize = 500;
@@ -47,7 +60,9 @@ pub enum TransferError {
 pub fn export(dir: &Path, out: impl Write) -> Result<usize, TransferError> {
     let (mut out, mut progress) = (BufWriter::new(out), Progress::new("exported", None));
     each_record(dir, |record| {
-        serde_json::to_writer(&mut out, &record)?;
+        let message: &RawValue = serde_json::from_str(record.params())?;
+        let session = record.envelope.session.clone();
+        serde_json::to_writer(&mut out, &Line { session, message })?;
         out.write_all(b"\n")?;
         progress.step(1, 0);
         Ok(())
@@ -72,13 +87,13 @@ pub async fn import(dir: &Path, file: Option<&Path>) -> Result<usize, TransferEr
         None => (Box::new(BufReader::new(io::stdin())), None),
     };
     let mut progress = Progress::new("imported", size);
-    let mut batch: Vec<Record> = Vec::with_capacity(BATCH);
+    let mut batch: Vec<Draft> = Vec::with_capacity(BATCH);
     let mut bytes = 0;
     for (index, line) in input.lines().enumerate() {
         let line = line?;
         bytes += line.len() as u64 + 1;
-        match serde_json::from_str(&line) {
-            Ok(record) => batch.push(record),
+        match serde_json::from_str::<Line<Message>>(&line) {
+            Ok(Line { session, message }) => batch.push(Draft::new(message, session.as_ref())),
             Err(error) => {
                 broker.append(batch).await?;
                 return Err(TransferError::Line { number: index + 1, error });

@@ -9,8 +9,8 @@ use std::{
 
 use common::{Offset, RoomName};
 use hub::{
-    broker::{Broker, Part, Retention},
-    contract::record,
+    broker::{Broker, Page, Part, Read, Retention},
+    contract::draft,
 };
 use server::{OpenError, SqliteBroker, Sync, transfer};
 
@@ -31,23 +31,33 @@ fn sqlite(retention: Retention) -> Arc<dyn Broker> {
 
 hub::broker_contract!(sqlite);
 
+/// All of the room `tea`.
+async fn tea(broker: &SqliteBroker) -> Page {
+    let (part, at_least) = (Part::After(Offset(0)), Offset(0));
+    let read = Read { part, records: 2_000, bytes: usize::MAX, at_least };
+    broker.read(&RoomName::parse("tea").unwrap(), read).await.unwrap()
+}
+
+fn ids(page: &Page) -> Vec<String> {
+    page.records.iter().map(|record| record.envelope.id.to_string()).collect()
+}
+
 #[tokio::test]
 async fn a_restart_keeps_messages_epoch_ids_and_never_gives_an_offset_twice() {
     let dir = empty_dir();
     let broker = open(&dir).unwrap();
-    let epoch = broker.epoch();
-    let records = ["m1", "m2"].map(|id| record("tea", id, 0)).to_vec();
-    let offsets = broker.append(records).await.unwrap();
+    let drafts = ["m1", "m2"].map(|id| draft("tea", id, 0)).to_vec();
+    let first = broker.append(drafts).await.unwrap();
     drop(broker);
 
     let broker = open(&dir).unwrap();
-    assert_eq!((broker.epoch(), broker.head()), (epoch, offsets[1]));
-    let tea = RoomName::parse("tea").unwrap();
-    let page = broker.read(&tea, Part::After(Offset(0)), 10).await.unwrap();
-    assert_eq!(page.records.iter().map(|r| r.message.offset).collect::<Vec<_>>(), offsets);
-    let again = broker.append(vec![record("tea", "m1", 0), record("tea", "m3", 0)]).await.unwrap();
-    assert_eq!(again[0], offsets[0]);
-    assert!(again[1] > offsets[1]);
+    let page = tea(&broker).await;
+    assert_eq!((page.epoch, page.head), (first.epoch, first.offsets[1]));
+    assert_eq!(page.records.iter().map(|r| r.offset).collect::<Vec<_>>(), first.offsets);
+    let drafts = vec![draft("tea", "m1", 0), draft("tea", "m3", 0)];
+    let again = broker.append(drafts).await.unwrap().offsets;
+    assert_eq!(again[0], first.offsets[0]);
+    assert!(again[1] > first.offsets[1]);
 }
 
 #[tokio::test]
@@ -59,15 +69,14 @@ async fn an_offset_is_not_given_again_even_when_the_newest_messages_were_let_go_
         ..Retention::default()
     };
     let broker = SqliteBroker::open(&dir, retention(), Sync::Full).unwrap();
-    let first = broker.append(vec![record("tea", "m1", 1)]).await.unwrap()[0];
+    let first = broker.append(vec![draft("tea", "m1", 1)]).await.unwrap().offsets[0];
     broker.tidy(1_000).await.unwrap();
     drop(broker);
 
     let broker = SqliteBroker::open(&dir, retention(), Sync::Full).unwrap();
-    let tea = RoomName::parse("tea").unwrap();
-    let page = broker.read(&tea, Part::After(Offset(0)), 10).await.unwrap();
+    let page = tea(&broker).await;
     assert_eq!((page.records.len(), page.floor), (0, first));
-    assert!(broker.append(vec![record("tea", "m2", 2)]).await.unwrap()[0] > first);
+    assert!(broker.append(vec![draft("tea", "m2", 2)]).await.unwrap().offsets[0] > first);
 }
 
 #[test]
@@ -129,47 +138,43 @@ fn a_damaged_file_is_refused_with_what_to_do() {
 async fn a_log_that_can_not_grow_refuses_without_a_false_ack_and_recovers() {
     let dir = empty_dir();
     let broker = open(&dir).unwrap();
-    broker.append(vec![record("tea", "before", 0)]).await.unwrap();
+    broker.append(vec![draft("tea", "before", 0)]).await.unwrap();
     // Another writer holds the file for longer than we wait: as when the disk does not answer.
     let blocker = rusqlite::Connection::open(dir.join("hubbub.db")).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
-    assert!(broker.append(vec![record("tea", "refused", 0)]).await.is_err());
+    assert!(broker.append(vec![draft("tea", "refused", 0)]).await.is_err());
     blocker.execute_batch("ROLLBACK").unwrap();
-    broker.append(vec![record("tea", "after", 0)]).await.unwrap();
-    let tea = RoomName::parse("tea").unwrap();
-    let page = broker.read(&tea, Part::After(Offset(0)), 10).await.unwrap();
-    let ids: Vec<_> = page.records.iter().map(|r| r.message.id.to_string()).collect();
-    assert_eq!(ids, ["before", "after"]);
+    broker.append(vec![draft("tea", "after", 0)]).await.unwrap();
+    let page = tea(&broker).await;
+    assert_eq!(ids(&page), ["before", "after"]);
 }
 
 #[tokio::test]
 async fn an_export_imported_elsewhere_twice_is_the_same_log_once() {
     let (from, to) = (empty_dir(), empty_dir());
     let broker = open(&from).unwrap();
-    let records: Vec<_> = (0..1_200).map(|n| record("tea", &format!("m{n}"), n)).collect();
-    broker.append(records).await.unwrap();
+    let drafts: Vec<_> = (0..1_200).map(|n| draft("tea", &format!("m{n}"), n)).collect();
+    broker.append(drafts).await.unwrap();
     let file = from.join("log.ndjson");
     // While it is open: a server may be running.
     let exported = transfer::export(&from, fs::File::create(&file).unwrap()).unwrap();
     for _ in 0..2 {
         assert_eq!(transfer::import(&to, Some(&file)).await.unwrap(), exported);
     }
-    let tea = RoomName::parse("tea").unwrap();
-    let page = open(&to).unwrap().read(&tea, Part::After(Offset(0)), 2_000).await.unwrap();
-    let ids: Vec<_> = page.records.iter().map(|r| r.message.id.to_string()).collect();
-    assert_eq!(ids, (0..1_200).map(|n| format!("m{n}")).collect::<Vec<_>>());
+    let page = tea(&open(&to).unwrap()).await;
+    assert_eq!(ids(&page), (0..1_200).map(|n| format!("m{n}")).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn a_line_that_is_no_record_is_named_and_what_came_before_it_is_kept() {
     let dir = empty_dir();
     let file = dir.join("log.ndjson");
-    let good = serde_json::to_string(&record("tea", "m1", 0)).unwrap();
+    let message = hub::contract::message("tea", "m1", 0);
+    let good = serde_json::json!({"session": "ada-tab", "message": message}).to_string();
     fs::write(&file, format!("{good}\nnot a record\n")).unwrap();
     let error = transfer::import(&dir, Some(&file)).await.unwrap_err();
     assert!(error.to_string().starts_with("line 2 is not a record"), "{error}");
-    let tea = RoomName::parse("tea").unwrap();
-    let page = open(&dir).unwrap().read(&tea, Part::After(Offset(0)), 10).await.unwrap();
+    let page = tea(&open(&dir).unwrap()).await;
     assert_eq!(page.records.len(), 1);
 }
 
@@ -181,24 +186,75 @@ async fn an_import_into_a_directory_in_use_is_refused() {
     assert!(error.to_string().contains("another hubbub is using it"), "{error}");
 }
 
+/// The file as version 1 left it, with three messages.
+const VERSION_1: &str = r#"
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+    CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, floor INTEGER NOT NULL,
+        last_at INTEGER NOT NULL) STRICT;
+    CREATE INDEX rooms_by_last ON rooms (last_at);
+    CREATE TABLE messages (offset INTEGER PRIMARY KEY AUTOINCREMENT,
+        room INTEGER NOT NULL REFERENCES rooms (id), id TEXT NOT NULL, at INTEGER NOT NULL, body BLOB,
+        UNIQUE (room, id)) STRICT;
+    CREATE INDEX messages_by_room ON messages (room, offset);
+    CREATE INDEX messages_gone ON messages (at) WHERE body IS NULL;
+    INSERT INTO meta VALUES ('epoch', 'abc'), ('gone', 0);
+    INSERT INTO rooms VALUES (1, 'tea', 0, 5);
+    INSERT INTO messages VALUES
+        (3, 1, 'm0', 5, NULL),
+        (4, 1, 'm1', 5, CAST('{"session":"tab.secret","message":{"value":"a\"b\u0000","id":"m1","room":"tea","offset":0,"at":5,"from":{"id":"ada","name":"Ada"}}}' AS BLOB)),
+        (5, 1, 'm2', 5, CAST('{"session":"tab.secret","message":{"value":{"x":1.50},"id":"m2","room":"tea","offset":0,"at":5,"from":{"id":"ada","name":"{"},"event":"move","to":"others"}}' AS BLOB)),
+        (9, 1, 'm3', 5, CAST('{"session":"x","message":{"value":1,"id":"m3","room":"tea","offset":0,"at":5,"from":{"id":"bob","name":"Bob"},"to":["ada","y"]}}' AS BLOB));
+    PRAGMA application_id = 1213547074;
+    PRAGMA user_version = 1;
+"#;
+
 #[tokio::test]
 async fn a_file_of_an_older_version_is_taken_over_with_all_it_holds() {
     let dir = empty_dir();
-    let broker = open(&dir).unwrap();
-    broker.append(vec![record("tea", "m1", 0), record("tea", "m2", 0)]).await.unwrap();
-    drop(broker);
     let file = rusqlite::Connection::open(dir.join("hubbub.db")).unwrap();
-    let bytes = "SELECT value FROM meta WHERE key = 'bytes'";
-    let counted: i64 = file.query_row(bytes, [], |row| row.get(0)).unwrap();
-    // As version 1 left it.
-    file.execute_batch(
-        "DROP TRIGGER body_kept; DROP TRIGGER body_let_go; DELETE FROM meta WHERE key = 'bytes';
-         PRAGMA user_version = 1",
-    )
-    .unwrap();
+    file.execute_batch(VERSION_1).unwrap();
+    // Reading alone does not change a file, so it can't be read before.
+    let error = transfer::export(&dir, Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("start this hubbub on it once"), "{error}");
     let broker = open(&dir).unwrap();
-    assert_eq!(file.query_row(bytes, [], |row| row.get::<_, i64>(0)).unwrap(), counted);
-    let tea = RoomName::parse("tea").unwrap();
-    let page = broker.read(&tea, Part::After(Offset(0)), 10).await.unwrap();
-    assert_eq!(page.records.len(), 2);
+    let page = tea(&broker).await;
+    let kept: Vec<_> = page
+        .records
+        .iter()
+        .map(|record| {
+            let session = record.envelope.session.as_ref().map(ToString::to_string);
+            (record.offset.0, record.params(), session.unwrap())
+        })
+        .collect();
+    let expected = [
+        (
+            4,
+            r#"{"offset":4,"value":"a\"b\u0000","id":"m1","room":"tea","at":5,"from":{"id":"ada","name":"Ada"}}"#,
+            "tab",
+        ),
+        (
+            5,
+            r#"{"offset":5,"value":{"x":1.50},"id":"m2","room":"tea","at":5,"from":{"id":"ada","name":"{"},"event":"move","to":"others"}"#,
+            "tab",
+        ),
+        (
+            9,
+            r#"{"offset":9,"value":1,"id":"m3","room":"tea","at":5,"from":{"id":"bob","name":"Bob"},"to":["ada","y"]}"#,
+            "x",
+        ),
+    ];
+    assert_eq!(
+        kept,
+        expected.map(|(offset, params, session)| (offset, params, session.to_owned()))
+    );
+    for record in &page.records {
+        let message = record.message().unwrap();
+        assert_eq!((&message.from.id, &message.to), (&record.envelope.member, &record.envelope.to));
+    }
+    let counted: i64 =
+        file.query_row("SELECT value FROM meta WHERE key = 'bytes'", [], |row| row.get(0)).unwrap();
+    assert_eq!(counted as usize, page.records.iter().map(|r| r.body().len()).sum::<usize>());
+    // An id whose message is gone is remembered all the same.
+    let again = broker.append(vec![draft("tea", "m0", 6)]).await.unwrap();
+    assert_eq!((again.offsets[0], again.epoch.as_str()), (Offset(3), "abc"));
 }

@@ -195,9 +195,9 @@ async fn an_event_has_the_position_as_its_id_and_the_header_goes_before_the_quer
     );
     let (_, two) = get(&server, "?limit=1").await;
     let two = two["position"].as_str().unwrap();
-    let message = format!(
-        "id: {two}\nevent: message\ndata: {{\"type\":\"message\",\"params\":{{\"value\":\"two\""
-    );
+    let offset = two.split(':').next_back().unwrap();
+    let frame = format!(r#"{{"type":"message","params":{{"offset":{offset},"value":"two""#);
+    let message = format!("id: {two}\nevent: message\ndata: {frame}");
     assert!(events[1].starts_with(&message), "{text}");
 }
 
@@ -251,7 +251,7 @@ async fn whoever_shows_no_session_is_held_to_the_rate_of_its_address() {
     for _ in 0..2 {
         for (method, path, body) in [
             (Method::POST, "/api/rooms/tea/frames", r#"{"type":"message","params":{"value":"x"}}"#),
-            (Method::GET, "/api/rooms/tea/messages?state=", ""),
+            (Method::GET, "/api/rooms/tea/frames", ""),
             (Method::GET, "/api/rooms/tea/events", ""),
         ] {
             let answer = ask(&server, method, path).body(body).send().await.unwrap();
@@ -272,6 +272,53 @@ async fn no_more_comes_than_was_asked_for_and_no_position_is_ahead_of_the_log() 
     let (_, far) = get(&server, "?before=1000").await;
     assert_eq!(values(&far), ["a", "b"]);
     assert!(far["position"].as_str().unwrap().ends_with(":2"), "{far}");
+}
+
+#[tokio::test]
+async fn frames_come_by_poll_hello_first_and_then_what_is_new() {
+    let server = TestServer::start().await;
+    let frames = async |query: &str| {
+        let path = format!("/api/rooms/tea/frames?{query}");
+        json_of(ask(&server, Method::GET, &path)).await
+    };
+    let kinds = |answer: &Value| -> Vec<String> {
+        let frames = answer["frames"].as_array().unwrap().iter();
+        frames.map(|frame| frame["type"].as_str().unwrap().to_owned()).collect()
+    };
+    let (status, first) = frames("").await;
+    assert_eq!((status, kinds(&first)), (200, vec!["hello".to_owned(), "members".to_owned()]));
+    let hello = &first["frames"][0]["params"];
+    assert_eq!(hello["position"], first["position"]);
+    let session = hello["session"].as_str().unwrap();
+    let go_on = |answer: &Value| {
+        let (after, state) = (&answer["position"], &answer["state"]);
+        let (after, state) = (after.as_str().unwrap(), state.as_str().unwrap());
+        format!("after={after}&state={state}&session={session}")
+    };
+    let quiet = frames(&go_on(&first)).await.1;
+    assert_eq!((kinds(&quiet), &quiet["position"]), (vec![], &first["position"]));
+    post(&server, "text/plain", "hi").send().await.unwrap();
+    let news = frames(&format!("{}&wait=9", go_on(&quiet))).await.1;
+    assert_eq!(kinds(&news), ["message"]);
+    assert!(news["position"].as_str().unwrap().ends_with(":1"));
+    let gap = frames(&format!("after=other:7&state=x&session={session}")).await.1;
+    assert_eq!(kinds(&gap), ["hello", "message", "members", "typing", "idle"]);
+    assert_eq!(gap["frames"][0]["params"]["recovery"], "reset");
+    for (query, field) in [("limit=257", "limit"), ("wait=61", "wait"), ("after=x", "after")] {
+        let (status, refused) = frames(query).await;
+        assert_eq!((status, refused["field"].as_str()), (400, Some(field)));
+    }
+}
+
+#[tokio::test]
+async fn more_messages_than_the_rate_ever_allows_at_once_are_refused_for_good() {
+    let server = TestServer::with(|config| config.publish_rate = 2).await;
+    let many: Vec<_> = (0..11).map(|n| json!({"value": n})).collect();
+    let (status, refused) = json_of(post_json(&server, many.into())).await;
+    assert_eq!(
+        (status, &refused["code"], &refused["limit"]),
+        (413, &json!("too_long"), &json!(10))
+    );
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ async fn a_form_sent_twice_says_it_once() {
 async fn a_refused_text_comes_back_in_the_field_and_can_not_become_markup() {
     let server = TestServer::start().await;
     let text = format!("</textarea><script>alert(1)</script>{}", "x".repeat(17_000));
-    let body = format!("message={}", app::page::encode_component(&text));
+    let body = format!("message={}", client::encode_component(&text));
     let refused = post(&server, "/api/rooms/tea/messages", &body, &[BROWSER]).await;
     assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
     let html = refused.text().await.unwrap();
@@ -75,8 +75,7 @@ async fn a_refused_text_comes_back_in_the_field_and_can_not_become_markup() {
 async fn what_people_write_is_text_on_the_page_and_in_its_data() {
     let server = TestServer::start().await;
     let nasty = "<script>alert(1)</script><img src=x onerror=alert(2)>";
-    let body =
-        format!("message={0}&name={0}", app::page::encode_component(nasty).replace("%2F", ""));
+    let body = format!("message={0}&name={0}", client::encode_component(nasty).replace("%2F", ""));
     assert_eq!(
         post(&server, "/api/rooms/tea/messages", &body, &[BROWSER]).await.status(),
         StatusCode::SEE_OTHER

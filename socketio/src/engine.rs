@@ -77,7 +77,7 @@ type Refuse = dyn Fn(&HeaderMap, &Uri) -> Option<Response> + Send + Sync;
 #[derive(Clone)]
 pub struct Engine {
     config: Arc<Config>,
-    table: Arc<Table>,
+    table: Arc<Table<Session>>,
     app: Arc<App>,
     refuse: Arc<Refuse>,
 }
@@ -253,7 +253,7 @@ impl Engine {
     ) -> Result<Opening, Refusal> {
         let (session, outgoing, incoming) =
             Session::new(&self.config, Arc::clone(&self.table), transport);
-        if !self.table.insert(&session) {
+        if !self.table.insert(session.sid(), &session) {
             tracing::warn!(limit = self.config.max_sessions, "too many sessions");
             return Err(Refusal::TooManySessions);
         }

@@ -5,8 +5,8 @@ use common::{Members, RoomName};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::caller::Caller;
 use crate::{
+    caller::Caller,
     origin,
     problem::{Document, Problem},
     state::ServerState,

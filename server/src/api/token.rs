@@ -13,8 +13,9 @@ use common::{ErrorCode, Member, MemberName, Refusal};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::whole;
 use crate::{
+    body::whole,
+    caller::address_key,
     identity::Visitor,
     origin, pages,
     problem::{Document, Problem},
@@ -61,7 +62,7 @@ pub(crate) async fn give(
 ) -> Result<Response, Problem> {
     let body = whole(body, BODY_BYTES).await?;
     origin::check(&headers, &server.config.allow_origins)?;
-    server.check_rate(&format!("address {}", peer.ip()), 1)?;
+    server.check_rate(&address_key(Some(peer.ip())), 1)?;
     let wanted = read(&headers, &body)?;
     let known = server.identity.caller(&headers, None)?;
     let mut visitor = known.unwrap_or_else(Visitor::guest);

@@ -1,37 +1,29 @@
 //! The WebSocket (RFC 6455) with its two faces: a client that asks for the subprotocol
 //! [`PROTOCOL`] gets all frames, one that asks for none gets `message` frames only.
 //!
-//! Start at [`open`], then [`Connection::run`]: one task a connection, in which reading the room,
-//! hearing the client, pinging and stopping are four arms of one loop. The rule to keep: nothing but
-//! a frame over the size limit, silence, or a stop ends a connection from this side.
+//! Start at [`open`], then [`Connection::talk`]. The rule to keep: nothing but a frame over the size limit,
+//! silence, or a stop ends a connection from this side.
 
 use std::time::{Duration, Instant};
 
 use axum::{
     extract::{
-        FromRequestParts, Query, Request, State,
+        FromRequestParts, Request, State,
         ws::{CloseFrame, Message as Leg, Utf8Bytes, WebSocket, WebSocketUpgrade},
     },
     http::{HeaderMap, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use common::{
-    After, ErrorCode, Position, Recovery, Refusal, RoomName, ServerFrame, limits::FRAME_BYTES,
-};
-use futures_util::{SinkExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
-use hub::{Author, Delivery, Reader};
-use serde::Deserialize;
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval, sleep, timeout},
-};
+use common::{ClientFrame, ErrorCode, Hello, Recovery, Refusal, ServerFrame, limits::FRAME_BYTES};
+use futures_util::SinkExt;
+use tokio::time::{sleep, timeout};
 
 use crate::{
+    caller::Caller,
     config::Timing,
-    origin,
     problem::Problem,
-    seat::{Outcome, Seat},
+    session::{Answer, End as Over, Out, Session, Wants},
     state::ServerState,
 };
 
@@ -45,9 +37,6 @@ const READ_BYTES: usize = 4 * FRAME_BYTES;
 /// How long a client gets to take in why it is closed.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// How much of what a client says may be on its way to the log; then it is not read on.
-const APPENDING: usize = 64;
-
 /// Close codes: RFC 6455 section 7.4.1, and one of our own.
 mod close {
     pub(super) const PROTOCOL_ERROR: u16 = 1002;
@@ -58,15 +47,6 @@ mod close {
     /// What the client had not read yet is gone. Only for the plain face, which gets no `hello` that
     /// could say so.
     pub(super) const POSITION_LOST: u16 = 4001;
-}
-
-/// The query of `/ws`.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Params {
-    room: Option<String>,
-    after: Option<String>,
-    session: Option<String>,
-    token: Option<String>,
 }
 
 /// Whether a request asks for a WebSocket.
@@ -87,17 +67,7 @@ pub(crate) async fn open(State(server): State<ServerState>, request: Request) ->
 
 async fn upgrade(server: ServerState, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    origin::check(&parts.headers, &server.config.allow_origins)?;
-    let stopping = server.stopping.subscribe();
-    if *stopping.borrow() {
-        return Err(Refusal::new(ErrorCode::ShuttingDown, "the server is stopping").into());
-    }
-    let query = Query::<Params>::try_from_uri(&parts.uri)
-        .map_err(|_| Refusal::field("query", "the query can't be read"))?;
-    let Params { room, after, session, token } = query.0;
-    let room = room.map_or_else(|| Ok(RoomName::lobby()), |room| RoomName::parse(&room))?;
-    let after = after.map_or(Ok(After::Now), |after| after.parse())?;
-
+    let caller = Caller::from_request_parts(&mut parts, &server).await?;
     let mut upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &server)
         .await
         .map_err(|error| Refusal::new(ErrorCode::UpgradeRequired, error.body_text()))?;
@@ -110,20 +80,14 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
     if all_frames {
         upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
     }
-
-    let visitor = server.identity.caller(&parts.headers, token.as_deref())?;
-    let (visitor, session) = server.identity.recognise(visitor, session.as_deref());
-    let author = Author { session, member: visitor.member() };
-    let seat = Seat::take(&server, &room, author)?;
-    let (reader, recovery) = seat.read(&after, all_frames).await?;
-
+    let wants = if all_frames { Wants::Everything } else { Wants::Messages };
+    let session = Session::enter(caller, wants).await?;
+    let timing = server.config.timing;
     Ok(tune(upgrade, READ_BYTES)
         .on_failed_upgrade(|error| tracing::debug!(%error, "websocket upgrade failed"))
         .on_upgrade(move |socket| {
-            let timing = server.config.timing;
-            let appending = FuturesOrdered::new();
-            Connection { socket, seat, all_frames, timing, appending }
-                .run(reader, recovery, stopping)
+            let greeted = false;
+            Connection { socket, all_frames, greeted, timing }.run(session)
         }))
 }
 
@@ -140,11 +104,10 @@ pub(crate) fn tune(upgrade: WebSocketUpgrade, most: usize) -> WebSocketUpgrade {
 /// One network leg.
 struct Connection {
     socket: WebSocket,
-    seat: Seat,
     all_frames: bool,
+    /// The first hello is over.
+    greeted: bool,
     timing: Timing,
-    /// What is being kept, in the order it was said; each comes to the frame that answers it.
-    appending: FuturesOrdered<BoxFuture<'static, ServerFrame>>,
 }
 
 /// Why a connection ends. Whatever it is, the client can come back to its position.
@@ -163,132 +126,91 @@ impl From<axum::Error> for End {
     }
 }
 
+impl From<Over> for End {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::Stopping => Self::Close(close::RESTART, "the server is restarting"),
+            Over::Unreadable => Self::Close(close::SERVER_ERROR, "the log can't be read now"),
+        }
+    }
+}
+
 impl Connection {
-    async fn run(
-        mut self,
-        reader: Reader,
-        recovery: Recovery,
-        mut stopping: watch::Receiver<bool>,
-    ) {
-        let Err(end) = self.talk(reader, recovery, &mut stopping).await;
+    async fn run(mut self, mut session: Session) {
+        let Err(end) = self.talk(&mut session).await;
+        let mut is_there = !matches!(end, End::Gone);
         // What was received is kept, also from a client that says something and leaves at once.
-        let _ = self.finish().await;
+        while let Some(answer) = session.answer().await {
+            is_there = is_there && self.deliver(vec![Out::Answer(answer)]).await.is_ok();
+        }
         match end {
             End::Gone => {}
             // The library has the answer ready; it only has to go out.
             End::Left => {
-                self.seat.leave();
+                session.leave().await;
                 let _ = timeout(CLOSING, self.socket.flush()).await;
             }
             End::Close(code, reason) => {
-                tracing::debug!(room = %self.seat.room, code, reason, "closing");
+                tracing::debug!(room = %session.room(), code, reason, "closing");
                 self.close(code, reason).await;
             }
         }
     }
 
     /// Never returns but with the reason for the end.
-    async fn talk(
-        &mut self,
-        mut reader: Reader,
-        recovery: Recovery,
-        stopping: &mut watch::Receiver<bool>,
-    ) -> Result<std::convert::Infallible, End> {
-        self.greet(reader.position(), recovery).await?;
-        let mut ping = interval(self.timing.ping_interval);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn talk(&mut self, session: &mut Session) -> Result<std::convert::Infallible, End> {
         let mut heard = Instant::now();
         loop {
             tokio::select! {
-                delivery = reader.next() => {
-                    let delivery = delivery.map_err(|_| {
-                        End::Close(close::SERVER_ERROR, "the log can't be read now")
-                    })?;
-                    self.deliver(delivery).await?;
-                }
-                Some(answer) = self.appending.next() => self.tell(&answer).await?,
-                leg = self.socket.recv(), if self.appending.len() < APPENDING => {
+                // What has come is heard before silence is judged.
+                biased;
+                leg = self.socket.recv(), if !session.is_full() => {
                     heard = Instant::now();
-                    self.hear(leg).await?;
+                    hear(leg, session)?;
                 }
-                _ = ping.tick() => {
+                burst = session.next() => {
                     if heard.elapsed() > self.timing.silence {
                         return Err(End::Gone);
                     }
-                    self.write([Leg::Ping(Bytes::new())]).await?;
+                    self.deliver(burst?).await?;
+                }
+            }
+        }
+    }
+
+    /// Writes a burst in one go.
+    async fn deliver(&mut self, burst: Vec<Out>) -> Result<(), End> {
+        let mut legs = Vec::with_capacity(burst.len());
+        for out in burst {
+            let greeted = self.greeted;
+            match out {
+                Out::Message(record) => legs.push(text(record.frame.bytes())),
+                Out::State(state) => legs.push(text(state.frame.bytes())),
+                Out::Frame(ServerFrame::Beat {}) => {
+                    legs.push(Leg::Ping(Bytes::new()));
                     // A page does not see pings; this is what tells it that the line is alive.
-                    reader.repeat_state();
+                    legs.extend(self.own(&ServerFrame::Beat {}));
                 }
-                _ = stopping.changed() => {
-                    self.finish().await?;
-                    let bye = self.seat.server.bye();
-                    self.tell(&ServerFrame::Bye(bye)).await?;
-                    return Err(End::Close(close::RESTART, "the server is restarting"));
+                Out::Frame(ServerFrame::Hello(Hello { recovery: Recovery::Reset, .. }))
+                    if greeted && !self.all_frames =>
+                {
+                    return Err(End::Close(close::POSITION_LOST, "messages were missed"));
+                }
+                Out::Frame(frame) => {
+                    self.greeted = true;
+                    legs.extend(self.own(&frame));
+                }
+                Out::Answer(Answer { frame, .. }) => {
+                    legs.extend(frame.and_then(|frame| self.own(&frame)));
                 }
             }
         }
+        self.write(legs).await
     }
 
-    /// Waits until all that was said is kept, and answers it.
-    async fn finish(&mut self) -> Result<(), End> {
-        let mut answers = Vec::new();
-        while let Some(answer) = self.appending.next().await {
-            answers.push(answer);
-        }
-        for answer in answers {
-            self.tell(&answer).await?;
-        }
-        Ok(())
-    }
-
-    async fn greet(&mut self, position: Position, recovery: Recovery) -> Result<(), End> {
-        self.tell(&self.seat.hello(position, recovery)).await
-    }
-
-    /// Passes on what the reader took, in one write.
-    async fn deliver(&mut self, delivery: Delivery) -> Result<(), End> {
-        if let Some(position) = delivery.reset {
-            if !self.all_frames {
-                return Err(End::Close(close::POSITION_LOST, "messages were missed"));
-            }
-            self.greet(position, Recovery::Reset).await?;
-        }
-        let state = delivery.members.into_iter().chain(delivery.typing);
-        let messages = delivery.messages.into_iter().map(|message| message.frame);
-        self.write(messages.chain(state).map(text)).await
-    }
-
-    async fn hear(&mut self, leg: Option<Result<Leg, axum::Error>>) -> Result<(), End> {
-        match leg {
-            Some(Ok(Leg::Text(text))) if text.len() <= FRAME_BYTES => {
-                match self.seat.handle(&text) {
-                    Outcome::Answer(answer) => self.tell(&answer).await?,
-                    Outcome::Keeping(answer) => self.appending.push_back(answer),
-                    Outcome::Done => {}
-                }
-                Ok(())
-            }
-            Some(Ok(Leg::Binary(bytes))) if bytes.len() <= FRAME_BYTES => {
-                let message = "binary frames are not read; every frame is text";
-                self.tell(&ServerFrame::Error(Refusal::new(ErrorCode::BinaryFrame, message))).await
-            }
-            Some(Ok(Leg::Text(_) | Leg::Binary(_))) => {
-                Err(End::Close(close::TOO_BIG, "a frame is over 65536 bytes"))
-            }
-            // The library answers pings, and closes when the client does.
-            Some(Ok(Leg::Ping(_) | Leg::Pong(_))) => Ok(()),
-            Some(Ok(Leg::Close(_))) => Err(End::Left),
-            None => Err(End::Gone),
-            Some(Err(error)) => Err(why_unreadable(&error)),
-        }
-    }
-
-    /// Sends a frame that is no message; the plain face gets none of these.
-    async fn tell(&mut self, frame: &ServerFrame) -> Result<(), End> {
-        if !self.all_frames {
-            return Ok(());
-        }
-        self.write([Leg::Text(frame.encode().into())]).await
+    /// A frame for this client alone; the plain face gets none of these.
+    fn own(&self, frame: &ServerFrame) -> Option<Leg> {
+        self.all_frames.then(|| Leg::Text(frame.encode().into()))
     }
 
     async fn write(&mut self, legs: impl IntoIterator<Item = Leg>) -> Result<(), End> {
@@ -324,10 +246,32 @@ impl Connection {
     }
 }
 
+fn hear(leg: Option<Result<Leg, axum::Error>>, session: &mut Session) -> Result<(), End> {
+    match leg {
+        Some(Ok(Leg::Text(text))) if text.len() <= FRAME_BYTES => {
+            session.take(ClientFrame::parse(&text), None);
+            Ok(())
+        }
+        Some(Ok(Leg::Binary(bytes))) if bytes.len() <= FRAME_BYTES => {
+            let message = "binary frames are not read; every frame is text";
+            session.take(Err(Refusal::new(ErrorCode::BinaryFrame, message)), None);
+            Ok(())
+        }
+        Some(Ok(Leg::Text(_) | Leg::Binary(_))) => {
+            Err(End::Close(close::TOO_BIG, "a frame is over 65536 bytes"))
+        }
+        // The library answers pings, and closes when the client does.
+        Some(Ok(Leg::Ping(_) | Leg::Pong(_))) => Ok(()),
+        Some(Ok(Leg::Close(_))) => Err(End::Left),
+        None => Err(End::Gone),
+        Some(Err(error)) => Err(why_unreadable(&error)),
+    }
+}
+
 /// Frames come from our own encoder, so they are UTF-8; anything else would be a defect and is not
 /// sent.
-fn text(frame: Bytes) -> Leg {
-    Leg::Text(Utf8Bytes::try_from(frame).unwrap_or_default())
+fn text(frame: &Bytes) -> Leg {
+    Leg::Text(Utf8Bytes::try_from(frame.clone()).unwrap_or_default())
 }
 
 /// What a frame that can't be read is closed with (RFC 6455 section 7.4.1).

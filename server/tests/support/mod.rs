@@ -3,6 +3,7 @@
 
 pub mod process;
 pub mod road;
+pub mod toy;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -30,6 +31,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct TestServer {
     pub address: SocketAddr,
+    /// Where the tests' own transport is served.
+    pub toy: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     pub serving: JoinHandle<std::io::Result<()>>,
 }
@@ -46,8 +49,12 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { stopped.await.unwrap_or_default() };
-        let serving = tokio::spawn(Server::open(config).unwrap().serve(listener, stopped));
-        Self { address, stop: Some(stop), serving }
+        let server = Server::open(config).unwrap();
+        let toy_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let toy = toy_listener.local_addr().unwrap();
+        tokio::spawn(toy::serve(toy_listener, server.door()));
+        let serving = tokio::spawn(server.serve(listener, stopped));
+        Self { address, toy, stop: Some(stop), serving }
     }
 
     pub fn stop(&mut self) {

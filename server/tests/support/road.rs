@@ -4,7 +4,11 @@ use std::collections::{HashMap, VecDeque};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
@@ -20,6 +24,8 @@ pub enum Road {
     LongPoll,
     Poll,
     SocketIo,
+    /// The tests' own, which only a server within the test has.
+    Toy,
 }
 
 pub const ROADS: [Road; 5] =
@@ -31,6 +37,7 @@ enum Leg {
     Polls(String),
     /// Socket.IO over one WebSocket, and how many acknowledgements were asked for.
     SocketIo(Box<WebSocketStream<MaybeTlsStream<TcpStream>>>, u64),
+    Toy(BufReader<TcpStream>),
 }
 
 /// The connection is lost, or never was.
@@ -77,6 +84,15 @@ impl Traveller {
                 Leg::Events(answer, String::new())
             }
             Road::LongPoll | Road::Poll => Leg::Polls(String::new()),
+            Road::Toy => {
+                let pairs: HashMap<_, _> =
+                    query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+                let (after, session) = (pairs.get("after"), pairs.get("session"));
+                let wish = json!({"room": room, "after": after, "session": session});
+                let mut stream = TcpStream::connect(address).await.map_err(|_| Lost)?;
+                stream.write_all(format!("{wish}\n").as_bytes()).await.map_err(|_| Lost)?;
+                Leg::Toy(BufReader::new(stream))
+            }
             Road::SocketIo => {
                 let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
                 let connected = timeout(PATIENCE, connect_async(url)).await.unwrap();
@@ -102,11 +118,10 @@ impl Traveller {
             frames: VecDeque::new(),
         };
         if let Leg::Polls(_) = traveller.leg {
-            // A poll has no hello of its own: the answer says the same.
-            let answer = traveller.poll(&format!("{query}&state=")).await?;
-            traveller.hello = answer;
-        } else {
-            traveller.hello = traveller.frame_of("hello").await?;
+            traveller.poll(query).await?;
+        }
+        traveller.hello = traveller.frame_of("hello").await?;
+        if traveller.position.is_empty() {
             traveller.position = traveller.hello["position"].as_str().unwrap().to_owned();
         }
         Ok(traveller)
@@ -155,8 +170,8 @@ impl Traveller {
                 self.frames.push_back(frame);
             }
         }
-        if let Leg::Socket(socket) = &mut self.leg {
-            socket.send(Message::text(frame.to_string())).await.map_err(|_| Lost)?;
+        if let Leg::Socket(_) | Leg::Toy(_) = &self.leg {
+            self.write(&frame).await?;
             loop {
                 let frame = self.read().await?;
                 let about = id.is_null() || frame["params"]["id"] == id;
@@ -173,15 +188,25 @@ impl Traveller {
     /// Sends a frame that nothing answers.
     pub async fn tell(&mut self, frame: Value) -> Result<()> {
         match &mut self.leg {
-            Leg::Socket(socket) => {
-                socket.send(Message::text(frame.to_string())).await.map_err(|_| Lost)
-            }
+            Leg::Socket(_) | Leg::Toy(_) => self.write(&frame).await,
             Leg::SocketIo(socket, _) => {
                 let event = format!("hubbub:{}", frame["type"].as_str().unwrap());
                 let packet = format!("42{}", json!([event, frame["params"]]));
                 socket.send(Message::text(packet)).await.map_err(|_| Lost)
             }
             _ => self.post(&frame).await.map(|answer| assert_eq!(answer, "")),
+        }
+    }
+
+    async fn write(&mut self, frame: &Value) -> Result<()> {
+        match &mut self.leg {
+            Leg::Socket(socket) => {
+                socket.send(Message::text(frame.to_string())).await.map_err(|_| Lost)
+            }
+            Leg::Toy(stream) => {
+                stream.write_all(format!("{frame}\n").as_bytes()).await.map_err(|_| Lost)
+            }
+            _ => unreachable!("the others have ways of their own"),
         }
     }
 
@@ -265,31 +290,31 @@ impl Traveller {
                     }
                     _ => return Err(Lost),
                 },
+                Leg::Toy(stream) => {
+                    let mut line = String::new();
+                    match stream.read_line(&mut line).await {
+                        Ok(1..) => return Ok(serde_json::from_str(&line).unwrap()),
+                        Ok(0) | Err(_) => return Err(Lost),
+                    }
+                }
                 Leg::Polls(_) => unreachable!("polls are above"),
             }
         }
     }
 
-    /// One poll: what it answers becomes frames.
-    async fn poll(&mut self, query: &str) -> Result<Value> {
+    /// One poll.
+    async fn poll(&mut self, query: &str) -> Result<()> {
         let Self { address, room, .. } = self;
-        let url = format!("http://{address}/api/rooms/{room}/messages?{query}");
+        let url = format!("http://{address}/api/rooms/{room}/frames?{query}");
         let answer = self.http.get(url).send().await?.error_for_status()?;
         let mut answer: Value = serde_json::from_str(&answer.text().await?).unwrap();
         let Leg::Polls(state) = &mut self.leg else { unreachable!("only polls poll") };
         answer["state"].as_str().unwrap().clone_into(state);
         // Up to here it was looked at, for me or not.
         answer["position"].as_str().unwrap().clone_into(&mut self.position);
-        let Value::Array(messages) = answer["messages"].take() else { panic!("{answer}") };
-        self.frames.extend(
-            messages.into_iter().map(|params| json!({"type": "message", "params": params})),
-        );
-        for kind in ["members", "typing", "bye"] {
-            if !answer[kind].is_null() {
-                self.frames.push_back(json!({"type": kind, "params": answer[kind].take()}));
-            }
-        }
-        Ok(answer)
+        let Value::Array(frames) = answer["frames"].take() else { panic!("{answer}") };
+        self.frames.extend(frames);
+        Ok(())
     }
 }
 

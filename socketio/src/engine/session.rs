@@ -59,7 +59,7 @@ pub(super) enum Upgrading {
 #[derive(Debug)]
 pub(super) struct Session {
     sid: Sid,
-    table: Arc<Table>,
+    table: Arc<Table<Session>>,
     interval: Duration,
     timeout: Duration,
     state: Mutex<State>,
@@ -96,7 +96,7 @@ impl Session {
     /// A session with the application's ends of its two queues.
     pub(super) fn new(
         config: &Config,
-        table: Arc<Table>,
+        table: Arc<Table<Session>>,
         transport: Transport,
     ) -> (Arc<Self>, mpsc::Sender<Batch>, mpsc::Receiver<Message>) {
         let (to_client, outbox) = mpsc::channel(config.outgoing.max(1));

@@ -1,14 +1,12 @@
 //! The sessions there are, by their ids.
 //!
 //! Start at [`Table`]. The rule to keep: a session is in here until it is closed and not a moment
-//! longer; [`Session::close`] takes it out. Its lock is never taken under a session's own lock.
+//! longer; closing it takes it out. Its lock is never taken under a session's own lock.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
-
-use super::session::Session;
 
 /// The id of a session: 128 random bits. Whoever knows it can speak for the session, so it is not
 /// written to logs.
@@ -44,27 +42,27 @@ impl std::borrow::Borrow<str> for Sid {
 
 /// All open sessions.
 #[derive(Debug)]
-pub(super) struct Table {
-    sessions: Mutex<HashMap<Sid, Arc<Session>>>,
+pub(super) struct Table<S> {
+    sessions: Mutex<HashMap<Sid, Arc<S>>>,
     limit: usize,
 }
 
-impl Table {
+impl<S> Table<S> {
     pub(super) fn new(limit: usize) -> Self {
-        Self { sessions: Mutex::default(), limit }
+        Self { sessions: Mutex::new(HashMap::new()), limit }
     }
 
     /// Puts a session in, unless there are too many.
-    pub(super) fn insert(&self, session: &Arc<Session>) -> bool {
+    pub(super) fn insert(&self, sid: &Sid, session: &Arc<S>) -> bool {
         let mut sessions = self.sessions.lock();
         if sessions.len() >= self.limit {
             return false;
         }
-        sessions.insert(session.sid().clone(), Arc::clone(session));
+        sessions.insert(sid.clone(), Arc::clone(session));
         true
     }
 
-    pub(super) fn get(&self, sid: &str) -> Option<Arc<Session>> {
+    pub(super) fn get(&self, sid: &str) -> Option<Arc<S>> {
         self.sessions.lock().get(sid).cloned()
     }
 

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::{Namespaces, Standing};
 use crate::{
+    engine::Message,
     engine::{Closed, EngineSender, Permit},
     packet::{Packet, encode_ack, encode_event},
 };
@@ -250,7 +251,22 @@ impl Room<'_> {
         self.send(namespace, encode_event(namespace, None, args, 0), Vec::new())
     }
 
-    fn send(self, namespace: &str, text: String, rest: Vec<Bytes>) -> Result<(), SendError> {
+    /// Sends a packet that [`encode_event`](crate::packet::encode_event) or
+    /// [`encode_ack`](crate::packet::encode_ack) has written, for this namespace and without attachments. It is not
+    /// copied, so many clients can be sent the same one.
+    ///
+    /// # Errors
+    /// If the client is not in that namespace.
+    pub fn packet(self, namespace: &str, packet: impl Into<Message>) -> Result<(), SendError> {
+        self.send(namespace, packet.into(), Vec::new())
+    }
+
+    fn send(
+        self,
+        namespace: &str,
+        text: impl Into<Message>,
+        rest: Vec<Bytes>,
+    ) -> Result<(), SendError> {
         let namespaces = self.namespaces.lock();
         if namespaces.get(namespace) != Some(&Standing::Joined) {
             return Err(SendError::NotThere);

@@ -20,7 +20,7 @@ const FILE: &str = "hubbub.db";
 const APPLICATION: i32 = 0x4855_4242;
 
 /// Each entry takes the file one version further (`PRAGMA user_version`). Entries are never changed.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
     CREATE TABLE rooms (
@@ -54,6 +54,22 @@ const MIGRATIONS: [&str; 2] = [
         UPDATE meta SET value = value - length(old.body) + coalesce(length(new.body), 0)
         WHERE key = 'bytes';
     END;
+    ",
+    "
+    -- what decides who may read a message; of the session only the public part
+    ALTER TABLE messages ADD COLUMN member TEXT NOT NULL DEFAULT '';
+    ALTER TABLE messages ADD COLUMN session TEXT;
+    -- NULL is everyone, else the `to` of the frame
+    ALTER TABLE messages ADD COLUMN audience TEXT;
+    UPDATE messages SET
+        member = CAST(body AS TEXT) ->> '$.message.from.id',
+        session = substr(CAST(body AS TEXT) ->> '$.session', 1,
+            instr((CAST(body AS TEXT) ->> '$.session') || '.', '.') - 1),
+        audience = CAST(body AS TEXT) -> '$.message.to',
+        -- from here on the params of the frame, without the offset and the braces around them
+        body = CAST(trim(json_remove(CAST(body AS TEXT) -> '$.message', '$.offset'), '{') AS BLOB)
+    WHERE body IS NOT NULL;
+    UPDATE messages SET body = substr(body, 1, length(body) - 1) WHERE body IS NOT NULL;
     ",
 ];
 
@@ -89,6 +105,9 @@ pub enum OpenError {
         /// The newest version we know.
         known: usize,
     },
+    /// The file was written by an older Hubbub, and is only to be read.
+    #[error("{} is of an older version; start this hubbub on it once", .0.display())]
+    Older(PathBuf),
     /// The file is damaged.
     #[error("{} is damaged; restore it from a backup, or move it away to start anew", .0.display())]
     Damaged(PathBuf),
@@ -134,6 +153,7 @@ pub(super) fn existing(
     let connection = for_reading(&file).map_err(&explain)?;
     match known_version(&connection, &file, &explain)? {
         0 => Err(OpenError::Foreign(file)),
+        found if found < MIGRATIONS.len() => Err(OpenError::Older(file)),
         _ => Ok((connection, explain)),
     }
 }
@@ -152,6 +172,8 @@ pub(super) fn for_reading(file: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    // The file is in the system's cache already: SQLite's own would be 2 MB for each connection.
+    connection.pragma_update(None, "cache_size", -256)?;
     Ok(connection)
 }
 

@@ -1,17 +1,16 @@
-//! The one thread that writes: group commit, then hand on, then answer.
+//! The one thread that writes: group commit, then answer, then hand on.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use common::{Offset, RoomName};
-use hub::broker::{BrokerError, Record, Retention};
+use hub::{
+    Draft, Record,
+    broker::{BrokerError, Followed, Retention},
+};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Shared, encode, unavailable, unsigned};
+use super::{row::store, unavailable, unsigned};
 
 /// How many records one transaction takes at the most, beyond the first request.
 const GROUP: usize = 1024;
@@ -24,29 +23,33 @@ pub(super) enum Work {
     Tidy { at: u64, done: oneshot::Sender<Result<(), BrokerError>> },
 }
 
-/// Records to store in one transaction, and who waits for their offsets.
+/// Drafts to store in one transaction, and who waits for their offsets.
 pub(super) struct Append {
-    pub(super) records: Vec<Record>,
+    pub(super) drafts: Vec<Draft>,
     pub(super) done: oneshot::Sender<Result<Vec<Offset>, BrokerError>>,
 }
 
 /// What a commit came to: the offsets for each request, and the records that are new, in offset order.
 struct Committed {
     offsets: Vec<Vec<Offset>>,
-    new: Vec<Record>,
+    new: Vec<Arc<Record>>,
 }
 
 pub(super) struct Writer {
     connection: Connection,
     retention: Retention,
-    shared: Arc<Shared>,
+    followed: Arc<Followed>,
     /// How much each room has grown since it was trimmed: messages and bytes.
     grown: HashMap<i64, (usize, usize)>,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, retention: Retention, shared: Arc<Shared>) -> Self {
-        Self { connection, retention, shared, grown: HashMap::new() }
+    pub(super) fn new(
+        connection: Connection,
+        retention: Retention,
+        followed: Arc<Followed>,
+    ) -> Self {
+        Self { connection, retention, followed, grown: HashMap::new() }
     }
 
     /// Works until nobody can ask any more, and what was asked is done.
@@ -58,13 +61,13 @@ impl Writer {
                     let _ = done.send(self.tidy(at).map_err(|error| unavailable(&error)));
                 }
                 Work::Append(first) => {
-                    let mut waiting = first.records.len();
+                    let mut waiting = first.drafts.len();
                     let mut group = vec![first];
                     // Everything that waits goes into one commit.
                     while waiting < GROUP && next.is_none() {
                         match work.try_recv() {
                             Ok(Work::Append(append)) => {
-                                waiting += append.records.len();
+                                waiting += append.drafts.len();
                                 group.push(append);
                             }
                             Ok(other) => next = Some(other),
@@ -79,19 +82,15 @@ impl Writer {
 
     fn append(&mut self, group: Vec<Append>) {
         let (requests, waiting): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|append| (append.records, append.done)).unzip();
+            group.into_iter().map(|append| (append.drafts, append.done)).unzip();
         match self.commit(requests) {
             Ok(Committed { offsets, new }) => {
-                if let Some(newest) = new.last() {
-                    self.shared.head.store(newest.message.offset.0, Ordering::Release);
-                    if let Some(follower) = self.shared.follower.get() {
-                        follower(&new);
-                    }
-                }
+                let news = self.followed.kept(new);
                 for (done, offsets) in waiting.into_iter().zip(offsets) {
                     // Whoever asked may have gone; the message is kept all the same.
                     let _ = done.send(Ok(offsets));
                 }
+                news.tell();
             }
             Err(error) => {
                 tracing::error!(%error, "the log can't be written");
@@ -103,26 +102,24 @@ impl Writer {
     }
 
     /// Stores all requests in one transaction.
-    fn commit(&mut self, requests: Vec<Vec<Record>>) -> rusqlite::Result<Committed> {
+    fn commit(&mut self, requests: Vec<Vec<Draft>>) -> rusqlite::Result<Committed> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut rooms = HashMap::new();
         let mut last_at = HashMap::new();
         let mut committed = Committed { offsets: Vec::with_capacity(requests.len()), new: vec![] };
-        for records in requests {
-            let mut offsets = Vec::with_capacity(records.len());
-            for mut record in records {
-                let room = room_id(&transaction, &mut rooms, &record.message.room)?;
-                let body = encode(&record);
-                let (offset, is_new) = store(&transaction, room, &record, &body)?;
+        for drafts in requests {
+            let mut offsets = Vec::with_capacity(drafts.len());
+            for draft in drafts {
+                let room = room_id(&transaction, &mut rooms, &draft.envelope.room)?;
+                let (offset, is_new) = store(&transaction, room, &draft)?;
                 offsets.push(offset);
                 if is_new {
-                    record.message.offset = offset;
-                    last_at.insert(room, record.message.at);
+                    last_at.insert(room, draft.envelope.at);
                     // If this transaction fails it is counted for nothing, and trims only sooner.
                     let (messages, bytes) = self.grown.entry(room).or_default();
-                    (*messages, *bytes) = (*messages + 1, *bytes + body.len());
-                    committed.new.push(record);
+                    (*messages, *bytes) = (*messages + 1, *bytes + draft.body.len());
+                    committed.new.push(draft.numbered(offset));
                 }
             }
             committed.offsets.push(offsets);
@@ -201,29 +198,6 @@ fn room_id(
     };
     known.insert(room.clone(), id);
     Ok(id)
-}
-
-/// Stores a record, unless its id is in the room already; returns its offset and whether it is new.
-fn store(
-    transaction: &Transaction<'_>,
-    room: i64,
-    record: &Record,
-    body: &[u8],
-) -> rusqlite::Result<(Offset, bool)> {
-    let message = &record.message;
-    let stored = transaction
-        .prepare_cached(
-            "INSERT INTO messages (room, id, at, body) VALUES (?, ?, ?, ?)
-             ON CONFLICT (room, id) DO NOTHING",
-        )?
-        .execute(params![room, message.id.as_str(), message.at as i64, body])?;
-    if stored == 1 {
-        return Ok((Offset(transaction.last_insert_rowid() as u64), true));
-    }
-    let first = transaction
-        .prepare_cached("SELECT offset FROM messages WHERE room = ? AND id = ?")?
-        .query_row(params![room, message.id.as_str()], |row| unsigned(row, 0))?;
-    Ok((Offset(first), false))
 }
 
 /// Lets go of the oldest messages of a room that are over its limits; the newest stays.

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{caller::Caller, whole};
 use crate::{
+    body::whole,
+    caller::Caller,
     clock::now_ms,
     identity::Visitor,
     pages,
@@ -91,14 +92,15 @@ struct Said {
 )]
 pub(crate) async fn publish(
     State(server): State<ServerState>,
+    headers: HeaderMap,
     caller: Caller,
     body: Body,
 ) -> Result<Response, Problem> {
     let body = whole(body, BODY_BYTES).await?;
-    let (headers, room) = (caller.headers.clone(), caller.room.clone());
-    let id = caller.author.member.id.clone();
+    let room = caller.room.clone();
+    let id = caller.who.member.id.clone();
     let person = pages::wants_page(&headers);
-    match say(&server, caller, &body).await {
+    match say(caller, &headers, &body).await {
         Ok((_, Said { name, .. })) if person => {
             let mut response = Redirect::to(&room_path(&room)).into_response();
             if let Some(name) = name {
@@ -125,18 +127,21 @@ pub(crate) async fn publish(
 }
 
 async fn say(
-    server: &ServerState,
-    caller: Caller,
+    mut caller: Caller,
+    headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(Vec<Published>, Said), Refusal> {
-    let mut said = read(&caller.headers, body)?;
-    server.check_rate(&caller.sender, said.messages.len())?;
-    let mut author = caller.author;
+    let mut said = read(headers, body)?;
+    if !caller.named {
+        caller.go_by_listed_name();
+    }
+    let Caller { server, room, mut who, sender, .. } = caller;
+    server.check_rate(&sender, said.messages.len())?;
     if let Some(name) = &said.name {
-        author.member.name = name.clone();
+        who.member.name = name.clone();
     }
     let messages = std::mem::take(&mut said.messages);
-    let taken = server.hub.publish_all(&caller.room, &author, messages, now_ms()).await;
+    let taken = server.hub.publish_all(&room, &who, messages, now_ms()).await;
     Ok((taken.map_err(refusal)?, said))
 }
 

@@ -1,0 +1,177 @@
+//! The one entrance: who calls, which room it is about, and what its sending is counted under. Every
+//! transport lets its clients in here.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{
+    extract::{ConnectInfo, FromRequestParts, Path, Query},
+    http::{HeaderMap, request::Parts},
+};
+use common::{After, Recovery, Refusal, RoomName, SessionId};
+use hub::{Reader, Who};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    origin,
+    problem::{Problem, refusal},
+    state::ServerState,
+};
+
+/// Lets clients in, for a transport of one's own; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Door(pub(crate) ServerState);
+
+/// What a client brings, as it came.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Entrance<'a> {
+    /// The name of the room; the lobby if there is none.
+    pub room: Option<&'a str>,
+    /// Where to start reading.
+    pub after: Option<&'a str>,
+    /// The session of an earlier `hello`.
+    pub session: Option<&'a str>,
+    /// A token, from whoever can't set `Authorization`.
+    pub token: Option<&'a str>,
+}
+
+/// Somebody who was let in.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub(crate) server: ServerState,
+    pub(crate) room: RoomName,
+    pub(crate) after: After,
+    pub(crate) who: Who,
+    /// The whole of it: whoever shows this is this session.
+    pub(crate) session: SessionId,
+    /// What its sending is counted under.
+    pub(crate) sender: String,
+    /// It came back with a session that it was given.
+    pub(crate) known: bool,
+    /// It picked its name before.
+    pub(crate) named: bool,
+    /// Its coming was counted, and with it the first thing it says.
+    pub(crate) counted: bool,
+}
+
+impl Door {
+    /// Lets a client in: its origin is checked, its token read, its session known again.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]: a page of another origin, a token that is no good, a bad `room` or `after`.
+    pub fn admit(
+        &self,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+        entrance: Entrance<'_>,
+    ) -> Result<Caller, Refusal> {
+        let Self(server) = self;
+        origin::check(headers, &server.config.allow_origins)?;
+        let room = entrance.room.map_or_else(|| Ok(RoomName::lobby()), RoomName::parse)?;
+        let after = entrance.after.map_or(Ok(After::Now), str::parse)?;
+        let visitor = server.identity.caller(headers, entrance.token)?;
+        let member = visitor.as_ref().map(|visitor| format!("member {}", visitor.id));
+        let (visitor, session) = server.identity.recognise(visitor, entrance.session);
+        let known = entrance.session == Some(session.as_str());
+        // Whoever shows neither a session nor a token could be anybody each time; the address is what
+        // stays.
+        let sender = match (known, member) {
+            (true, _) => format!("session {}", session.public()),
+            (false, Some(member)) => member,
+            (false, None) => address_key(address),
+        };
+        let (named, who) = (visitor.name.is_some(), Who::new(visitor.member(), &session));
+        Ok(Caller {
+            server: server.clone(),
+            room,
+            after,
+            who,
+            session,
+            sender,
+            known,
+            named,
+            counted: false,
+        })
+    }
+}
+
+impl Door {
+    /// Lets nobody in any more, and has every session say bye.
+    pub fn close(&self) {
+        self.0.stopping.send_replace(true);
+    }
+}
+
+/// What whoever comes from `address` is counted under.
+pub(crate) fn address_key(address: Option<IpAddr>) -> String {
+    format!("address {}", address.map(|address| address.to_string()).unwrap_or_default())
+}
+
+impl Caller {
+    /// A reader from where it asked to read.
+    pub(crate) async fn read(&self) -> Result<(Reader, Recovery), Refusal> {
+        let Self { room, who, after, .. } = self;
+        self.server.hub.read(room, who.clone(), after).await.map_err(refusal)
+    }
+
+    /// Takes the name it is listed by in the room, if it is.
+    pub(crate) fn go_by_listed_name(&mut self) {
+        if let Some(name) = self.server.hub.name_of(&self.room, &self.who.member.id) {
+            self.who.member.name = name;
+        }
+    }
+
+    /// Counts somebody who comes without a session: it is somebody new, and will be listed a while.
+    ///
+    /// # Errors
+    ///
+    /// [`common::ErrorCode::RateLimited`].
+    pub(crate) fn check_arrival(&mut self) -> Result<(), Refusal> {
+        if !self.known {
+            self.server.check_rate(&self.sender, 1)?;
+            self.counted = true;
+        }
+        Ok(())
+    }
+}
+
+/// What there is of an [`Entrance`] in a query.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    room: Option<String>,
+    after: Option<String>,
+    session: Option<String>,
+    token: Option<String>,
+}
+
+/// Lets in whoever sent a request: to the room in its path, or else in its query.
+impl FromRequestParts<ServerState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        server: &ServerState,
+    ) -> Result<Self, Self::Rejection> {
+        let Asked { room, after, session, token } = query(parts)?;
+        let path = Option::<Path<String>>::from_request_parts(parts, server).await;
+        let path = path.map_err(|_| Refusal::field("room", "`room` is not UTF-8"))?;
+        let room = path.map(|Path(room)| room).or(room);
+        // A browser that reconnects to an event stream still has the address of the first time; what it
+        // has read since is in the header.
+        let last = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        let after = last.filter(|last| !last.is_empty()).or(after.as_deref());
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let address = peer.map(|ConnectInfo(peer)| peer.ip());
+        let (session, token) = (session.as_deref(), token.as_deref());
+        let entrance = Entrance { room: room.as_deref(), after, session, token };
+        Ok(Door(server.clone()).admit(&parts.headers, address, entrance)?)
+    }
+}
+
+/// Reads the query of a request.
+pub(crate) fn query<T: DeserializeOwned>(parts: &Parts) -> Result<T, Refusal> {
+    Query::try_from_uri(&parts.uri)
+        .map(|Query(query)| query)
+        .map_err(|_| Refusal::field("query", "the query can't be read"))
+}

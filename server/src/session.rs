@@ -1,0 +1,319 @@
+//! A session: somebody in a room over one connection, whatever the transport.
+//!
+//! A transport is a loop around [`Session::next`], which says what to write, and [`Session::take`], which is
+//! told what was heard: it turns bytes into frames and bursts into bytes, and decides nothing. The rule to
+//! keep: nothing is queued for a client but the answers to what it said itself; everything else is read from
+//! its position when the transport can write.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use common::{
+    ClientFrame, ErrorCode, Hello, Position, Publish, Recovery, Refusal, RoomName, ServerFrame,
+    SessionId,
+};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use hub::{Delivery, Present, Reader, Record, StateFrame};
+use tokio::{
+    sync::watch,
+    time::{Interval, MissedTickBehavior, interval_at},
+};
+
+use crate::{caller::Caller, clock::now_ms, problem::refusal};
+
+/// How much of what a client says may be on its way to the log; then it is not to be heard on.
+const APPENDING: usize = 64;
+
+/// Somebody in a room. Dropping it is losing the connection.
+#[derive(Debug)]
+pub struct Session {
+    caller: Caller,
+    present: Present,
+    reader: Reader,
+    /// How the reading starts, until that was told.
+    hello: Option<Recovery>,
+    /// What is being kept, in the order it was said.
+    appending: FuturesOrdered<BoxFuture<'static, Answer>>,
+    answers: VecDeque<Answer>,
+    beat: Interval,
+    stopping: watch::Receiver<bool>,
+    said_bye: bool,
+}
+
+/// What somebody wants to be told besides messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// Nothing; and no messages either, for it reads elsewhere and only wants what comes of what it says.
+    Answers,
+    /// Nothing.
+    Messages,
+    /// Everything.
+    Everything,
+    /// Everything, going on where a [`Session::state`] was.
+    Since(String),
+}
+
+/// One thing to write.
+#[derive(Debug)]
+pub enum Out {
+    /// A frame for this client alone: `hello`, `beat` or `bye`.
+    Frame(ServerFrame),
+    /// What came of something it said.
+    Answer(Answer),
+    /// A message.
+    Message(Arc<Record>),
+    /// What is new of the members.
+    State(Arc<StateFrame>),
+}
+
+/// What came of a frame.
+#[derive(Debug)]
+pub struct Answer {
+    /// As which it was given to [`Session::take`].
+    pub ticket: Option<u64>,
+    /// `ack` or `error`; none where nothing is to be told.
+    pub frame: Option<ServerFrame>,
+}
+
+/// Why a session is over. Whatever it is, the client can come back to its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The server stops, and has said so.
+    Stopping,
+    /// The log can't be read now.
+    Unreadable,
+}
+
+impl Session {
+    /// Joins the room: `caller` is there, reads from where it asked to, and can speak. Hello is said first,
+    /// unless this goes on where another reading was.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]: the server stops, there are too many rooms, or the log can't be read now.
+    pub async fn enter(mut caller: Caller, wants: Wants) -> Result<Self, Refusal> {
+        let (hub, stopping) = (caller.server.hub.clone(), caller.server.stopping.subscribe());
+        if *stopping.borrow() {
+            return Err(Refusal::new(ErrorCode::ShuttingDown, "the server is stopping"));
+        }
+        // Between two requests nobody is connected, and the name taken in the first still holds.
+        let goes_on = caller.known && matches!(wants, Wants::Since(_) | Wants::Answers);
+        if goes_on || !caller.named {
+            caller.go_by_listed_name();
+        }
+        let present = hub.enter(&caller.room, &caller.who);
+        let present = present.map_err(|error| refusal(error.into()))?;
+        let (reader, recovery) = caller.read().await?;
+        let reader = match &wants {
+            Wants::Messages | Wants::Answers => reader,
+            Wants::Everything => reader.with_state(None),
+            Wants::Since(state) => reader.with_state(Some(state)),
+        };
+        let greets = !matches!(wants, Wants::Since(_)) || recovery == Recovery::Reset;
+        let period = caller.server.config.timing.ping_interval;
+        let mut beat = interval_at(tokio::time::Instant::now() + period, period);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self {
+            caller,
+            present,
+            reader,
+            hello: greets.then_some(recovery),
+            appending: FuturesOrdered::new(),
+            answers: VecDeque::new(),
+            beat,
+            stopping,
+            said_bye: false,
+        })
+    }
+
+    /// The same session, taking at most so many messages at once.
+    #[must_use]
+    pub fn taking(mut self, messages: usize) -> Self {
+        self.reader = self.reader.taking(messages);
+        self
+    }
+
+    /// The room.
+    pub fn room(&self) -> &RoomName {
+        &self.caller.room
+    }
+
+    /// The whole id of this session: whoever shows it is this session.
+    pub fn id(&self) -> &SessionId {
+        &self.caller.session
+    }
+
+    /// How the reading starts, while that has not been told yet.
+    pub fn recovery(&self) -> Option<Recovery> {
+        self.hello
+    }
+
+    /// Everything up to here was read.
+    pub fn position(&self) -> &Position {
+        self.reader.position()
+    }
+
+    /// How far it has got with what is told of the members, for [`Wants::Since`].
+    pub fn state(&self) -> String {
+        self.reader.state()
+    }
+
+    /// Waits until there is something to write, and takes it: all that is to be written now, in order.
+    ///
+    /// Cancel-safe: what was not returned is returned the next time.
+    ///
+    /// # Errors
+    ///
+    /// [`End`], after which there is nothing more to come.
+    pub async fn next(&mut self) -> Result<Vec<Out>, End> {
+        if self.said_bye {
+            return Err(End::Stopping);
+        }
+        if self.hello.is_some() {
+            return self.greet().await;
+        }
+        loop {
+            if *self.stopping.borrow() {
+                return Ok(self.say_bye().await);
+            }
+            if !self.answers.is_empty() {
+                return Ok(self.answers.drain(..).map(Out::Answer).collect());
+            }
+            tokio::select! {
+                // What the client waits for goes first, and the same history always goes the same way.
+                biased;
+                Some(answer) = self.appending.next() => {
+                    self.answers.push_back(answer);
+                    while let Some(Some(answer)) = self.appending.next().now_or_never() {
+                        self.answers.push_back(answer);
+                    }
+                }
+                // The sender lives as long as the server.
+                _ = self.stopping.changed() => {}
+                // Before the messages: where those never end the line has to be looked after, too.
+                _ = self.beat.tick() => return Ok(vec![Out::Frame(ServerFrame::Beat {})]),
+                delivery = self.reader.next() => {
+                    let delivery = delivery.map_err(|_| End::Unreadable)?;
+                    return Ok(self.burst(delivery));
+                }
+            }
+        }
+    }
+
+    /// What there is to write now, without waiting for more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::next`].
+    pub async fn ready(&mut self) -> Result<Vec<Out>, End> {
+        if self.hello.is_some() {
+            return self.greet().await;
+        }
+        let delivery = self.reader.ready().await.map_err(|_| End::Unreadable)?;
+        Ok(self.burst(delivery))
+    }
+
+    /// Hello, and what follows it at once.
+    async fn greet(&mut self) -> Result<Vec<Out>, End> {
+        let start = self.reader.position().clone();
+        let delivery = self.reader.ready().await.map_err(|_| End::Unreadable)?;
+        let hello = self.hello.take().map(|recovery| self.hello_at(start, recovery));
+        Ok(hello.into_iter().chain(self.burst(delivery)).collect())
+    }
+
+    fn hello_at(&self, position: Position, recovery: Recovery) -> Out {
+        let Caller { room, who, session, .. } = &self.caller;
+        let (session, member, room) = (session.clone(), who.member.clone(), room.clone());
+        Out::Frame(ServerFrame::Hello(Hello { session, member, room, position, recovery }))
+    }
+
+    fn burst(&self, delivery: Delivery) -> Vec<Out> {
+        let Delivery { reset, records, states } = delivery;
+        let reset = reset.map(|position| self.hello_at(position, Recovery::Reset));
+        let messages = records.into_iter().map(Out::Message);
+        reset.into_iter().chain(messages).chain(states.into_iter().map(Out::State)).collect()
+    }
+
+    /// What was said is kept and answered, then bye.
+    async fn say_bye(&mut self) -> Vec<Out> {
+        while let Some(answer) = self.appending.next().await {
+            self.answers.push_back(answer);
+        }
+        self.said_bye = true;
+        let bye = Out::Frame(ServerFrame::Bye(self.caller.server.bye()));
+        self.answers.drain(..).map(Out::Answer).chain([bye]).collect()
+    }
+
+    /// Whether the client is not to be heard on before something it said is kept.
+    pub fn is_full(&self) -> bool {
+        self.appending.len() + self.answers.len() >= APPENDING
+    }
+
+    /// Does what a frame asks for, or refuses it as whoever read it did. What comes of it is an
+    /// [`Out::Answer`] with this ticket.
+    pub fn take(&mut self, frame: Result<ClientFrame, Refusal>, ticket: Option<u64>) {
+        let id = match &frame {
+            Ok(ClientFrame::Message(publish)) => publish.id.as_ref().map(ToString::to_string),
+            Ok(_) => None,
+            Err(refusal) => refusal.id.clone(),
+        };
+        // Every frame counts, also one that is no good.
+        let counted = match std::mem::take(&mut self.caller.counted) {
+            true => Ok(()),
+            false => self.caller.server.check_rate(&self.caller.sender, 1),
+        };
+        let frame = counted.map_err(|refusal| refusal.about(id.as_deref())).and(frame);
+        let limits = self.caller.server.hub.limits();
+        let frame = match frame {
+            Ok(ClientFrame::Message(publish)) => {
+                self.present.set_typing(None);
+                return self.keep(publish, id, ticket);
+            }
+            Ok(ClientFrame::Typing {}) => {
+                self.present.set_typing(Some(Instant::now() + limits.typing));
+                None
+            }
+            Ok(ClientFrame::Idle { idle }) => {
+                self.present.set_idle(idle);
+                None
+            }
+            Ok(ClientFrame::Rename { name }) => {
+                self.present.rename(name);
+                None
+            }
+            Err(refusal) => Some(ServerFrame::Error(refusal)),
+        };
+        if frame.is_some() || ticket.is_some() {
+            self.answers.push_back(Answer { ticket, frame });
+        }
+    }
+
+    fn keep(&mut self, publish: Publish, id: Option<String>, ticket: Option<u64>) {
+        // It may have been renamed, here or by another of its connections.
+        if let Some(name) = self.present.name() {
+            self.caller.who.member.name = name;
+        }
+        let Caller { server, room, who, .. } = self.caller.clone();
+        let keep = async move {
+            let frame = match server.hub.publish(&room, &who, publish, now_ms()).await {
+                Ok(taken) => ServerFrame::Ack { id: taken.id, offset: taken.position.offset },
+                Err(error) => ServerFrame::Error(refusal(error).about(id.as_deref())),
+            };
+            Answer { ticket, frame: Some(frame) }
+        };
+        self.appending.push_back(keep.boxed());
+    }
+
+    /// What came of what was said and was not answered yet; none if that is nothing.
+    pub async fn answer(&mut self) -> Option<Answer> {
+        match self.answers.pop_front() {
+            Some(answer) => Some(answer),
+            None => self.appending.next().await,
+        }
+    }
+
+    /// The client goes by its own will; what it said before is kept.
+    pub async fn leave(mut self) {
+        while self.appending.next().await.is_some() {}
+        self.present.leave(self.caller.server.hub.limits());
+    }
+}
