@@ -3,6 +3,7 @@
 mod bar;
 mod clock;
 mod composer;
+mod enter;
 mod inspector;
 mod member_list;
 mod message_list;

@@ -2,10 +2,11 @@
 //!
 //! A language is a value of [`Strings`], so a text that is missing in one does not compile.
 
+use client::{Method, Transport};
 use common::{ErrorCode, Refusal};
 use serde::{Deserialize, Serialize};
 
-use crate::client::ladder::Rung;
+use crate::theme::Theme;
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +86,7 @@ pub struct Strings {
     pub not_found_text: &'static str,
     pub home: &'static str,
     pub switch_language: &'static str,
-    pub theme: fn(crate::page::Theme) -> &'static str,
+    pub theme: fn(Theme) -> &'static str,
     pub your_name: &'static str,
     pub your_name_optional: &'static str,
     pub save: &'static str,
@@ -98,6 +99,7 @@ pub struct Strings {
     pub keys_hint: &'static str,
     pub here: &'static str,
     pub you: &'static str,
+    pub away: &'static str,
     pub and_more: fn(usize) -> String,
     pub typing: fn(&[String]) -> String,
     pub to_others: &'static str,
@@ -120,9 +122,9 @@ pub struct Strings {
     pub open_inspector: &'static str,
     pub close: &'static str,
     pub from_programs: &'static str,
-    pub road: &'static str,
+    pub transport: &'static str,
     pub automatic: &'static str,
-    pub road_name: fn(Rung) -> &'static str,
+    pub transport_name: fn(Transport) -> &'static str,
     pub ready_state: &'static str,
     pub bytes_in: &'static str,
     pub bytes_out: &'static str,
@@ -131,6 +133,8 @@ pub struct Strings {
     pub dropped_events: fn(usize) -> String,
     pub clear: &'static str,
     pub error_event: &'static str,
+    pub no_answer: fn(Method) -> String,
+    pub bad_answer: fn(u16) -> String,
     pub close_code: fn(u16) -> &'static str,
     refusal: fn(&Refusal) -> String,
 }
@@ -162,9 +166,9 @@ const EN: Strings = Strings {
     home: "All rooms",
     switch_language: "한국어로 보기",
     theme: |theme| match theme {
-        crate::page::Theme::System => "Appearance: as the system",
-        crate::page::Theme::Light => "Appearance: light",
-        crate::page::Theme::Dark => "Appearance: dark",
+        Theme::System => "Appearance: as the system",
+        Theme::Light => "Appearance: light",
+        Theme::Dark => "Appearance: dark",
     },
     your_name: "Your name",
     your_name_optional: "Your name (optional)",
@@ -178,6 +182,7 @@ const EN: Strings = Strings {
     keys_hint: "Enter sends, Shift+Enter starts a new line",
     here: "Here now",
     you: "you",
+    away: "away",
     and_more: |count| format!("and {count} more"),
     typing: |names| match names {
         [] => String::new(),
@@ -208,13 +213,13 @@ const EN: Strings = Strings {
     open_inspector: "Inspect the connection",
     close: "Close",
     from_programs: "Use this room from your program",
-    road: "Transport",
+    transport: "Transport",
     automatic: "Automatic",
-    road_name: |rung| match rung {
-        Rung::WebSocket => "WebSocket",
-        Rung::Events => "Server-Sent Events",
-        Rung::LongPoll => "Long polling",
-        Rung::Poll => "Polling",
+    transport_name: |transport| match transport {
+        Transport::WebSocket => "WebSocket",
+        Transport::Events => "Server-Sent Events",
+        Transport::LongPoll => "Long polling",
+        Transport::Poll => "Polling",
     },
     ready_state: "readyState",
     bytes_in: "bytes in",
@@ -224,6 +229,8 @@ const EN: Strings = Strings {
     dropped_events: |count| format!("{count} older events are not shown"),
     clear: "Clear",
     error_event: "the browser tells no reason, by design; a close event follows",
+    no_answer: |method| format!("a {} was not answered", method.name()),
+    bad_answer: |status| format!("a poll was answered {status}"),
     close_code: |code| match code {
         1000 => "normal",
         1002 => "protocol error",
@@ -244,11 +251,11 @@ const EN: Strings = Strings {
                 format!("The message is too long: at most {limit} bytes.")
             }
             (ErrorCode::TooLong, _) => format!("The name is too long: at most {limit} characters."),
-            (ErrorCode::InvalidField, Some("value")) if refusal.message.ends_with("is empty") => {
-                "The message is empty.".to_owned()
+            (ErrorCode::InvalidField, Some("value")) if refusal.limit.is_some() => {
+                format!("The message is nested too deeply: at most {limit} levels.")
             }
             (ErrorCode::InvalidField, Some("value")) => {
-                "The message has characters that can't be shown.".to_owned()
+                "A message can't be empty, or have characters that can't be shown.".to_owned()
             }
             (ErrorCode::InvalidField, Some("name" | "room")) => {
                 "A name needs at least one character, and no slash or control character.".to_owned()
@@ -284,9 +291,9 @@ const KO: Strings = Strings {
     home: "모든 방",
     switch_language: "View in English",
     theme: |theme| match theme {
-        crate::page::Theme::System => "화면: 시스템 설정대로",
-        crate::page::Theme::Light => "화면: 밝게",
-        crate::page::Theme::Dark => "화면: 어둡게",
+        Theme::System => "화면: 시스템 설정대로",
+        Theme::Light => "화면: 밝게",
+        Theme::Dark => "화면: 어둡게",
     },
     your_name: "내 이름",
     your_name_optional: "내 이름 (선택)",
@@ -300,6 +307,7 @@ const KO: Strings = Strings {
     keys_hint: "Enter로 보내고, Shift+Enter로 줄을 바꿉니다",
     here: "지금 있는 사람",
     you: "나",
+    away: "자리 비움",
     and_more: |count| format!("외 {count}명"),
     typing: |names| match names {
         [] => String::new(),
@@ -327,13 +335,13 @@ const KO: Strings = Strings {
     open_inspector: "연결 살펴보기",
     close: "닫기",
     from_programs: "내 프로그램에서 이 방 쓰기",
-    road: "전송 방식",
+    transport: "전송 방식",
     automatic: "자동",
-    road_name: |rung| match rung {
-        Rung::WebSocket => "웹소켓",
-        Rung::Events => "서버 전송 이벤트",
-        Rung::LongPoll => "롱 폴링",
-        Rung::Poll => "폴링",
+    transport_name: |transport| match transport {
+        Transport::WebSocket => "웹소켓",
+        Transport::Events => "서버 전송 이벤트",
+        Transport::LongPoll => "롱 폴링",
+        Transport::Poll => "폴링",
     },
     ready_state: "readyState",
     bytes_in: "받은 바이트",
@@ -343,6 +351,8 @@ const KO: Strings = Strings {
     dropped_events: |count| format!("이전 이벤트 {count}개는 표시하지 않음"),
     clear: "지우기",
     error_event: "브라우저는 설계상 이유를 알려 주지 않으며, 곧 close 이벤트가 따라옵니다",
+    no_answer: |method| format!("{} 요청에 답이 없음", method.name()),
+    bad_answer: |status| format!("폴링 요청의 답이 {status}"),
     close_code: |code| match code {
         1000 => "정상 종료",
         1002 => "프로토콜 오류",
@@ -363,11 +373,11 @@ const KO: Strings = Strings {
                 format!("메시지가 너무 깁니다. 최대 {limit}바이트입니다.")
             }
             (ErrorCode::TooLong, _) => format!("이름이 너무 깁니다. 최대 {limit}자입니다."),
-            (ErrorCode::InvalidField, Some("value")) if refusal.message.ends_with("is empty") => {
-                "메시지가 비어 있습니다.".to_owned()
+            (ErrorCode::InvalidField, Some("value")) if refusal.limit.is_some() => {
+                format!("메시지가 너무 깊게 중첩되었습니다. 최대 {limit}단계입니다.")
             }
             (ErrorCode::InvalidField, Some("value")) => {
-                "메시지에 표시할 수 없는 문자가 있습니다.".to_owned()
+                "메시지는 비어 있거나 표시할 수 없는 문자가 있으면 안 됩니다.".to_owned()
             }
             (ErrorCode::InvalidField, Some("name" | "room")) => {
                 "이름은 한 글자 이상이어야 하고, 빗금이나 제어 문자는 쓸 수 없습니다.".to_owned()

@@ -1,21 +1,26 @@
-//! What people see of Hubbub, and the browser's side of the connection.
+//! What people see of Hubbub, and the browser's shell of the client.
 //!
 //! Start at [`shell`], which the server renders, and [`App`], which both sides run: it shows the
-//! [`PageData`] the server chose. The rule to keep: nothing here names the hub or the server; data
-//! comes as a [`PageData`], and what happens later as frames.
+//! `PageData` the server chose. A room's state is one store (`room`), which the crate `client` keeps up to
+//! date through `browser`. The rule to keep: nothing here names the hub or the server; data
+//! comes as a `PageData`, and what happens later as frames.
 
 // A view is one deeply nested type.
 #![recursion_limit = "256"]
 // `#[component]` writes `pub` on what it makes of a component.
 #![allow(unreachable_pub)]
 
-pub mod client;
+mod browser;
 mod components;
+mod journal;
 pub mod lang;
 pub mod page;
 mod pages;
+mod room;
+mod room_client;
 mod shell;
 pub mod snippets;
+mod theme;
 mod time;
 
 pub use shell::{App, shell};

@@ -3,10 +3,12 @@
 //! The server renders from a [`PageData`] and sends it along; the browser hydrates from the same one.
 //! So there is nothing to fetch, and the first render is the same on both sides.
 
+use client::encode_component;
 use common::{Member, Members, Message, MessageId, Position, Refusal, RoomName};
 use serde::{Deserialize, Serialize};
 
 use crate::lang::Lang;
+pub use crate::theme::Theme;
 
 /// One page, for one person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,35 +32,6 @@ pub struct Me {
     pub member: Member,
     /// Whether they picked the name themselves.
     pub named: bool,
-}
-
-/// Light, dark, or what the system says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Theme {
-    /// What the system says.
-    #[default]
-    System,
-    /// Always light.
-    Light,
-    /// Always dark.
-    Dark,
-}
-
-impl Theme {
-    /// The word for it in cookies, forms and style sheets.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::Light => "light",
-            Self::Dark => "dark",
-        }
-    }
-
-    /// Reads that word.
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::System, Self::Light, Self::Dark].into_iter().find(|theme| theme.as_str() == word)
-    }
 }
 
 /// What is on a page.
@@ -117,19 +90,6 @@ pub struct Refused {
 /// The address of a room's page.
 pub fn room_path(room: &RoomName) -> String {
     format!("/rooms/{}", encode_component(room.as_str()))
-}
-
-/// Percent-encodes what RFC 3986 section 2.3 does not call unreserved.
-pub fn encode_component(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! How to join a room from a program: snippets that work as they are, with the room's own address. The
 //! README has the same ones, and a test runs them all.
 
-use crate::page::encode_component;
+use client::encode_component;
 
 /// One way to join.
 #[derive(Clone, Debug, PartialEq, Eq)]

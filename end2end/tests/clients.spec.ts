@@ -1,6 +1,6 @@
 // The contract with the smallest clients: Node's `ws`, Python's `websockets` and a page.
 import { spawn } from 'node:child_process';
-import { WebSocket } from 'ws';
+import { WebSocket as NodeSocket } from 'ws';
 import { expect, open, python as packages, say, test, texts } from './support.js';
 
 const PYTHON = `
@@ -24,7 +24,7 @@ test('node, python and a browser in the lobby hear each other', async ({ person,
   const ada = await person();
   await open(ada, '/rooms/lobby');
 
-  const node = new WebSocket(`ws://${server.address}/ws`);
+  const node = new NodeSocket(`ws://${server.address}/ws`);
   const heard: string[] = [];
   node.on('message', (data) => {
     const frame = JSON.parse(data.toString());

@@ -1,5 +1,5 @@
 // The page itself: without JavaScript, in both languages, for everyone, from one file.
-import AxeBuilder from '@axe-core/playwright';
+import { AxeBuilder } from '@axe-core/playwright';
 import { expect, isConnected, open, say, test, texts } from './support.js';
 
 test('without JavaScript: read, post, read', async ({ person }) => {

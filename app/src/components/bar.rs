@@ -1,13 +1,14 @@
 //! The bar on top of every page, what can be set in it, and the one banner about the connection.
 
+use client::Line;
 use common::MemberName;
-use leptos::{ev::SubmitEvent, prelude::*};
-use web_sys::HtmlInputElement;
+use leptos::{ev::SubmitEvent, html, prelude::*};
 
 use crate::{
-    client::{browser, connection::Phase, room_client::RoomClient},
     lang::Lang,
     page::Theme,
+    room::{RoomStateStoreFields, room},
+    room_client::room_client,
     shell::strings,
 };
 
@@ -62,12 +63,14 @@ pub(crate) fn Preferences(theme: Theme, path: String) -> impl IntoView {
 
 /// What I am called, and a form to change it.
 #[component]
-pub(crate) fn NameForm(client: RoomClient, path: String) -> impl IntoView {
+pub(crate) fn NameForm(path: String) -> impl IntoView {
     let strings = strings();
-    let details = NodeRef::<leptos::html::Details>::new();
+    let (room, client) = (room(), room_client());
+    let details = NodeRef::<html::Details>::new();
+    let input = NodeRef::<html::Input>::new();
     let problem = RwSignal::new(None::<String>);
     let rename = move |event: SubmitEvent| {
-        let Some(input) = browser::element::<HtmlInputElement>("my-name") else { return };
+        let Some(input) = input.get_untracked() else { return };
         event.prevent_default();
         match MemberName::parse(&input.value()) {
             Ok(name) => {
@@ -80,7 +83,7 @@ pub(crate) fn NameForm(client: RoomClient, path: String) -> impl IntoView {
             Err(refusal) => problem.set(Some(strings.refusal(&refusal))),
         }
     };
-    let name = move || client.me.with(|me| me.member.name.to_string());
+    let name = move || room.me().with(|me| me.member.name.to_string());
     view! {
         <details class="me" node_ref=details>
             <summary title=strings.change_name>
@@ -93,11 +96,12 @@ pub(crate) fn NameForm(client: RoomClient, path: String) -> impl IntoView {
                 <div class="row">
                     <input
                         id="my-name"
+                        node_ref=input
                         name="name"
                         required
                         maxlength="64"
                         autocomplete="nickname"
-                        value=client.me.get_untracked().member.name.to_string()
+                        value=room.me().get_untracked().member.name.to_string()
                         dir="auto"
                     />
                     <button class="primary">{strings.save}</button>
@@ -110,29 +114,27 @@ pub(crate) fn NameForm(client: RoomClient, path: String) -> impl IntoView {
 
 /// The one honest word about the connection: nothing while it is well.
 #[component]
-pub(crate) fn Banner(client: RoomClient) -> impl IntoView {
+pub(crate) fn Banner() -> impl IntoView {
     let strings = strings();
-    let waiting = move || matches!(client.phase.get(), Phase::Waiting { .. });
-    let text = move || match client.phase.get() {
-        Phase::Idle | Phase::Open { .. } | Phase::Connecting { again: false, .. } => String::new(),
-        Phase::Connecting { again: true, .. } => strings.retrying.to_owned(),
-        Phase::Waiting { .. } => match client.seconds_left.get() {
-            Some(seconds) if seconds >= 5 => (strings.retrying_in)(seconds),
-            _ => strings.retrying.to_owned(),
-        },
+    let (room, client) = (room(), room_client());
+    let waiting = move || matches!(room.line().get(), Line::Waiting { .. });
+    let text = move || match room.line().get() {
+        Line::Idle | Line::Open | Line::Connecting { again: false } => String::new(),
+        Line::Waiting { seconds } if seconds >= 5 => (strings.retrying_in)(seconds),
+        Line::Waiting { .. } | Line::Connecting { again: true } => strings.retrying.to_owned(),
     };
-    let word = move || match client.phase.get() {
-        Phase::Idle => "idle",
-        Phase::Connecting { .. } => "connecting",
-        Phase::Open { .. } => "open",
-        Phase::Waiting { .. } => "waiting",
+    let word = move || match room.line().get() {
+        Line::Idle => "idle",
+        Line::Connecting { .. } => "connecting",
+        Line::Open => "open",
+        Line::Waiting { .. } => "waiting",
     };
     view! {
         <div
             class="banner"
             role="status"
             data-conn=word
-            data-road=move || client.rung.get().word()
+            data-road=move || room.transport().get().word()
         >
             <span>{text}</span>
             <Show when=waiting>

@@ -4,31 +4,28 @@
 //! The field belongs to the person: it is never written to but to empty it after sending, so what was
 //! typed before the page came alive is still there after.
 
+use client::encode_component;
 use common::MemberName;
 use leptos::{
     ev::{CompositionEvent, KeyboardEvent, SubmitEvent},
     html,
     prelude::*,
 };
-use web_sys::HtmlInputElement;
 
+use super::enter::{Decision, EnterPress, EnterRule};
 use crate::{
-    client::{
-        browser,
-        enter::{Decision, EnterPress, EnterRule},
-        room_client::RoomClient,
-    },
-    page::{Refused, RoomView, encode_component},
+    browser,
+    page::{Refused, RoomView},
+    room::{RoomStateStoreFields, room},
+    room_client::room_client,
     shell::{raw_text, strings},
 };
 
 #[component]
-pub(crate) fn Composer(
-    client: RoomClient,
-    view: RoomView,
-    refused: Option<Refused>,
-) -> impl IntoView {
+pub(crate) fn Composer(view: RoomView, refused: Option<Refused>) -> impl IntoView {
     let strings = strings();
+    let (room, client) = (room(), room_client());
+    let first_name = NodeRef::<html::Input>::new();
     let field = NodeRef::<html::Textarea>::new();
     let (reason, typed) = match refused {
         Some(Refused { refusal, text }) => (Some(strings.refusal(&refusal)), text),
@@ -55,7 +52,7 @@ pub(crate) fn Composer(
         if text.trim().is_empty() {
             return;
         }
-        if let Some(name) = browser::element::<HtmlInputElement>("first-name")
+        if let Some(name) = first_name.get_untracked()
             && let Ok(name) = MemberName::parse(&name.value())
         {
             client.rename(name);
@@ -122,9 +119,10 @@ pub(crate) fn Composer(
     view! {
         <form class="composer" name="publish" action=action method="post" on:submit=submit>
             <input type="hidden" name="id" value=view.form_id.to_string()/>
-            <Show when=move || !client.me.with(|me| me.named)>
+            <Show when=move || !room.me().with(|me| me.named)>
                 <input
                     id="first-name"
+                    node_ref=first_name
                     class="first-name"
                     name="name"
                     maxlength="64"

@@ -1,21 +1,25 @@
 //! The inspector: `readyState`, every event of the connection, and bytes both ways.
 
+use client::{Fault, Happening, Transport};
 use leptos::{ev::KeyboardEvent, html, prelude::*};
 
 use crate::{
-    client::{
-        browser,
-        journal::{Event, Happening, Journal},
-        ladder::Rung,
-        room_client::RoomClient,
-    },
+    browser,
+    journal::{Event, Journal},
+    room::{RoomStateStoreFields, room},
+    room_client::room_client,
     shell::strings,
     snippets::snippets,
 };
 
 #[component]
-pub(crate) fn Inspector(client: RoomClient, shown: RwSignal<bool>) -> impl IntoView {
+pub(crate) fn Inspector(
+    shown: RwSignal<bool>,
+    /// What opens it.
+    opener: NodeRef<html::Button>,
+) -> impl IntoView {
     let strings = strings();
+    let room = room();
     let title = NodeRef::<html::H2>::new();
     // Focus goes where the person looks, and comes back to what opened it.
     Effect::new(move |before: Option<bool>| {
@@ -25,7 +29,7 @@ pub(crate) fn Inspector(client: RoomClient, shown: RwSignal<bool>) -> impl IntoV
         }
         if before == Some(true)
             && !now
-            && let Some(opener) = browser::element::<web_sys::HtmlElement>("open-inspector")
+            && let Some(opener) = opener.get_untracked()
         {
             let _ = opener.focus();
         }
@@ -36,9 +40,9 @@ pub(crate) fn Inspector(client: RoomClient, shown: RwSignal<bool>) -> impl IntoV
             shown.set(false);
         }
     };
-    let counter = move |count: fn(&Journal) -> usize| move || client.journal.with(count);
+    let counter = move |count: fn(&Journal) -> usize| move || room.journal().with(count);
     let dropped = move || {
-        let dropped = client.journal.with(Journal::dropped);
+        let dropped = room.journal().with(Journal::dropped);
         (dropped > 0).then(|| (strings.dropped_events)(dropped))
     };
     view! {
@@ -52,28 +56,28 @@ pub(crate) fn Inspector(client: RoomClient, shown: RwSignal<bool>) -> impl IntoV
             <div class="row">
                 <h2 id="inspector-title" tabindex="-1" node_ref=title>{strings.inspector}</h2>
                 <span class="grow"></span>
-                <button type="button" on:click=move |_| client.journal.update(Journal::clear)>
+                <button type="button" on:click=move |_| room.journal().update(Journal::clear)>
                     {strings.clear}
                 </button>
                 <button type="button" on:click=move |_| shown.set(false)>{strings.close}</button>
             </div>
             <dl class="facts">
                 <dt>
-                    <label for="road">{strings.road}</label>
+                    <label for="road">{strings.transport}</label>
                 </dt>
                 <dd>
-                    <RoadChoice client/>
+                    <TransportChoice/>
                 </dd>
                 <dt>{strings.ready_state}</dt>
                 <dd>
                     <ol class="states">
                         <For
-                            each=move || (0_u16..).zip(client.rung.get().states())
+                            each=move || (0_u16..).zip(room.transport().get().states())
                             key=|state| *state
                             let((state, name))
                         >
                             <li aria-current=move || {
-                                (client.ready_state.get() == state).then_some("step")
+                                (room.ready().get() == state).then_some("step")
                             }>{*name}" "{state}</li>
                         </For>
                     </ol>
@@ -85,17 +89,17 @@ pub(crate) fn Inspector(client: RoomClient, shown: RwSignal<bool>) -> impl IntoV
             </dl>
             <details class="programs">
                 <summary>{strings.from_programs}</summary>
-                {move || shown.get().then(|| view! { <Programs client/> })}
+                {move || shown.get().then(|| view! { <Programs/> })}
             </details>
             <h3>{strings.events}</h3>
-            <Show when=move || client.journal.with(Journal::is_empty)>
+            <Show when=move || room.journal().with(Journal::is_empty)>
                 <p class="quiet-text">{strings.no_events}</p>
             </Show>
             <ol class="events" reversed>
                 // Nothing is drawn that nobody looks at.
                 <For
                     each=move || match shown.get() {
-                        true => client.journal.with(Journal::newest_first),
+                        true => room.journal().with(Journal::newest_first),
                         false => Vec::new(),
                     }
                     key=|event| event.number
@@ -111,9 +115,9 @@ pub(crate) fn Inspector(client: RoomClient, shown: RwSignal<bool>) -> impl IntoV
 
 /// How to join this room from a program, to be copied.
 #[component]
-fn Programs(client: RoomClient) -> impl IntoView {
+fn Programs() -> impl IntoView {
     let strings = strings();
-    let room = client.room.get_value();
+    let room = room().name().get_untracked();
     snippets(&browser::origin(), room.as_str())
         .into_iter()
         .map(|snippet| {
@@ -139,20 +143,26 @@ fn Programs(client: RoomClient) -> impl IntoView {
         .collect_view()
 }
 
-/// Which road to take: the page's choice, or one's own.
+/// Which transport to use: the client's choice, or one's own.
 #[component]
-fn RoadChoice(client: RoomClient) -> impl IntoView {
+fn TransportChoice() -> impl IntoView {
     let strings = strings();
-    let choose = move |event| client.choose_road(Rung::parse(&event_target_value(&event)));
-    let automatic = move || match client.chosen.get() {
-        None => format!("{} ({})", strings.automatic, (strings.road_name)(client.rung.get())),
+    let (room, client) = (room(), room_client());
+    let choose = move |event| client.choose(Transport::parse(&event_target_value(&event)));
+    let automatic = move || match room.chosen().get() {
+        None => {
+            let now = (strings.transport_name)(room.transport().get());
+            format!("{} ({now})", strings.automatic)
+        }
         Some(_) => strings.automatic.to_owned(),
     };
+    let chosen = move || room.chosen().get().map_or("", Transport::word);
+    let name = strings.transport_name;
     view! {
-        <select id="road" on:change=choose prop:value=move || client.chosen.get().map_or("", Rung::word)>
+        <select id="road" on:change=choose prop:value=chosen>
             <option value="">{automatic}</option>
-            {Rung::ALL
-                .map(|rung| view! { <option value=rung.word()>{(strings.road_name)(rung)}</option> })
+            {Transport::ALL
+                .map(|transport| view! { <option value=transport.word()>{name(transport)}</option> })
                 .collect_view()}
         </select>
     }
@@ -169,9 +179,16 @@ fn EventRow(event: Event) -> impl IntoView {
         Happening::Open(protocol) => ("•", protocol, None),
         Happening::Received(frame) => ("↓", format!("{} B", event.bytes), Some(frame)),
         Happening::Sent(frame) => ("↑", format!("{} B", event.bytes), Some(frame)),
-        Happening::Error(what) if what.is_empty() => ("•", strings.error_event.to_owned(), None),
-        Happening::Error(what) => ("•", what, None),
-        Happening::Road(rung) => ("⇄", rung.to_owned(), None),
+        Happening::Failed(fault) => {
+            let words = match fault {
+                Fault::Untold => strings.error_event.to_owned(),
+                Fault::Told(what) => what,
+                Fault::Unanswered(method) => (strings.no_answer)(method),
+                Fault::Answered(status) => (strings.bad_answer)(status),
+            };
+            ("•", words, None)
+        }
+        Happening::Transport(transport) => ("⇄", transport.word().to_owned(), None),
         Happening::Close { code, reason, was_clean } => {
             let meaning = (strings.close_code)(code);
             ("•", format!("{code} {meaning} “{reason}” wasClean={was_clean}"), None)

@@ -1,20 +1,24 @@
 //! Who is here.
 
+use common::Member;
 use leptos::prelude::*;
 
-use crate::{client::room_client::RoomClient, shell::strings};
+use crate::{
+    room::{RoomStateStoreFields, room},
+    shell::strings,
+};
 
 #[component]
-pub(crate) fn MemberList(client: RoomClient) -> impl IntoView {
+pub(crate) fn MemberList() -> impl IntoView {
     let strings = strings();
-    let count = move || client.members.with(|members| members.count);
+    let room = room();
+    let count = move || room.members().with(|members| members.count);
     let more = move || {
-        client.members.with(|members| {
+        room.members().with(|members| {
             let more = members.count - members.members.len().min(members.count);
             (more > 0).then(|| (strings.and_more)(more))
         })
     };
-    let is_me = move |id: &common::MemberId| client.me.with(|me| me.member.id == *id);
     view! {
         <aside class="members" aria-labelledby="members-title">
             <h2 id="members-title">
@@ -23,19 +27,37 @@ pub(crate) fn MemberList(client: RoomClient) -> impl IntoView {
             // Scrolls sideways on a phone, and must then do so by keyboard too.
             <ul tabindex="0" aria-labelledby="members-title">
                 <For
-                    each=move || client.members.with(|members| members.members.clone())
+                    each=move || room.members().with(|members| members.members.clone())
                     key=|member| member.clone()
                     let(member)
                 >
-                    <li>
-                        <Avatar id=member.id.to_string() name=member.name.to_string()/>
-                        <span class="member-name" dir="auto">{member.name.to_string()}</span>
-                        {is_me(&member.id).then(|| view! { <span class="tag">{strings.you}</span> })}
-                    </li>
+                    <Item member/>
                 </For>
             </ul>
             <p class="quiet-text">{more}</p>
         </aside>
+    }
+}
+
+/// One of them: dimmed while nobody looks at any of their pages.
+#[component]
+fn Item(member: Member) -> impl IntoView {
+    let strings = strings();
+    let room = room();
+    let id = member.id.clone();
+    let idle = Memo::new(move |_| {
+        room.idle().with(|idle| idle.members.iter().any(|member| member.id == id))
+    });
+    let is_me = room.me().with_untracked(|me| me.member.id == member.id);
+    view! {
+        <li class:idle=idle>
+            <Avatar id=member.id.to_string() name=member.name.to_string()/>
+            <span class="member-name" dir="auto">{member.name.to_string()}</span>
+            {is_me.then(|| view! { <span class="tag">{strings.you}</span> })}
+            <Show when=move || idle.get()>
+                <span class="visually-hidden">", "{strings.away}</span>
+            </Show>
+        </li>
     }
 }
 

@@ -1,16 +1,15 @@
 //! What is said: the log, its scroll position, and the word for screen readers.
 
-use common::{Audience, MessageId, Offset};
+use client::Status;
+use common::{Audience, Member, MessageId};
 use leptos::{html, prelude::*};
 use serde_json::Value;
 
 use crate::{
-    client::{
-        browser,
-        room_client::RoomClient,
-        timeline::{Row, Status, Timeline},
-    },
+    browser,
     components::{Clock, member_list::Avatar},
+    room::{RoomStateStoreFields, RowField, RowStateStoreFields, room},
+    room_client::room_client,
     shell::strings,
 };
 
@@ -18,12 +17,13 @@ use crate::{
 const AT_END: i32 = 80;
 
 #[component]
-pub(crate) fn MessageList(client: RoomClient) -> impl IntoView {
+pub(crate) fn MessageList() -> impl IntoView {
     let strings = strings();
+    let room = room();
     let log = NodeRef::<html::Div>::new();
     let at_end = RwSignal::new(true);
     let seen = RwSignal::new(0_usize);
-    let arrived = move || client.arrived.with(|arrived| arrived.count);
+    let arrived = move || room.arrived().with(|arrived| arrived.count);
     let unseen = move || if at_end.get() { 0 } else { arrived() - seen.get().min(arrived()) };
     let to_end = move || {
         if let Some(log) = log.get_untracked() {
@@ -32,7 +32,7 @@ pub(crate) fn MessageList(client: RoomClient) -> impl IntoView {
     };
     // The scroll position is the reader's: it follows the end only while it is there.
     Effect::new(move || {
-        client.timeline.track();
+        room.rows().track();
         if at_end.get_untracked() {
             request_animation_frame(to_end);
         }
@@ -50,13 +50,16 @@ pub(crate) fn MessageList(client: RoomClient) -> impl IntoView {
         let Some(log) = log.get_untracked() else { return };
         let end = log.scroll_height() - log.scroll_top() - log.client_height() < AT_END;
         if end != at_end.get_untracked() {
-            seen.set(client.arrived.with_untracked(|arrived| arrived.count));
+            seen.set(room.arrived().with_untracked(|arrived| arrived.count));
             at_end.set(end);
         }
     };
     let typing = move || {
-        let names: Vec<_> =
-            client.typing.with(|all| all.iter().map(|member| member.name.to_string()).collect());
+        let me = room.me().with(|me| me.member.id.clone());
+        let names: Vec<_> = room.typing().with(|typing| {
+            let others = typing.members.iter().filter(|member| member.id != me);
+            others.map(|member| member.name.to_string()).collect()
+        });
         (strings.typing)(&names)
     };
     view! {
@@ -72,12 +75,12 @@ pub(crate) fn MessageList(client: RoomClient) -> impl IntoView {
                 node_ref=log
                 on:scroll=scrolled
             >
-                <Show when=move || client.timeline.with(Timeline::is_empty)>
+                <Show when=move || room.rows().with(Vec::is_empty)>
                     <p class="empty">{strings.empty_room}</p>
                 </Show>
                 <ol class="messages">
-                    <For each=move || client.timeline.with(Timeline::rows) key=key let(row)>
-                        <Line client row/>
+                    <For each=move || room.rows() key=|row| row.key() let(row)>
+                        <Line row/>
                     </For>
                 </ol>
             </div>
@@ -94,68 +97,76 @@ pub(crate) fn MessageList(client: RoomClient) -> impl IntoView {
                 </button>
             </Show>
             <p class="typing" aria-hidden="true">{typing}</p>
-            <Announcer client/>
+            <Announcer/>
         </div>
     }
 }
 
-/// A row is drawn anew when its status or its place in a group changes.
-fn key(row: &Row) -> (Result<(MessageId, Offset), usize>, Status, bool) {
-    match row {
-        Row::Message { message, status, grouped } => {
-            (Ok((message.id.clone(), message.offset)), status.clone(), *grouped)
-        }
-        Row::Gap { number } => (Err(*number), Status::Sent, false),
+/// One row. What was said stays; the rest may change under it: how far it has got, and what the row
+/// before it is.
+#[component]
+fn Line(row: RowField) -> impl IntoView {
+    let strings = strings();
+    let Some(message) = row.message().get_untracked() else {
+        return view! { <li class="gap" role="note">{strings.gap}</li> }.into_any();
+    };
+    // A row that is gone may be asked once more before it is taken down.
+    let status = move || row.status().try_get().unwrap_or(Status::Sent);
+    let grouped = move || row.grouped().try_get().unwrap_or_default();
+    let state = move || match status() {
+        Status::Sent => "sent",
+        Status::Queued | Status::Sending => "pending",
+        Status::Unknown => "unknown",
+        Status::Parked(_) => "failed",
+    };
+    let offset = move || {
+        let message = row.message().try_get().flatten();
+        message.map(|message| message.offset.to_string())
+    };
+    let audience = match &message.to {
+        Audience::All => None,
+        Audience::Others => Some(strings.to_others),
+        Audience::Own => Some(strings.to_self),
+        Audience::Only(_) => Some(strings.to_some),
+    };
+    let event = message.event.as_ref().map(ToString::to_string);
+    let said = spoken(&message.value);
+    view! {
+        <li
+            class="message"
+            class:grouped=grouped
+            data-state=state
+            data-id=message.id.to_string()
+            data-offset=offset
+        >
+            <Head row/>
+            {audience.map(|whom| view! { <span class="tag">{whom}</span> })}
+            {event.map(|event| view! { <span class="tag event">{event}</span> })}
+            <Body value=message.value.clone()/>
+            <Fate id=message.id.clone() status said/>
+        </li>
     }
+    .into_any()
 }
 
+/// Who said it and when, above the first message of a group.
 #[component]
-fn Line(client: RoomClient, row: Row) -> impl IntoView {
-    let strings = strings();
-    match row {
-        Row::Gap { .. } => view! { <li class="gap" role="note">{strings.gap}</li> }.into_any(),
-        Row::Message { message, status, grouped } => {
-            let state = match status {
-                Status::Sent => "sent",
-                Status::Pending => "pending",
-                Status::Unknown => "unknown",
-                Status::Failed(_) => "failed",
-            };
-            let head = (!grouped).then(|| {
-                view! {
-                    <div class="head">
-                        <Avatar id=message.from.id.to_string() name=message.from.name.to_string()/>
-                        <span class="author" dir="auto">{message.from.name.to_string()}</span>
-                        <Clock at=message.at/>
-                    </div>
-                }
-            });
-            let (event, id, value) =
-                (message.event.clone(), message.id.clone(), message.value.clone());
-            let said = spoken(&message.value);
-            let audience = match &message.to {
-                Audience::All => None,
-                Audience::Others => Some(strings.to_others),
-                Audience::Own => Some(strings.to_self),
-                Audience::Only(_) => Some(strings.to_some),
-            };
+fn Head(row: RowField) -> impl IntoView {
+    let head = Memo::new(move |_| -> Option<(Member, u64)> {
+        let message = row.message().try_get().flatten()?;
+        let first = !row.grouped().try_get().unwrap_or_default();
+        first.then(|| (message.from.clone(), message.at))
+    });
+    move || {
+        head.get().map(|(from, at)| {
             view! {
-                <li
-                    class="message"
-                    class:grouped=grouped
-                    data-state=state
-                    data-id=message.id.to_string()
-                    data-offset=message.offset.to_string()
-                >
-                    {head}
-                    {audience.map(|whom| view! { <span class="tag">{whom}</span> })}
-                    {event.map(|event| view! { <span class="tag event">{event.to_string()}</span> })}
-                    <Body value/>
-                    <Fate client id status said/>
-                </li>
+                <div class="head">
+                    <Avatar id=from.id.to_string() name=from.name.to_string()/>
+                    <span class="author" dir="auto">{from.name.to_string()}</span>
+                    <Clock at/>
+                </div>
             }
-            .into_any()
-        }
+        })
     }
 }
 
@@ -178,36 +189,53 @@ fn Body(value: Value) -> impl IntoView {
 
 /// How far a message of mine has got, and what can be done about it.
 #[component]
-fn Fate(client: RoomClient, id: MessageId, status: Status, said: String) -> impl IntoView {
+fn Fate(
+    id: MessageId,
+    status: impl Fn() -> Status + Send + Sync + 'static,
+    said: String,
+) -> impl IntoView {
     let strings = strings();
-    let word = match status {
-        Status::Sent => return ().into_any(),
-        Status::Pending => return view! { <p class="fate">{strings.sending}</p> }.into_any(),
-        Status::Unknown => strings.unknown.to_owned(),
-        Status::Failed(reason) => format!("{}: {reason}", strings.not_sent),
-    };
-    let again = id.clone();
-    view! {
-        <p class="fate problem" role="alert">
-            <span>{word}</span>
-            <button type="button" on:click=move |_| client.retry(&again)>{strings.retry}</button>
-            <button type="button" on:click=move |_| browser::copy(&said)>{strings.copy}</button>
-            <button type="button" on:click=move |_| client.discard(&id)>{strings.discard}</button>
-        </p>
+    let client = room_client();
+    let status = Memo::new(move |_| status());
+    move || {
+        let word = match status.get() {
+            Status::Sent => return ().into_any(),
+            Status::Queued | Status::Sending => {
+                return view! { <p class="fate">{strings.sending}</p> }.into_any();
+            }
+            Status::Unknown => strings.unknown.to_owned(),
+            Status::Parked(refusal) => {
+                format!("{}: {}", strings.not_sent, strings.refusal(&refusal))
+            }
+        };
+        let (again, gone, said) = (id.clone(), id.clone(), said.clone());
+        view! {
+            <p class="fate problem" role="alert">
+                <span>{word}</span>
+                <button type="button" on:click=move |_| client.retry(again.clone())>
+                    {strings.retry}
+                </button>
+                <button type="button" on:click=move |_| browser::copy(&said)>{strings.copy}</button>
+                <button type="button" on:click=move |_| client.discard(gone.clone())>
+                    {strings.discard}
+                </button>
+            </p>
+        }
+        .into_any()
     }
-    .into_any()
 }
 
 /// Tells screen readers what others say: politely, at most once a second, never history.
 #[component]
-fn Announcer(client: RoomClient) -> impl IntoView {
+fn Announcer() -> impl IntoView {
     let strings = strings();
+    let room = room();
     let text = RwSignal::new(String::new());
     let told = StoredValue::new(0_usize);
     let waiting = StoredValue::new(false);
     let tell = move || {
         waiting.try_set_value(false);
-        let Some(arrived) = client.arrived.try_get_untracked() else { return };
+        let Some(arrived) = room.arrived().try_get_untracked() else { return };
         let new = arrived.count - told.get_value();
         told.set_value(arrived.count);
         let words = match arrived.last {
@@ -219,7 +247,7 @@ fn Announcer(client: RoomClient) -> impl IntoView {
         text.try_set(words);
     };
     Effect::new(move || {
-        if client.arrived.with(|arrived| arrived.count) > told.get_value() && !waiting.get_value() {
+        if room.arrived().with(|arrived| arrived.count) > told.get_value() && !waiting.get_value() {
             waiting.set_value(true);
             set_timeout(tell, std::time::Duration::from_secs(1));
         }

@@ -2,34 +2,43 @@
 //!
 //! Rendered whole by the server; the browser takes over where it stands.
 
-use leptos::prelude::*;
+use leptos::{html, prelude::*};
+use reactive_stores::Store;
 
 use crate::{
-    client::{browser, room_client::RoomClient},
+    browser,
     components::{
         Banner, Bar, Composer, Inspector, MemberList, MessageList, NameForm, Preferences,
     },
     page::{PageData, RoomView},
+    room::{RoomState, RoomStateStoreFields},
+    room_client::RoomClient,
     shell::strings,
 };
 
 #[component]
 pub(crate) fn RoomPage(data: PageData, view: RoomView) -> impl IntoView {
     let strings = strings();
-    let client = RoomClient::new(&view, data.me, data.lang);
-    Effect::new(move || client.start());
+    let room = Store::new(RoomState::new(&view, data.me));
+    let client = RoomClient::new();
+    provide_context(room);
+    provide_context(client);
+    let position = view.position.clone();
+    Effect::new(move || client.start(room, position.clone()));
+    let opener = NodeRef::<html::Button>::new();
     let inspecting = RwSignal::new(false);
     let title = view.room.to_string();
-    tab_title(client, title.clone());
+    tab_title(room, title.clone());
     let refused = view.refused.clone();
     view! {
         <div class="page room">
             <Bar>
                 <h1 class="room-title" dir="auto">{title}</h1>
                 <span class="grow"></span>
-                <NameForm client path=data.path.clone()/>
+                <NameForm path=data.path.clone()/>
                 <button
                     id="open-inspector"
+                    node_ref=opener
                     class="icon needs-script"
                     type="button"
                     aria-label=strings.open_inspector
@@ -38,36 +47,36 @@ pub(crate) fn RoomPage(data: PageData, view: RoomView) -> impl IntoView {
                     aria-controls="inspector"
                     on:click=move |_| inspecting.update(|on| *on = !*on)
                 >
-                    <span class="dot" data-state=move || client.ready_state.get()></span>
+                    <span class="dot" data-state=move || room.ready().get()></span>
                     <span aria-hidden="true">"</>"</span>
                 </button>
                 <Preferences theme=data.theme path=data.path/>
             </Bar>
-            <Banner client/>
+            <Banner/>
             <div class="room-body">
                 <main class="conversation">
-                    <MessageList client/>
+                    <MessageList/>
                     <p class="no-script">{strings.static_page}</p>
-                    <Composer client view refused/>
+                    <Composer view refused/>
                 </main>
-                <MemberList client/>
-                <Inspector client shown=inspecting/>
+                <MemberList/>
+                <Inspector shown=inspecting opener/>
             </div>
         </div>
     }
 }
 
 /// Counts what came while the page could not be seen.
-fn tab_title(client: RoomClient, room: String) {
+fn tab_title(room: Store<RoomState>, name: String) {
     let unseen = StoredValue::new(0_usize);
     let show = move |count: usize| {
         unseen.set_value(count);
         let count = if count == 0 { String::new() } else { format!("({count}) ") };
-        document().set_title(&format!("{count}{room} — Hubbub"));
+        document().set_title(&format!("{count}{name} — Hubbub"));
     };
     let seen = show.clone();
     Effect::new(move |before: Option<usize>| {
-        let arrived = client.arrived.with(|arrived| arrived.count);
+        let arrived = room.arrived().with(|arrived| arrived.count);
         if browser::is_hidden() {
             show(unseen.get_value() + arrived.saturating_sub(before.unwrap_or_default()));
         }
@@ -82,4 +91,48 @@ fn tab_title(client: RoomClient, room: String) {
         });
         on_cleanup(move || listener.remove());
     });
+}
+
+#[cfg(test)]
+#[cfg(feature = "ssr")]
+mod tests {
+    use common::{Member, MemberId, MemberName, Members, MessageId, RoomName};
+
+    use crate::{
+        App,
+        lang::Lang,
+        page::{Me, Page, PageData, RoomView, Theme},
+    };
+    use leptos::prelude::*;
+
+    fn page() -> PageData {
+        let id = MemberId::parse("a").unwrap();
+        let member = Member { id, name: MemberName::parse("Ada").unwrap() };
+        let view = RoomView {
+            room: RoomName::lobby(),
+            messages: Vec::new(),
+            position: "e:0".parse().unwrap(),
+            members: Members { count: 1, members: vec![member.clone()] },
+            form_id: MessageId::parse("f").unwrap(),
+            refused: None,
+        };
+        PageData {
+            lang: Lang::En,
+            theme: Theme::System,
+            me: Me { member, named: true },
+            path: "/rooms/lobby".to_owned(),
+            page: Page::Room(Box::new(view)),
+        }
+    }
+
+    #[test]
+    fn a_page_that_one_thread_has_rendered_another_may_drop() {
+        let owner = Owner::new();
+        let html = owner.with(|| {
+            provide_context(page());
+            App().to_html()
+        });
+        assert!(html.contains(r#"class="member-name""#), "{html}");
+        std::thread::spawn(move || drop(owner)).join().unwrap();
+    }
 }

@@ -17,18 +17,18 @@ const TAKEN: u32 = 229;
 
 /// A key press of Enter.
 #[derive(Clone, Copy, Debug)]
-pub struct EnterPress {
+pub(crate) struct EnterPress {
     /// Shift or Alt is held: a new line.
-    pub modified: bool,
+    pub(crate) modified: bool,
     /// `KeyboardEvent.isComposing`.
-    pub composing: bool,
+    pub(crate) composing: bool,
     /// `KeyboardEvent.keyCode`.
-    pub key_code: u32,
+    pub(crate) key_code: u32,
 }
 
 /// What to do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Leave it to the browser or the input method.
     Leave,
     /// Prevent the default and do nothing.
@@ -41,7 +41,7 @@ pub enum Decision {
 
 /// Remembers what an Enter has to be judged by.
 #[derive(Clone, Debug, Default)]
-pub struct EnterRule {
+pub(crate) struct EnterRule {
     composing: Option<String>,
     send_after: bool,
     composed_at: Option<f64>,
@@ -50,7 +50,7 @@ pub struct EnterRule {
 
 impl EnterRule {
     /// `compositionstart` or `compositionupdate` with this text.
-    pub fn composing(&mut self, text: &str) {
+    pub(crate) fn composing(&mut self, text: &str) {
         // Composing goes on: the Enter before did not end it, and meant something else.
         if self.composing.as_deref() != Some(text) {
             self.send_after = false;
@@ -60,7 +60,7 @@ impl EnterRule {
 
     /// `compositionend` with this text at `now` (milliseconds); true when to send, once the browser
     /// has put the text into the field.
-    pub fn composed(&mut self, text: &str, now: f64) -> bool {
+    pub(crate) fn composed(&mut self, text: &str, now: f64) -> bool {
         self.composing = None;
         self.composed_at = Some(now);
         // Hanja: the syllable became a Chinese character, and the Enter chose it.
@@ -72,7 +72,7 @@ impl EnterRule {
     }
 
     /// An Enter at `now` (milliseconds).
-    pub fn press(&mut self, press: EnterPress, now: f64) -> Decision {
+    pub(crate) fn press(&mut self, press: EnterPress, now: f64) -> Decision {
         let within = |then: Option<f64>, limit| then.is_some_and(|then| now - then < limit);
         if press.modified {
             return Decision::Leave;

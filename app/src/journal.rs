@@ -2,71 +2,29 @@
 
 use std::collections::VecDeque;
 
+use client::Happening;
+
 /// How many events are kept.
 const KEPT: usize = 200;
 /// How much of a frame is kept to look at, in characters.
 const EXCERPT: usize = 2_000;
 
-/// Something that happened to the connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happening {
-    /// We set out for this address.
-    Connect(String),
-    /// The `open` event, with the subprotocol that was agreed on.
-    Open(String),
-    /// A `message` event, with the frame.
-    Received(String),
-    /// We sent this frame.
-    Sent(String),
-    /// The `error` event, with what the browser tells of it: of a WebSocket, nothing.
-    Error(String),
-    /// The `close` event.
-    Close {
-        /// RFC 6455 section 7.4.
-        code: u16,
-        /// What the server said about it.
-        reason: String,
-        /// Whether both sides agreed to close.
-        was_clean: bool,
-    },
-    /// Another road is taken from now on, this one.
-    Road(&'static str),
-    /// We gave up a road that said nothing.
-    Abandoned,
-}
-
-impl Happening {
-    /// The name of the event.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Connect(_) => "connect",
-            Self::Open(_) => "open",
-            Self::Received(_) => "message",
-            Self::Sent(_) => "send",
-            Self::Error(_) => "error",
-            Self::Close { .. } => "close",
-            Self::Road(_) => "road",
-            Self::Abandoned => "abandon",
-        }
-    }
-}
-
 /// One row of the inspector.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub(crate) struct Event {
     /// Counts from 1 over the life of the page.
-    pub number: usize,
+    pub(crate) number: usize,
     /// Milliseconds since 1970.
-    pub at: f64,
+    pub(crate) at: f64,
     /// Bytes of the frame, where there is one.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
     /// What happened.
-    pub what: Happening,
+    pub(crate) what: Happening,
 }
 
 /// The inspector's memory.
 #[derive(Clone, Debug, Default)]
-pub struct Journal {
+pub(crate) struct Journal {
     events: VecDeque<Event>,
     count: usize,
     bytes_in: usize,
@@ -75,7 +33,7 @@ pub struct Journal {
 
 impl Journal {
     /// Writes down what happened `at` milliseconds since 1970.
-    pub fn note(&mut self, mut what: Happening, at: f64) {
+    pub(crate) fn note(&mut self, mut what: Happening, at: f64) {
         let mut bytes = 0;
         if let Happening::Received(frame) | Happening::Sent(frame) = &mut what {
             bytes = frame.len();
@@ -97,32 +55,32 @@ impl Journal {
     }
 
     /// Forgets the events; the counters go on.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.events.clear();
     }
 
     /// The events that are kept, newest first.
-    pub fn newest_first(&self) -> Vec<Event> {
+    pub(crate) fn newest_first(&self) -> Vec<Event> {
         self.events.iter().rev().cloned().collect()
     }
 
     /// Whether no event is kept.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
     /// How many events happened that are not kept.
-    pub fn dropped(&self) -> usize {
+    pub(crate) fn dropped(&self) -> usize {
         self.count - self.events.len()
     }
 
     /// Bytes of all frames received, as UTF-8.
-    pub fn bytes_in(&self) -> usize {
+    pub(crate) fn bytes_in(&self) -> usize {
         self.bytes_in
     }
 
     /// Bytes of all frames sent, as UTF-8.
-    pub fn bytes_out(&self) -> usize {
+    pub(crate) fn bytes_out(&self) -> usize {
         self.bytes_out
     }
 }
@@ -144,7 +102,7 @@ mod tests {
     #[test]
     fn old_events_go_and_are_counted() {
         let mut journal = Journal::default();
-        (0..250).for_each(|_| journal.note(Happening::Error(String::new()), 0.0));
+        (0..250).for_each(|_| journal.note(Happening::Abandoned, 0.0));
         assert_eq!((journal.newest_first().len(), journal.dropped()), (200, 50));
         assert_eq!(journal.newest_first()[0].number, 250);
     }

@@ -1,0 +1,84 @@
+//! The browser's side: the few things a page asks it for, and the shell of the client ([`Driver`]).
+//! Browser only: nothing here may run while a page is rendered.
+
+mod drive;
+mod wire;
+
+pub(crate) use self::drive::Driver;
+
+use common::MessageId;
+use leptos::prelude::{document, window};
+use uuid::Uuid;
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> f64 {
+    js_sys::Date::now()
+}
+
+/// A fresh id for a message.
+pub(crate) fn new_message_id() -> MessageId {
+    MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a message id")
+}
+
+/// The scheme and host of the server this page came from.
+pub(crate) fn origin() -> String {
+    window().location().origin().unwrap_or_default()
+}
+
+/// Whether the page can't be seen now.
+pub(crate) fn is_hidden() -> bool {
+    document().visibility_state() == web_sys::VisibilityState::Hidden
+}
+
+/// Whether the main way to point is a finger: there, Enter starts a new line.
+pub(crate) fn is_touch() -> bool {
+    window().match_media("(pointer: coarse)").ok().flatten().is_some_and(|query| query.matches())
+}
+
+/// Keeps `text` under `key` for this tab.
+pub(crate) fn keep_here(key: &str, text: &str) {
+    put(window().session_storage(), key, text);
+}
+
+/// What any tab has kept under `key`, also one that was closed.
+pub(crate) fn kept(key: &str) -> Option<String> {
+    window().local_storage().ok()??.get_item(key).ok()?
+}
+
+/// Keeps `text` under `key` for all tabs; an empty text is forgotten.
+pub(crate) fn keep(key: &str, text: &str) {
+    put(window().local_storage(), key, text);
+}
+
+/// Keys, each with its text.
+pub(crate) type Entries = Vec<(String, String)>;
+
+/// All that is kept for this tab, and all that is kept for all of them.
+pub(crate) fn all_kept() -> (Entries, Entries) {
+    (entries(window().session_storage()), entries(window().local_storage()))
+}
+
+fn entries(storage: Result<Option<web_sys::Storage>, wasm_bindgen::JsValue>) -> Entries {
+    let Ok(Some(storage)) = storage else { return Vec::new() };
+    let count = storage.length().unwrap_or_default();
+    let keys = (0..count).filter_map(|index| storage.key(index).ok()?);
+    keys.filter_map(|key| {
+        let text = storage.get_item(&key).ok()??;
+        Some((key, text))
+    })
+    .collect()
+}
+
+fn put(storage: Result<Option<web_sys::Storage>, wasm_bindgen::JsValue>, key: &str, text: &str) {
+    let Ok(Some(storage)) = storage else { return };
+    // A full or forbidden storage: the page works without.
+    let _ = if text.is_empty() { storage.remove_item(key) } else { storage.set_item(key, text) };
+}
+
+/// Puts `text` on the clipboard; only pages with HTTPS, or on this machine, may.
+pub(crate) fn copy(text: &str) {
+    if window().is_secure_context() {
+        // Whether it worked is not told to anybody; there is nothing to do about it.
+        let _ = window().navigator().clipboard().write_text(text);
+    }
+}

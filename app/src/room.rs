@@ -1,0 +1,251 @@
+//! What a room page shows: one store, given as context. The server fills it from what it renders; in the
+//! browser the client's changes are the only ones ([`apply`], [`apply_rows`]).
+//!
+//! The rule to keep: a change touches what has changed. Whoever reads one row hears nothing of another.
+
+use std::sync::Arc;
+
+use client::{Change, Line, Row, RowChange, Status, Transport, first_rows};
+use common::{Members, Message, RoomName, StateKind};
+use leptos::prelude::*;
+use reactive_stores::{AtKeyed, Store};
+
+use crate::{
+    journal::Journal,
+    page::{Me, RoomView},
+};
+
+/// A room as its page knows it.
+#[derive(Clone, Debug, Store)]
+pub(crate) struct RoomState {
+    /// Its name.
+    name: RoomName,
+    /// Who I am.
+    me: Me,
+    /// What is said, then what is still on its way.
+    #[store(key: u64 = |row| row.key)]
+    rows: Vec<RowState>,
+    /// Who is here.
+    members: Members,
+    /// Who is writing.
+    typing: Members,
+    /// Who has the page open and does not look at it.
+    idle: Members,
+    /// How things are with the server.
+    line: Line,
+    /// The transport that is used.
+    transport: Transport,
+    /// The one that the person chose, if they did.
+    chosen: Option<Transport>,
+    /// The state of its connection: a number of [`Transport::states`].
+    ready: u16,
+    /// What others have said since the page was opened.
+    arrived: Arrived,
+    /// What the inspector shows.
+    journal: Journal,
+}
+
+/// One line of what is said, as [`Row`].
+#[derive(Clone, Debug, Store)]
+pub(crate) struct RowState {
+    key: u64,
+    message: Option<Arc<Message>>,
+    status: Status,
+    grouped: bool,
+}
+
+/// One row in the store.
+pub(crate) type RowField = AtKeyed<Store<RoomState>, RoomState, u64, Vec<RowState>>;
+
+/// Messages of others that came while the page was open.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arrived {
+    /// How many.
+    pub(crate) count: usize,
+    /// The last of them.
+    pub(crate) last: Option<Arc<Message>>,
+}
+
+impl From<Row> for RowState {
+    fn from(Row { key, message, status, grouped }: Row) -> Self {
+        Self { key, message, status, grouped }
+    }
+}
+
+impl RowState {
+    /// What was said, if this is no gap.
+    pub(crate) fn message(&self) -> Option<&Arc<Message>> {
+        self.message.as_ref()
+    }
+}
+
+impl RoomState {
+    /// What the server rendered.
+    pub(crate) fn new(view: &RoomView, me: Me) -> Self {
+        Self {
+            name: view.room.clone(),
+            me,
+            rows: first_rows(view.messages.clone()).into_iter().map(RowState::from).collect(),
+            members: view.members.clone(),
+            typing: Members::default(),
+            idle: Members::default(),
+            line: Line::Idle,
+            transport: Transport::WebSocket,
+            chosen: None,
+            ready: 3,
+            arrived: Arrived::default(),
+            journal: Journal::default(),
+        }
+    }
+}
+
+/// The state of the room that this page shows.
+pub(crate) fn room() -> Store<RoomState> {
+    expect_context()
+}
+
+/// Takes over what has changed `at` milliseconds since 1970; rows have [`apply_rows`].
+pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
+    match change {
+        Change::Line(line) => room.line().set(line),
+        Change::Transport { transport, chosen } => {
+            room.transport().set(transport);
+            room.chosen().set(chosen);
+        }
+        Change::Ready(ready) => room.ready().set(ready),
+        Change::Me(member) => room.me().update(|me| me.member = member),
+        Change::Renamed(_) => room.me().update(|me| me.named = true),
+        Change::Roster(StateKind::Members, members) => room.members().set(members),
+        Change::Roster(StateKind::Typing, typing) => room.typing().set(typing),
+        Change::Roster(StateKind::Idle, idle) => room.idle().set(idle),
+        Change::Arrived { mine: true, .. } => {}
+        Change::Arrived { message, mine: false } => room.arrived().update(|arrived| {
+            arrived.count += 1;
+            arrived.last = Some(message);
+        }),
+        Change::Happened(what) => room.journal().update(|journal| journal.note(what, at)),
+        // Rows show how far a message has got; what else is refused, nobody has asked for.
+        Change::Row(_)
+        | Change::Hello(_)
+        | Change::Taken { .. }
+        | Change::Parked { .. }
+        | Change::Refused(_) => {}
+    }
+}
+
+/// Takes over how rows have changed. Writing the list would wake whoever reads any row; so it is written
+/// without a word, and then each row that has changed is told, which the list hears as well.
+pub(crate) fn apply_rows(room: Store<RoomState>, changes: Vec<RowChange>) {
+    let mut touched = Vec::new();
+    {
+        let rows = room.rows();
+        let Some(mut rows) = rows.try_write_untracked() else { return };
+        for change in changes {
+            match change {
+                RowChange::Inserted { at, row } => {
+                    touched.push(row.key);
+                    rows.insert(at, row.into());
+                }
+                RowChange::Changed { at, row } => {
+                    touched.push(row.key);
+                    rows[at] = row.into();
+                }
+                RowChange::Removed { at } => {
+                    rows.remove(at);
+                    // The list is shorter: any row will do to say so.
+                    touched.extend(rows.last().map(|row| row.key));
+                }
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        touched.retain(|key| rows.iter().any(|row| row.key == *key));
+    }
+    if touched.is_empty() {
+        room.rows().notify();
+    }
+    for key in touched {
+        room.rows().at_key(key).update(|_| ());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use common::{Audience, Member, MemberId, MemberName, MessageId, Offset};
+
+    use super::*;
+
+    fn ada() -> Member {
+        Member { id: MemberId::parse("a").unwrap(), name: MemberName::parse("Ada").unwrap() }
+    }
+
+    fn message(n: u64) -> Message {
+        Message {
+            offset: Offset(n),
+            value: "hi".into(),
+            id: MessageId::parse(&n.to_string()).unwrap(),
+            room: RoomName::lobby(),
+            at: 0,
+            from: ada(),
+            event: None,
+            to: Audience::All,
+        }
+    }
+
+    fn store(messages: Vec<Message>) -> Store<RoomState> {
+        let view = RoomView {
+            room: RoomName::lobby(),
+            messages,
+            position: "e:0".parse().unwrap(),
+            members: Members::default(),
+            form_id: MessageId::parse("f").unwrap(),
+            refused: None,
+        };
+        Store::new(RoomState::new(&view, Me { member: ada(), named: false }))
+    }
+
+    fn row(key: u64) -> Row {
+        let message = Some(message(key).into());
+        Row { key, message, status: Status::Sending, grouped: true }
+    }
+
+    #[test]
+    fn a_new_row_and_a_change_of_another_wake_nobody_who_reads_one() {
+        let owner = Owner::new();
+        owner.set();
+        let room = store(vec![message(0), message(1)]);
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counted = reads.clone();
+        let first = Memo::new(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            room.rows().at_key(0).grouped().get()
+        });
+        let keys = Memo::new(move |_| room.rows().with(|rows| rows.len()));
+        assert_eq!((first.get_untracked(), keys.get_untracked()), (false, 2));
+
+        apply_rows(room, vec![RowChange::Inserted { at: 2, row: row(7) }]);
+        apply_rows(room, vec![RowChange::Changed { at: 1, row: row(1) }]);
+        assert_eq!((first.get_untracked(), keys.get_untracked()), (false, 3));
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
+
+        apply_rows(room, vec![RowChange::Changed { at: 0, row: row(0) }]);
+        assert!(first.get_untracked());
+    }
+
+    #[test]
+    fn a_list_that_becomes_shorter_is_heard_too() {
+        let owner = Owner::new();
+        owner.set();
+        let room = store(vec![message(0)]);
+        let count = Memo::new(move |_| room.rows().with(Vec::len));
+        assert_eq!(count.get_untracked(), 1);
+        apply_rows(room, vec![RowChange::Removed { at: 0 }]);
+        assert_eq!(count.get_untracked(), 0);
+        apply_rows(room, vec![RowChange::Inserted { at: 0, row: row(5) }]);
+        assert_eq!(count.get_untracked(), 1);
+        let status = room.rows().at_key(5).status().get_untracked();
+        assert_eq!(status, Status::Sending);
+    }
+}

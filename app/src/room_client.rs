@@ -1,0 +1,88 @@
+//! What a person can do in a room; given as context beside the room's state.
+//!
+//! On the server there is none of it but this handle: whatever belongs to the browser, and with it to
+//! one thread, is made by [`RoomClient::start`], in an effect.
+
+use std::rc::Rc;
+
+use client::{Event, Transport};
+use common::{MemberName, MessageId, Position, Publish, Refusal};
+use leptos::prelude::*;
+use reactive_stores::Store;
+use send_wrapper::SendWrapper;
+
+use crate::{
+    browser::{self, Driver},
+    room::RoomState,
+};
+
+/// Cheap to copy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RoomClient {
+    driver: StoredValue<Option<SendWrapper<Rc<Driver>>>>,
+}
+
+/// The one of the room that this page shows.
+pub(crate) fn room_client() -> RoomClient {
+    expect_context()
+}
+
+impl RoomClient {
+    /// One that does nothing yet; touches no browser.
+    pub(crate) fn new() -> Self {
+        Self { driver: StoredValue::new(None) }
+    }
+
+    /// Connects, and stays connected while the page lives. Browser only.
+    pub(crate) fn start(self, room: Store<RoomState>, position: Position) {
+        self.driver.set_value(Some(SendWrapper::new(Driver::start(room, position))));
+    }
+
+    /// Says `text` in the room.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be said at all; nothing is sent then.
+    pub(crate) fn say(self, text: &str) -> Result<(), Refusal> {
+        let id = Some(browser::new_message_id());
+        self.tell(Event::Say(Publish { id, ..Publish::text(text)? }));
+        Ok(())
+    }
+
+    /// Sends a refused or unknown message again.
+    pub(crate) fn retry(self, id: MessageId) {
+        self.tell(Event::Retry(id));
+    }
+
+    /// Gives up a message that was not sent.
+    pub(crate) fn discard(self, id: MessageId) {
+        self.tell(Event::Discard(id));
+    }
+
+    /// A key was pressed that writes something.
+    pub(crate) fn typing(self) {
+        self.tell(Event::Typing);
+    }
+
+    /// Goes by `name` from now on, here at once and at every later visit.
+    pub(crate) fn rename(self, name: MemberName) {
+        self.tell(Event::Rename(name));
+    }
+
+    /// Tries to connect now.
+    pub(crate) fn retry_now(self) {
+        self.tell(Event::RetryNow);
+    }
+
+    /// Uses the transport the person chooses, or leaves the choice to the client.
+    pub(crate) fn choose(self, transport: Option<Transport>) {
+        self.tell(Event::Choose(transport));
+    }
+
+    fn tell(self, event: Event) {
+        let driver = self.driver.try_get_value();
+        if let Some(driver) = driver.flatten() {
+            driver.handle(event);
+        }
+    }
+}
