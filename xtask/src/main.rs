@@ -1,4 +1,4 @@
-//! `cargo xtask run | build | test | bench`: everything one does with this repository, in one command each.
+//! `cargo xtask run | build | test | mutants | bench`: everything one does with this repository, in one command each.
 //!
 //! Every step says what it does and how long it took; what is up to date is quick. The rule to keep:
 //! a fresh clone on a machine with rustup (and Node, for the browser tests) needs nothing else.
@@ -6,6 +6,8 @@
 // A program for people at a terminal.
 #![allow(clippy::print_stdout)]
 
+mod checks;
+mod mutants;
 mod site;
 mod step;
 mod tests;
@@ -18,7 +20,11 @@ const USAGE: &str = "\
 cargo xtask run [ARGS…]     build and serve; ARGS go to hubbub (try --help)
 cargo xtask build           build target/release/hubbub, the site inside
 cargo xtask test [--quick]  every check and test; --quick leaves the browser out
-cargo xtask bench           how fast it is, each figure beside a peer's in the same run";
+cargo xtask mutants [CRATE…]
+                            would the tests notice if the code were wrong? (takes long; needs cargo-mutants)
+cargo xtask bench           how fast it is, each figure beside a peer's in the same run
+cargo xtask bench joins | flood [--server PATH]…
+                            many clients in one room, of this build or of several binaries side by side";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -27,7 +33,8 @@ fn main() -> ExitCode {
         ["build"] => build(),
         ["test"] => tests::all(true),
         ["test", "--quick"] => tests::all(false),
-        ["bench"] => build().and_then(|()| bench()),
+        ["mutants", rest @ ..] => mutants::run(rest),
+        ["bench", rest @ ..] => bench(rest),
         _ => Err(USAGE.to_owned()),
     };
     match done {
@@ -45,9 +52,12 @@ fn build() -> Result {
     step("server", || run(cargo().args(["build", "--release", "--package", "server"])))
 }
 
-fn bench() -> Result {
-    let hubbub = root().join("target/release/hubbub");
-    run(cargo().args(["run", "--quiet", "--release", "--package", "bench", "--"]).arg(hubbub))
+/// Measures this build, or the binaries that are named.
+fn bench(args: &[&str]) -> Result {
+    if !args.iter().any(|arg| arg.starts_with("--server")) {
+        build()?;
+    }
+    run(cargo().args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(args))
 }
 
 fn serve(args: &[&str]) -> Result {

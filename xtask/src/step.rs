@@ -52,8 +52,16 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Whether a program by this name can be started.
 pub(crate) fn has(program: &str) -> bool {
-    Command::new(program)
-        .arg("--version")
+    answers(Command::new(program).arg("--version"))
+}
+
+/// Whether cargo knows a command by this name.
+pub(crate) fn cargo_has(command: &str) -> bool {
+    answers(cargo().args([command, "--version"]))
+}
+
+fn answers(command: &mut Command) -> bool {
+    command
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()

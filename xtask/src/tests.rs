@@ -7,13 +7,10 @@ use std::{
 };
 
 use crate::{
-    build,
+    build, checks,
     site::npm_install,
     step::{Result, cargo, has, output, root, run, step},
 };
-
-/// Crates the core must not pull in, however deep.
-const NOT_IN_HUB: [&str; 4] = ["axum", "leptos", "hyper", "rusqlite"];
 
 /// What the tests need of Python's packages.
 const PYTHON: [&str; 4] = [
@@ -26,74 +23,23 @@ const PYTHON: [&str; 4] = [
 /// Runs everything; without `browser`, all but Playwright.
 pub(crate) fn all(browser: bool) -> Result {
     step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
-    step("boundaries", boundaries)?;
+    step("boundaries", checks::boundaries)?;
+    step("dependencies", checks::dependencies)?;
+    step("types", checks::types)?;
     // The site is embedded in the release binary, and read from disk by debug builds.
     build()?;
-    step("clippy", clippy)?;
-    step("clippy (wasm)", || {
-        deny_warnings(cargo().args(["clippy", "--package", "frontend", "--package", "app"]).args([
-            "--features",
-            "app/hydrate",
-            "--target",
-            "wasm32-unknown-unknown",
-            "--target-dir",
-            "target/front",
-        ]))
-    })?;
+    step("clippy", checks::clippy)?;
+    step("clippy (wasm)", checks::clippy_wasm)?;
+    step("documentation", checks::docs)?;
     step("tests", || {
         // One call a side: together, `ssr` and `hydrate` would both be on (leptos#4587).
         run(cargo().args(["test", "--package", "common", "--package", "hub"]))?;
         run(cargo().args(["test", "--package", "socketio"]))?;
+        run(cargo().args(["test", "--package", "client", "--all-features"]))?;
         run(cargo().args(["test", "--package", "app", "--features", "ssr"]))?;
         run(cargo().args(["test", "--package", "server"]))
     })?;
     if browser { step("browser", end_to_end) } else { Ok(()) }
-}
-
-fn clippy() -> Result {
-    deny_warnings(cargo().args(["clippy", "--all-targets", "--package", "server"]))?;
-    deny_warnings(cargo().args([
-        "clippy",
-        "--all-targets",
-        "--package",
-        "common",
-        "--package",
-        "hub",
-        "--package",
-        "socketio",
-    ]))?;
-    deny_warnings(cargo().args([
-        "clippy",
-        "--all-targets",
-        "--package",
-        "app",
-        "--features",
-        "ssr",
-    ]))?;
-    deny_warnings(cargo().args(["clippy", "--package", "xtask", "--package", "bench"]))
-}
-
-fn deny_warnings(clippy: &mut Command) -> Result {
-    run(clippy.args(["--quiet", "--", "--deny", "warnings"]))
-}
-
-/// The core knows no HTTP, no Leptos and no database: its whole dependency tree says so.
-fn boundaries() -> Result {
-    let tree = output(cargo().args([
-        "tree",
-        "--package",
-        "hub",
-        "--edges",
-        "normal",
-        "--prefix",
-        "none",
-    ]))?;
-    let names = || tree.lines().filter_map(|line| line.split_whitespace().next());
-    match NOT_IN_HUB.iter().find(|banned| names().any(|name| name.starts_with(*banned))) {
-        Some(banned) => Err(format!("`hub` depends on `{banned}`, and must not")),
-        None if names().any(|name| name == "tokio") => Ok(()),
-        None => Err("`cargo tree` did not list what `hub` depends on".to_owned()),
-    }
 }
 
 fn end_to_end() -> Result {
