@@ -1,0 +1,224 @@
+//! Many clients that only count: a TCP connection each, an upgrade written by hand, and a reader without a buffer of its own.
+//!
+//! The rule to keep: a client costs a fraction of what the server spends on it.
+
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use crate::{Result, frames::Frames};
+
+/// Which frames a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Face {
+    /// Messages only: no subprotocol.
+    Plain,
+    /// All frames: `hubbub.v1`.
+    All,
+}
+
+/// Clients of one room. They leave when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    /// How long it took until the last one was in.
+    pub(crate) joined_in: Duration,
+    counts: Arc<Counts>,
+    _clients: JoinSet<()>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    bytes: AtomicU64,
+    texts: AtomicU64,
+    gone: AtomicU64,
+}
+
+/// Upgrades under way at once: fewer than a listening socket lets wait.
+const AT_ONCE: usize = 200;
+/// Clients per source address: fewer than it has ports.
+const PER_ADDRESS: usize = 20_000;
+/// A server that needs longer to let everybody in is not measured.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+impl Crowd {
+    /// Connects so many clients, and returns when each is in: it got the 101, and `hello` where there is one.
+    pub(crate) async fn join(
+        server: SocketAddr,
+        room: &str,
+        face: Face,
+        clients: usize,
+    ) -> Result<Self> {
+        let counts = Arc::new(Counts::default());
+        let (joined, mut joining) = mpsc::unbounded_channel();
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let request: Arc<[u8]> = upgrade(server, room, face).into_bytes().into();
+        let started = Instant::now();
+        let mut tasks = JoinSet::new();
+        for n in 0..clients {
+            let (counts, request, turns, joined) =
+                (counts.clone(), request.clone(), turns.clone(), joined.clone());
+            tasks.spawn(async move {
+                let entered = async {
+                    let _turn = turns.acquire().await?;
+                    enter(server, n, &request, face, &counts).await
+                };
+                match entered.await {
+                    Ok((stream, frames)) => {
+                        let _ = joined.send(Ok(()));
+                        drop(joined);
+                        let _ = listen(&stream, frames, &counts).await;
+                        counts.gone.fetch_add(1, Relaxed);
+                    }
+                    Err(error) => drop(joined.send(Err(format!("client {n}: {error}")))),
+                }
+            });
+        }
+        drop(joined);
+        timeout(PATIENCE, async {
+            while let Some(one) = joining.recv().await {
+                one?;
+            }
+            Ok::<_, String>(())
+        })
+        .await
+        .map_err(|_| format!("not everybody was in after {PATIENCE:?}"))??;
+        Ok(Self { joined_in: started.elapsed(), counts, _clients: tasks })
+    }
+
+    /// Bytes that came so far, of all clients.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.counts.bytes.load(Relaxed)
+    }
+
+    /// Texts that came so far, of all clients.
+    pub(crate) fn texts(&self) -> u64 {
+        self.counts.texts.load(Relaxed)
+    }
+
+    /// Clients that lost their connection.
+    pub(crate) fn gone(&self) -> u64 {
+        self.counts.gone.load(Relaxed)
+    }
+}
+
+/// Connects one client and reads until it is in.
+async fn enter(
+    server: SocketAddr,
+    n: usize,
+    request: &[u8],
+    face: Face,
+    counts: &Counts,
+) -> Result<(TcpStream, Frames)> {
+    let socket = TcpSocket::new_v4()?;
+    if n >= PER_ADDRESS {
+        let last = u8::try_from(1 + n / PER_ADDRESS)?;
+        socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 0))?;
+    }
+    let stream = socket.connect(server).await?;
+    write(&stream, request).await?;
+    let mut head = Vec::new();
+    let end = loop {
+        if let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+        read(&stream, |bytes| head.extend_from_slice(bytes)).await?;
+    };
+    if !head.starts_with(b"HTTP/1.1 101") {
+        return Err(String::from_utf8_lossy(&head[..end]).into());
+    }
+    let mut frames = Frames::default();
+    let mut texts = count(&stream, &mut frames, &head[end..], counts).await?;
+    while face == Face::All && texts == 0 {
+        let mut chunk = Vec::new();
+        read(&stream, |bytes| chunk.extend_from_slice(bytes)).await?;
+        texts = count(&stream, &mut frames, &chunk, counts).await?;
+    }
+    Ok((stream, frames))
+}
+
+/// Reads and counts until the server hangs up.
+async fn listen(stream: &TcpStream, mut frames: Frames, counts: &Counts) -> Result {
+    loop {
+        let mut seen = None;
+        read(stream, |bytes| {
+            counts.bytes.fetch_add(bytes.len() as u64, Relaxed);
+            seen = Some(frames.feed(bytes));
+        })
+        .await?;
+        let Some(seen) = seen else { continue };
+        counts.texts.fetch_add(seen.texts, Relaxed);
+        if !seen.answer.is_empty() {
+            write(stream, &seen.answer).await?;
+        }
+        if seen.closed {
+            return Ok(());
+        }
+    }
+}
+
+/// Counts what is there already, and returns how many texts it held.
+async fn count(
+    stream: &TcpStream,
+    frames: &mut Frames,
+    bytes: &[u8],
+    counts: &Counts,
+) -> Result<u64> {
+    let seen = frames.feed(bytes);
+    counts.bytes.fetch_add(bytes.len() as u64, Relaxed);
+    counts.texts.fetch_add(seen.texts, Relaxed);
+    write(stream, &seen.answer).await?;
+    Ok(seen.texts)
+}
+
+/// Waits for bytes and shows them. The buffer is on the stack, and gone before the next wait.
+async fn read(stream: &TcpStream, show: impl FnOnce(&[u8])) -> Result {
+    loop {
+        stream.readable().await?;
+        let mut buffer = [0; 16 * 1024];
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return Err("the server has hung up".into()),
+            Ok(length) => {
+                show(&buffer[..length]);
+                return Ok(());
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn write(stream: &TcpStream, mut bytes: &[u8]) -> Result {
+    while !bytes.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(bytes) {
+            Ok(length) => bytes = &bytes[length..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn upgrade(server: SocketAddr, room: &str, face: Face) -> String {
+    let protocol = match face {
+        Face::Plain => "",
+        Face::All => "Sec-WebSocket-Protocol: hubbub.v1\r\n",
+    };
+    format!(
+        "GET /ws?room={room} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n"
+    )
+}

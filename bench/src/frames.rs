@@ -1,0 +1,106 @@
+//! As much of a WebSocket's reading side as counting takes ([RFC 6455](https://www.rfc-editor.org/rfc/rfc6455), section 5.2):
+//! where frames begin and end, which are texts, and which want an answer.
+//!
+//! No payload is kept but a ping's: ten thousand clients must cost less than the server they measure.
+
+/// Cuts a stream of bytes into frames.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    /// The beginning of a frame, until its length is known.
+    head: Vec<u8>,
+    /// How much of the payload is still to come.
+    rest: u64,
+    /// What came of a ping's payload, while one is read.
+    ping: Option<Vec<u8>>,
+}
+
+/// What a chunk held.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Texts that began.
+    pub(crate) texts: u64,
+    /// Frames to send back: pongs.
+    pub(crate) answer: Vec<u8>,
+    /// The server closes.
+    pub(crate) closed: bool,
+}
+
+const TEXT: u8 = 0x1;
+const CLOSE: u8 = 0x8;
+const PING: u8 = 0x9;
+
+impl Frames {
+    /// Takes the next bytes, cut anywhere.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Seen {
+        let mut seen = Seen::default();
+        loop {
+            let here = usize::try_from(self.rest).map_or(bytes.len(), |rest| rest.min(bytes.len()));
+            if let Some(ping) = &mut self.ping {
+                ping.extend_from_slice(&bytes[..here]);
+            }
+            self.rest -= here as u64;
+            bytes = &bytes[here..];
+            if self.rest > 0 {
+                return seen;
+            }
+            if let Some(payload) = self.ping.take() {
+                seen.answer.extend(pong(&payload));
+            }
+            let Some((&byte, after)) = bytes.split_first() else { return seen };
+            self.head.push(byte);
+            bytes = after;
+            if let Some(length) = length(&self.head) {
+                match self.head[0] & 0x0f {
+                    TEXT => seen.texts += 1,
+                    CLOSE => seen.closed = true,
+                    PING => self.ping = Some(Vec::new()),
+                    _ => {}
+                }
+                self.rest = length;
+                self.head.clear();
+            }
+        }
+    }
+}
+
+/// The payload's length, if the head of the frame is whole. A server does not mask.
+fn length(head: &[u8]) -> Option<u64> {
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    match (head.get(1)? & 0x7f, head.len()) {
+        (short @ 0..126, _) => Some(u64::from(short)),
+        (126, 4) => Some(number(&head[2..])),
+        (127, 10) => Some(number(&head[2..])),
+        _ => None,
+    }
+}
+
+/// Masked, as a client must, with a mask that changes nothing. A ping's payload is at most 125 bytes.
+fn pong(payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap_or(0).min(125);
+    let mut frame = vec![0x8a, 0x80 | length, 0, 0, 0, 0];
+    frame.extend_from_slice(&payload[..usize::from(length)]);
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_counted_however_they_are_cut() {
+        let mut stream = vec![0x81, 2, b'h', b'i', 0x89, 1, b'p', 0x81, 126, 1, 0];
+        stream.extend([b'x'; 256]);
+        stream.extend([0x88, 0]);
+        for size in 1..stream.len() {
+            let (mut frames, mut all) = (Frames::default(), Seen::default());
+            for chunk in stream.chunks(size) {
+                let seen = frames.feed(chunk);
+                all.texts += seen.texts;
+                all.answer.extend(seen.answer);
+                all.closed |= seen.closed;
+            }
+            let pong = vec![0x8a, 0x81, 0, 0, 0, 0, b'p'];
+            assert_eq!(all, Seen { texts: 2, answer: pong, closed: true });
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Many clients join one room, once as the smallest client there is and once as one that is told who is here.
+//!
+//! The plain face is the yardstick: it has the same connections and the same room, and is told nothing of the others.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    Result,
+    crowd::{Crowd, Face},
+    hubbub::{Hubbub, allow_files},
+};
+
+/// After the count is right: what is told late is told by then.
+const QUIET: Duration = Duration::from_secs(6);
+/// A server that has not counted everybody by then never will.
+const PATIENCE: Duration = Duration::from_secs(120);
+const ROOM: &str = "joins";
+
+/// Measures each binary on both faces.
+pub(crate) async fn run(servers: &[String], clients: usize) -> Result {
+    allow_files(clients)?;
+    println!("{clients} WebSockets join one room\n");
+    println!(
+        "| server | face | all in, s | all counted, s | server CPU, s | bytes a client | peak RSS, MiB |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for server in servers {
+        for face in [Face::Plain, Face::All] {
+            measure(server, face, clients).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn measure(server: &str, face: Face, clients: usize) -> Result {
+    let hubbub = Hubbub::ephemeral(server).await?;
+    let (started, before) = (Instant::now(), hubbub.cpu()?);
+    let crowd = Crowd::join(hubbub.address.parse()?, ROOM, face, clients).await?;
+    while hubbub.members(ROOM).await? != clients {
+        if started.elapsed() > PATIENCE {
+            return Err(format!("{server} has not counted {clients} after {PATIENCE:?}").into());
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    let counted = started.elapsed();
+    sleep(QUIET).await;
+    if crowd.gone() > 0 {
+        return Err(format!("{server} has hung up on {} clients", crowd.gone()).into());
+    }
+    println!(
+        "| {server} | {} | {:.1} | {:.1} | {:.2} | {} | {:.0} |",
+        match face {
+            Face::Plain => "plain",
+            Face::All => "all frames",
+        },
+        crowd.joined_in.as_secs_f64(),
+        counted.as_secs_f64(),
+        (hubbub.cpu()? - before).as_secs_f64(),
+        crowd.bytes() / clients.max(1) as u64,
+        hubbub.peak_mib()?,
+    );
+    Ok(())
+}
