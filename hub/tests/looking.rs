@@ -1,0 +1,98 @@
+//! What a room and the list of rooms look like to someone who does not read them.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use common::{Audience, Offset, RoomName};
+use hub::{Hub, broker::Retention};
+use support::*;
+
+async fn say_in(hub: &Hub, name: &str, at: u64) {
+    let publish = common::Publish::text("hi").unwrap();
+    hub.publish(&room(name), &who("bob"), publish, at).await.unwrap();
+}
+
+/// The values of the newest messages that `name` may read, and the offset they are read up to.
+async fn latest(hub: &Hub, name: &str, before: Option<u64>, limit: usize) -> (String, u64) {
+    let latest = hub.latest(&room("tea"), &who(name), before.map(Offset), limit).await.unwrap();
+    let values = latest.records.iter().map(|record| record.message().unwrap().value);
+    let values: Vec<_> = values.map(|value| value.as_str().unwrap().to_owned()).collect();
+    (values.join(" "), latest.position.offset.0)
+}
+
+#[tokio::test]
+async fn paging_back_has_each_message_once_and_never_goes_ahead_of_the_log() {
+    let hub = hub();
+    for n in 1..=5 {
+        say(&hub, "bob", &n.to_string()).await;
+    }
+    for (before, limit, expected) in [
+        (None, 2, ("4 5", 5)),
+        (Some(4), 2, ("2 3", 3)),
+        (Some(2), 2, ("1", 1)),
+        (Some(1), 2, ("", 0)),
+        (Some(99), 2, ("4 5", 5)),
+        (None, 9, ("1 2 3 4 5", 5)),
+    ] {
+        let (values, position) = latest(&hub, "ada", before, limit).await;
+        assert_eq!((values.as_str(), position), expected, "before {before:?}");
+    }
+}
+
+#[tokio::test]
+async fn messages_for_others_are_looked_past_but_not_without_end() {
+    let hub = hub();
+    for n in 1..=30 {
+        let to = if n % 3 == 0 { Audience::All } else { Audience::Own };
+        say_to(&hub, "bob", &n.to_string(), to).await;
+    }
+    assert_eq!(latest(&hub, "ada", None, 4).await, ("21 24 27 30".to_owned(), 30));
+    assert_eq!(latest(&hub, "ada", None, 2).await.0, "27 30");
+    for n in 31..=60 {
+        say_to(&hub, "bob", &n.to_string(), Audience::Own).await;
+    }
+    assert_eq!(latest(&hub, "ada", None, 2).await, (String::new(), 60));
+    // Five pages of eight go back as far as 21.
+    assert_eq!(latest(&hub, "ada", None, 8).await.0, "21 24 27 30");
+}
+
+#[tokio::test]
+async fn a_look_has_a_bounded_number_of_bytes() {
+    let hub = hub();
+    let long = "x".repeat(16_000);
+    for _ in 0..20 {
+        say(&hub, "bob", &long).await;
+    }
+    let latest = hub.latest(&room("tea"), &who("ada"), None, 20).await.unwrap();
+    let bytes: usize = latest.records.iter().map(|record| record.frame.bytes().len()).sum();
+    assert!((128 * 1024..160 * 1024).contains(&bytes), "{bytes}");
+    assert_eq!(latest.records.last().unwrap().offset, Offset(20));
+}
+
+#[tokio::test]
+async fn the_liveliest_rooms_come_first() {
+    let hub = hub();
+    for (name, at) in [("old", 1), ("new", 3), ("full", 2), ("also", 3)] {
+        say_in(&hub, name, at).await;
+    }
+    let _ada = hub.enter(&room("full"), &who("ada")).unwrap();
+    let _ada = hub.enter(&room("silent"), &who("ada")).unwrap();
+    let rooms = hub.rooms(4).await.unwrap();
+    let rooms: Vec<_> =
+        rooms.iter().map(|room| (room.name.as_str(), room.members, room.last_at)).collect();
+    assert_eq!(rooms, [("full", 1, 2), ("silent", 1, 0), ("also", 0, 3), ("new", 0, 3)]);
+    let names = |rooms: Vec<hub::RoomSummary>| -> Vec<RoomName> {
+        rooms.into_iter().map(|room| room.name).collect()
+    };
+    assert_eq!(names(hub.rooms(1).await.unwrap()), [room("full")]);
+}
+
+#[test]
+fn what_is_kept_by_default_is_what_the_documentation_says() {
+    const MIB: usize = 1024 * 1024;
+    let (file, memory) = (Retention::default(), Retention::in_memory());
+    assert_eq!((file.room_messages, file.room_bytes), (10_000, 8 * MIB));
+    assert_eq!((file.total_bytes, memory.total_bytes), (1024 * MIB, 128 * MIB));
+    assert_eq!((file.age.as_secs(), file.ids.as_secs()), (30 * 86_400, 3_600));
+    assert_eq!(memory.total_after_trim(), 126 * MIB);
+}
