@@ -86,7 +86,12 @@ impl History {
         }
         // The first who sees that takes it out; the others find what that one reads.
         self.pages.remove_if(&key, |held| !held.serves(at_least));
-        Ok(self.pages.get_or_insert_async(&key, read()).await?.page)
+        let held = self.pages.get_or_insert_async(&key, read()).await?;
+        if held.serves(at_least) {
+            return Ok(held.page);
+        }
+        // That one need not have seen as far as this reader must.
+        Ok(read().await?.page)
     }
 
     /// What was read says nothing any more.
