@@ -68,5 +68,6 @@ mod tests {
         assert_eq!(frame.face(0, |text| [text, &b"!"[..]].concat().into()), "hi!");
         assert_eq!(frame.face(0, |_| unreachable!("made already")), "hi!");
         assert_eq!(frame.face(1, Bytes::clone), "hi");
+        assert_eq!(format!("{frame:?}"), "hi");
     }
 }

@@ -84,18 +84,74 @@ impl History {
         if held.serves(at_least) {
             return Ok(held.page);
         }
-        // The first who sees that takes it out; the others find what that one reads.
+        // The first who sees that takes it out; the others find what that one reads. That is read after all of
+        // them have found the old one, so it goes as far as any of them must see.
         self.pages.remove_if(&key, |held| !held.serves(at_least));
-        let held = self.pages.get_or_insert_async(&key, read()).await?;
-        if held.serves(at_least) {
-            return Ok(held.page);
-        }
-        // That one need not have seen as far as this reader must.
-        Ok(read().await?.page)
+        Ok(self.pages.get_or_insert_async(&key, read()).await?.page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::{Member, MemberId, MemberName, Message, MessageId};
+
+    use super::*;
+    use crate::{
+        Draft,
+        broker::{Retention, memory::MemoryBroker},
+    };
+
+    fn draft(n: usize, length: usize) -> Draft {
+        let id = MemberId::parse("a").unwrap();
+        let message = Message {
+            offset: Offset(0),
+            value: "x".repeat(length).into(),
+            id: MessageId::parse(&n.to_string()).unwrap(),
+            room: RoomName::lobby(),
+            at: 0,
+            from: Member { id, name: MemberName::parse("A").unwrap() },
+            event: None,
+            to: common::Audience::All,
+        };
+        Draft::new(message, None)
     }
 
-    /// What was read says nothing any more.
-    pub(crate) fn forget(&self) {
-        self.pages.clear();
+    #[tokio::test]
+    async fn pages_are_held_for_whoever_asks_next_up_to_a_number_of_bytes() {
+        let retention = Retention { room_bytes: usize::MAX, ..Retention::default() };
+        let history = History::new(Arc::new(MemoryBroker::new(retention)));
+        let drafts = (0..300).map(|n| draft(n, 16_000)).collect();
+        let epoch = history.broker().append(drafts).await.unwrap().epoch;
+        let read = async |room: RoomName, offset| {
+            history.behind(&room, &epoch, Offset(offset), Offset(0)).await.unwrap()
+        };
+        let page = read(RoomName::lobby(), 0).await;
+        let bytes: usize = page.records.iter().map(|record| record.frame.bytes().len()).sum();
+        assert_eq!(page.records.len(), BATCH_BYTES / 16_000 + 1);
+        assert_eq!(history.pages.weight(), (bytes + 512 * page.records.len() + 512) as u64);
+        // One of no records is held as well, and is not free.
+        let weight = history.pages.weight();
+        read(RoomName::parse("empty").unwrap(), 0).await;
+        assert_eq!(history.pages.weight(), weight + 512);
+        for offset in 1..290 {
+            read(RoomName::lobby(), offset).await;
+        }
+        let held = history.pages.weight();
+        assert!(held > HELD_BYTES / 2 && held <= HELD_BYTES, "{held}");
+        assert_eq!(HELD_BYTES, 16 << 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_held_for_a_second() {
+        let history = History::new(Arc::new(MemoryBroker::new(Retention::default())));
+        let epoch = history.broker().append(vec![draft(0, 1)]).await.unwrap().epoch;
+        let room = RoomName::lobby();
+        let read = async || history.behind(&room, &epoch, Offset(0), Offset(0)).await.unwrap();
+        let first = read().await;
+        history.broker().append(vec![draft(1, 1)]).await.unwrap();
+        tokio::time::advance(FRESH - Duration::from_millis(1)).await;
+        assert!(Arc::ptr_eq(&read().await, &first));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(read().await.records.len(), 2);
     }
 }

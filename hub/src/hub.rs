@@ -174,28 +174,25 @@ impl Hub {
         };
         // Followed, it has one.
         let epoch = epoch.ok_or_else(|| BrokerError::Unavailable("not followed".to_owned()))?;
-        let at = |offset| Position { epoch: epoch.clone(), offset };
-        let wanted = match after {
-            After::Now => return Ok((at(head), Recovery::Fresh)),
-            After::Position(position) if position.epoch == epoch => position.offset,
-            After::Oldest | After::Position(_) => Offset(0),
+        let known = match after {
+            After::Now => return Ok((Position { epoch, offset: head }, Recovery::Fresh)),
+            After::Oldest => None,
+            After::Position(position) => Some(position).filter(|position| position.epoch == epoch),
         };
-        if let After::Position(position) = after
-            && position.epoch == epoch
-            && (start..=head).contains(&wanted)
+        if let Some(position) = known
+            && (start..=head).contains(&position.offset)
         {
             return Ok((position.clone(), Recovery::Replayed));
         }
         // The page it will read first tells how far back it goes.
+        let wanted = known.map_or(Offset(0), |position| position.offset);
         let page = self.history.behind(&room.name, &epoch, wanted, start.max(wanted)).await?;
-        let is_there = page.epoch == epoch && wanted >= page.floor && wanted <= page.head;
-        let floor = Position { epoch: page.epoch.clone(), offset: page.floor };
-        Ok(match after {
-            After::Position(position) if position.epoch == epoch && is_there => {
-                (position.clone(), Recovery::Replayed)
-            }
-            After::Position(_) => (floor, Recovery::Reset),
-            After::Oldest | After::Now => (floor, Recovery::Replayed),
+        let is_there = page.epoch == epoch && (page.floor..=page.head).contains(&wanted);
+        let floor = || Position { epoch: page.epoch.clone(), offset: page.floor };
+        Ok(match (after, known) {
+            (_, Some(position)) if is_there => (position.clone(), Recovery::Replayed),
+            (After::Position(_), _) => (floor(), Recovery::Reset),
+            _ => (floor(), Recovery::Replayed),
         })
     }
 
@@ -358,7 +355,7 @@ impl Hub {
     /// The room, and its log is followed.
     async fn followed(&self, name: &RoomName) -> Result<Arc<Room>, HubError> {
         let room = self.room(name)?;
-        room.follow(&self.history).await?;
+        room.follow(self.history.broker()).await?;
         Ok(room)
     }
 }

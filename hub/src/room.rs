@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,8 +19,7 @@ use tokio::{
 
 use crate::{
     Limits, StateFrame,
-    broker::{BrokerError, Following, Heard},
-    history::History,
+    broker::{Broker, BrokerError, Following, Heard},
     state::{Seen, States},
     tail::Tail,
 };
@@ -74,16 +73,16 @@ impl Room {
     /// Follows the log, unless that was done already.
     pub(crate) async fn follow(
         self: &Arc<Self>,
-        history: &Arc<History>,
+        broker: &Arc<dyn Broker>,
     ) -> Result<(), BrokerError> {
         let follow = async || {
-            let (room, pages) = (Arc::downgrade(self), Arc::downgrade(history));
+            let room = Arc::downgrade(self);
             let follower = Arc::new(move |heard| {
                 if let Some(room) = room.upgrade() {
-                    room.hear(heard, &pages);
+                    room.hear(heard);
                 }
             });
-            let opened = history.broker().open(&self.name, follower).await?;
+            let opened = broker.open(&self.name, follower).await?;
             let mut tail = self.tail.write();
             // Unless the log has begun another life meanwhile, of which the follower has heard.
             if tail.epoch().is_none() {
@@ -94,19 +93,15 @@ impl Room {
         self.following.get_or_try_init(follow).await.map(drop)
     }
 
-    fn hear(self: &Arc<Self>, heard: Heard, history: &Weak<History>) {
+    fn hear(self: &Arc<Self>, heard: Heard) {
+        let mut tail = self.tail.write();
         match heard {
             Heard::Records(records) => {
-                let mut tail = self.tail.write();
                 records.into_iter().for_each(|record| tail.push(record, &self.limits));
             }
-            Heard::Epoch(position) => {
-                if let Some(history) = history.upgrade() {
-                    history.forget();
-                }
-                self.tail.write().begin(position);
-            }
+            Heard::Epoch(position) => tail.begin(position),
         }
+        drop(tail);
         self.ring();
     }
 

@@ -223,3 +223,30 @@ impl States {
         kinds.flat_map(|((kind, list), seen)| list.take(kind, seen)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_member_only_so_many_sessions_are_remembered_and_none_that_is_connected_is_forgotten() {
+        let member =
+            Member { id: MemberId::parse("ada").unwrap(), name: MemberName::parse("Ada").unwrap() };
+        let session = |n: usize| SessionId::parse(&format!("tab{n}")).unwrap();
+        let mut states = States::default();
+        for n in 0..100 {
+            states.enter(&Who::new(member.clone(), &session(n)));
+            if n >= SESSIONS {
+                states.leave(&member.id, Some(&session(n)), Instant::now());
+            }
+        }
+        let sessions = &states.here[&member.id].sessions;
+        assert_eq!(sessions.len(), SESSIONS + 1);
+        let connected = sessions.iter().filter(|known| known.connections > 0);
+        assert!(
+            connected
+                .map(|known| known.session.clone())
+                .eq((0..SESSIONS).map(|n| Some(session(n))))
+        );
+    }
+}

@@ -18,6 +18,7 @@ use hub::{
 };
 use parking_lot::Mutex;
 use support::*;
+use tokio::sync::RwLock;
 
 /// A log that can be put away for an empty one, as a replicated engine's stream can be made anew. It counts how
 /// often it is read.
@@ -26,6 +27,8 @@ struct Renewed {
     now: Mutex<Arc<MemoryBroker>>,
     followers: Mutex<Vec<(RoomName, Following)>>,
     reads: AtomicUsize,
+    /// Whoever writes here holds back the answers to all who read.
+    answers: RwLock<()>,
 }
 
 struct Following(Follower);
@@ -39,8 +42,12 @@ impl std::fmt::Debug for Following {
 impl Renewed {
     fn new() -> Arc<Self> {
         let memory = Arc::new(MemoryBroker::new(Retention::default()));
-        let followers = Mutex::default();
-        Arc::new(Self { now: Mutex::new(memory), followers, reads: AtomicUsize::new(0) })
+        Arc::new(Self {
+            now: Mutex::new(memory),
+            followers: Mutex::default(),
+            reads: AtomicUsize::default(),
+            answers: RwLock::default(),
+        })
     }
 
     fn now(&self) -> Arc<MemoryBroker> {
@@ -84,9 +91,11 @@ impl Broker for Renewed {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let (now, room) = (self.now(), room.clone());
         Box::pin(async move {
+            let page = now.read(&room, read).await;
             // Slow enough for others to ask meanwhile.
             tokio::task::yield_now().await;
-            now.read(&room, read).await
+            let _may_answer = self.answers.read().await;
+            page
         })
     }
 
@@ -174,4 +183,48 @@ async fn a_page_that_was_not_full_is_read_again_when_there_is_more() {
         }
         assert_eq!(read, (1..=n).map(|n| n.to_string()).collect::<Vec<_>>());
     }
+}
+
+#[tokio::test]
+async fn a_page_that_another_has_been_waiting_for_does_not_hide_what_was_said_meanwhile() {
+    let log = Renewed::new();
+    let hub = Hub::new(log.clone(), Limits { tail_messages: 1, ..Limits::default() });
+    let start = say(&hub, "bob", "0").await.position;
+    for text in ["1", "2"] {
+        say(&hub, "bob", text).await;
+    }
+    let held_back = log.answers.write().await;
+    let mut herd = tokio::task::JoinSet::new();
+    for n in 3..=6 {
+        let (its_hub, start) = (hub.clone(), After::Position(start.clone()));
+        herd.spawn(async move {
+            let mut reader = reader(&its_hub, "ada", &start).await;
+            let mut read = Vec::new();
+            while read.len() < 5 {
+                read.extend(texts(&mut reader).await);
+            }
+            read
+        });
+        tokio::task::yield_now().await;
+        if n < 6 {
+            say(&hub, "bob", &n.to_string()).await;
+        }
+    }
+    drop(held_back);
+    for read in herd.join_all().await {
+        assert_eq!(read, ["1", "2", "3", "4", "5"]);
+    }
+}
+
+#[tokio::test]
+async fn a_position_of_another_life_says_nothing_about_this_one() {
+    let hub = hub();
+    for n in 0..4 {
+        say(&hub, "bob", &n.to_string()).await;
+    }
+    // Its offset is one that this log has as well.
+    let other = After::Position("elsewhere:3".parse().unwrap());
+    let (mut ada, recovery) = hub.read(&room("tea"), who("ada"), &other).await.unwrap();
+    assert_eq!((recovery, ada.position().offset), (Recovery::Reset, Offset(0)));
+    assert_eq!(texts(&mut ada).await, ["0", "1", "2", "3"]);
 }

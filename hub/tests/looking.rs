@@ -4,7 +4,7 @@
 mod support;
 
 use common::{Audience, Offset, RoomName};
-use hub::{Hub, broker::Retention};
+use hub::{Hub, Limits, broker::Retention};
 use support::*;
 
 async fn say_in(hub: &Hub, name: &str, at: u64) {
@@ -85,6 +85,12 @@ async fn the_liveliest_rooms_come_first() {
         rooms.into_iter().map(|room| room.name).collect()
     };
     assert_eq!(names(hub.rooms(1).await.unwrap()), [room("full")]);
+}
+
+#[tokio::test]
+async fn a_hub_has_the_limits_it_was_given() {
+    let limits = Limits { rooms: 7, ..Limits::default() };
+    assert_eq!(hub_with(limits, Retention::default()).limits().rooms, 7);
 }
 
 #[test]

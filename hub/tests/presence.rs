@@ -145,6 +145,40 @@ async fn a_thousand_arrivals_are_conflated_into_the_present() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_more_there_are_the_less_often_their_coming_is_told() {
+    let hub = hub();
+    let mut watcher = watching(&hub).await;
+    let mut crowd = Vec::new();
+    for (members, times) in [(100, 1), (101, 4), (5_000, 4), (5_001, 20)] {
+        let enter = |n| hub.enter(&room("tea"), &who(&format!("guest{n}"))).unwrap();
+        crowd.extend((crowd.len()..members - 1).map(enter));
+        // Whatever is under way is told.
+        tokio::time::advance(20 * hub.limits().state_interval).await;
+        while !is_quiet(&mut watcher).await {}
+        crowd.push(enter(members - 1));
+        watcher.next().await.unwrap();
+        let told_at = tokio::time::Instant::now();
+        crowd[0].rename(MemberName::parse(&format!("one of {members}")).unwrap());
+        watcher.next().await.unwrap();
+        let waited = told_at.elapsed().as_millis();
+        assert_eq!(waited, times * hub.limits().state_interval.as_millis(), "{members}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_that_comes_at_once_is_told_of_by_one_task() {
+    let hub = hub();
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let _ada = hub.enter(&room("tea"), &who("ada")).unwrap();
+    while tasks() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let _crowd: Vec<_> =
+        (0..100).map(|n| hub.enter(&room("tea"), &who(&format!("guest{n}"))).unwrap()).collect();
+    assert_eq!(tasks(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_do_not_wait_for_presence_that_is_held_back() {
     let hub = hub();
     let mut watcher = watching(&hub).await;
@@ -200,6 +234,30 @@ async fn a_member_is_idle_as_long_as_nobody_looks_at_any_of_its_connections() {
     assert!(is_quiet(&mut watcher).await);
     request().set_idle(false);
     assert_eq!(all_of(&watcher.next().await.unwrap(), StateKind::Idle), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_sessions_that_are_connected_say_whether_a_member_is_idle() {
+    let hub = hub();
+    let mut watcher = watching(&hub).await;
+    let in_tab = |tab: &str| {
+        let session = SessionId::parse(tab).unwrap();
+        hub.enter(&room("tea"), &Who::new(who("ada").member, &session)).unwrap()
+    };
+    let (looked_at, idle) = (in_tab("one"), in_tab("two"));
+    idle.set_idle(true);
+    watcher.next().await.unwrap();
+    tokio::time::advance(hub.limits().state_interval).await;
+    assert!(is_quiet(&mut watcher).await);
+    drop(looked_at);
+    assert_eq!(all_of(&watcher.next().await.unwrap(), StateKind::Idle), ["ada"]);
+    // A session that comes back, as one that polls does, is what it was.
+    drop(idle);
+    let _other = in_tab("three");
+    assert_eq!(all_of(&watcher.next().await.unwrap(), StateKind::Idle), [""; 0]);
+    drop(_other);
+    let _idle = in_tab("two");
+    assert_eq!(all_of(&watcher.next().await.unwrap(), StateKind::Idle), ["ada"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -123,6 +123,35 @@ async fn one_read_takes_a_bounded_part_of_a_long_backlog() {
 }
 
 #[tokio::test]
+async fn one_read_takes_a_bounded_number_of_bytes() {
+    for tail_messages in [1, 1_000] {
+        let limits = Limits { tail_messages, ..Limits::default() };
+        let hub = hub_with(limits, Retention::default());
+        let mut far_behind = reader(&hub, "ada", &After::Now).await;
+        let long = "x".repeat(16_000);
+        for _ in 0..20 {
+            say(&hub, "bob", &long).await;
+        }
+        // 128 KiB, and what goes beyond of the last.
+        for expected in [9, 9, 2] {
+            assert_eq!(texts(&mut far_behind).await.len(), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_takes_as_many_at_once_as_it_was_asked_to() {
+    let hub = hub();
+    for limit in [0, 1, 3, 1_000] {
+        let mut ada = reader(&hub, "ada", &After::Now).await.taking(limit);
+        for n in 0..300 {
+            say(&hub, "bob", &n.to_string()).await;
+        }
+        assert_eq!(texts(&mut ada).await.len(), limit.clamp(1, 256));
+    }
+}
+
+#[tokio::test]
 async fn a_message_reaches_its_audience_and_nobody_else() {
     let hub = hub();
     let names = ["ada", "bob", "cy"];
