@@ -260,7 +260,10 @@ mod tests {
 
     #[test]
     fn waking_up_after_a_long_silence_connects_anew() {
-        assert_eq!(open().step(Input::Wake, SILENT_AT_WAKE_MS, 0.5), Action::Connect);
+        let mut connection = open();
+        connection.step(Input::Heard, 40_000, 0.5);
+        assert_eq!(connection.step(Input::Wake, 69_999, 0.5), Action::None);
+        assert_eq!(connection.step(Input::Wake, 70_000, 0.5), Action::Connect);
     }
 
     #[test]
@@ -314,6 +317,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_due_at_a_time_is_done_then_and_no_sooner(
+            story in prop::collection::vec((inputs(), 0..20_000_u64), 0..30)
+        ) {
+            let (mut connection, mut now) = (Connection::default(), 0);
+            for (input, passes) in story {
+                now += passes;
+                connection.step(input, now, 0.5);
+            }
+            match connection.deadline() {
+                None => prop_assert_eq!(connection.phase(), Phase::Idle),
+                Some(at) => {
+                    let before = at.saturating_sub(1);
+                    prop_assert_eq!(connection.step(Input::Tick, before, 0.5), Action::None);
+                    prop_assert_ne!(connection.step(Input::Tick, at, 0.5), Action::None);
+                }
+            }
+        }
+
         #[test]
         fn whatever_happens_there_is_one_socket_at_most_and_waiting_ends(
             story in prop::collection::vec((inputs(), 0..20_000_u64, 0.0..1_f64), 0..200)

@@ -75,7 +75,8 @@ impl Ladder {
     pub(crate) fn choose(&mut self, choice: Option<Transport>) -> bool {
         let transport = choice.unwrap_or(Transport::WebSocket);
         let other = transport != self.transport;
-        *self = Self { chosen: choice.is_some(), hello: self.hello, ..Self::new(transport) };
+        let hello = self.hello.filter(|_| !other);
+        *self = Self { chosen: choice.is_some(), hello, ..Self::new(transport) };
         other
     }
 
@@ -178,6 +179,8 @@ impl Ladder {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn below(transport: Transport) -> Ladder {
@@ -282,6 +285,44 @@ mod tests {
     }
 
     #[test]
+    fn waking_up_tries_a_better_transport_at_once_but_not_before_the_present_one_carries() {
+        let mut ladder = Ladder::new(Transport::Events);
+        ladder.wake(5);
+        assert_eq!((ladder.deadline(), ladder.tick(5)), (None, ProbeAction::None));
+        ladder.connected(10);
+        assert_eq!(ladder.deadline(), Some(10 + FIRST_PROBE_MS));
+        ladder.wake(20);
+        assert_eq!(ladder.tick(20), ProbeAction::Open(Transport::WebSocket));
+        // Saying hello again does not put off what is due.
+        ladder.probe_failed(30);
+        ladder.connected(40);
+        assert_eq!(ladder.deadline(), Some(30 + PROBE_EVERY_MS));
+    }
+
+    #[test]
+    fn after_a_change_for_the_better_the_next_try_is_a_while_off() {
+        let mut ladder = below(Transport::Poll);
+        ladder.probe_failed(0);
+        for transport in [Transport::WebSocket, Transport::Events] {
+            let at = ladder.deadline().unwrap();
+            assert_eq!(ladder.tick(at), ProbeAction::Open(transport));
+            match transport {
+                Transport::WebSocket => ladder.probe_failed(at),
+                _ => ladder.probe_answered(at),
+            }
+        }
+        let at = ladder.deadline().unwrap();
+        assert_eq!(ladder.tick(at), ProbeAction::Promote);
+        assert_eq!(ladder.transport(), Transport::Events);
+        assert_eq!(ladder.deadline(), Some(at + PROBE_EVERY_MS));
+        // It has been there since its hello: it carries.
+        for _ in 0..5 {
+            assert!(!ladder.died(at));
+            ladder.connected(at - STEADY_MS);
+        }
+    }
+
+    #[test]
     fn what_the_person_chose_is_kept_until_they_leave_it_to_the_page() {
         let mut ladder = Ladder::new(Transport::WebSocket);
         assert!(ladder.choose(Some(Transport::Poll)));
@@ -291,7 +332,82 @@ mod tests {
             (ladder.tick(1_000_000_000), ladder.transport()),
             (ProbeAction::None, Transport::Poll)
         );
+        assert_eq!((ladder.chosen(), ladder.deadline()), (Some(Transport::Poll), None));
+        assert!(!ladder.choose(Some(Transport::Poll)));
         assert!(ladder.choose(None));
-        assert_eq!(ladder.transport(), Transport::WebSocket);
+        assert_eq!((ladder.chosen(), ladder.transport()), (None, Transport::WebSocket));
+    }
+
+    #[test]
+    fn what_the_one_before_has_carried_says_nothing_about_the_one_that_is_chosen() {
+        for (before, deaths) in [(Transport::Poll, 3), (Transport::WebSocket, 4)] {
+            let mut ladder = below(before);
+            ladder.choose(None);
+            // It has carried for a while only if it is the same.
+            let left = (1..=deaths).map(|_| ladder.died(STEADY_MS)).position(|left| left);
+            assert_eq!(left, Some(deaths - 1), "{before:?}");
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Connected,
+        Dismissed,
+        Died,
+        Mute,
+        Wake,
+        Answered,
+        Failed,
+        Tick,
+        Choose(Option<Transport>),
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_due_at_a_time_is_done_then_and_no_sooner(
+            story in prop::collection::vec((steps(), 0..20_000_u64), 0..30)
+        ) {
+            let (mut ladder, mut now) = (Ladder::new(Transport::Poll), 0);
+            for (step, passes) in story {
+                now += passes;
+                match step {
+                    Step::Connected => ladder.connected(now),
+                    Step::Dismissed => ladder.dismissed(),
+                    Step::Died => drop(ladder.died(now)),
+                    Step::Mute => drop(ladder.mute()),
+                    Step::Wake => ladder.wake(now),
+                    Step::Answered => ladder.probe_answered(now),
+                    Step::Failed => ladder.probe_failed(now),
+                    Step::Tick => drop(ladder.tick(now)),
+                    Step::Choose(choice) => drop(ladder.choose(choice)),
+                }
+            }
+            match ladder.deadline() {
+                None => prop_assert_eq!(ladder.tick(now + 1_000_000), ProbeAction::None),
+                Some(at) => {
+                    if at > 0 {
+                        prop_assert_eq!(ladder.tick(at - 1), ProbeAction::None);
+                    }
+                    prop_assert_ne!(ladder.tick(at), ProbeAction::None);
+                }
+            }
+        }
+    }
+
+    fn steps() -> impl Strategy<Value = Step> {
+        prop::sample::select(&[
+            Step::Connected,
+            Step::Connected,
+            Step::Dismissed,
+            Step::Died,
+            Step::Mute,
+            Step::Wake,
+            Step::Answered,
+            Step::Failed,
+            Step::Tick,
+            Step::Tick,
+            Step::Choose(None),
+            Step::Choose(Some(Transport::Events)),
+        ])
     }
 }

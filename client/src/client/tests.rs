@@ -10,7 +10,7 @@ use super::{
     kept::{CARRIED, CHOSEN, SESSION},
     *,
 };
-use crate::{Method, RequestId, RowChange, Scope, Status, testing::*};
+use crate::{Fault, Method, RequestId, RowChange, Scope, Status, testing::*};
 
 /// A client, the time, and what it has done since that was last looked at.
 struct World {
@@ -146,6 +146,13 @@ impl World {
                 Ok(ClientFrame::Message(publish)) => publish.id.map(|id| id.to_string()),
                 _ => None,
             }
+        })
+    }
+
+    fn happened(&mut self) -> Vec<Happening> {
+        self.taken(|effect| match effect {
+            Effect::Tell(Change::Happened(happening)) => Some(happening.clone()),
+            _ => None,
         })
     }
 
@@ -321,6 +328,64 @@ fn a_lost_line_is_told_with_the_seconds_that_are_left() {
 }
 
 #[test]
+fn whoever_looks_is_told_what_happens_on_each_connection() {
+    let story = |world: &mut World| {
+        world.tell(Event::Opened { leg: 1, protocol: "hubbub.v1".to_owned() });
+        world.hello(1);
+        world.say("m1");
+        world.frame(1, ack("m1", 1));
+        world.tell(Event::Failed { leg: 1, what: String::new() });
+        world.close(1);
+        world.pass(1_000);
+        world.tell(Event::Failed { leg: 2, what: "no way".to_owned() });
+        world.pass(10_000);
+        world.happened()
+    };
+    let url = |session: &str| format!("ws://host/ws?room=lobby&after=e%3A0{session}");
+    let again = "&session=s.secret";
+    let message = Publish { id: Some(id("m1")), ..Publish::text("m1").unwrap() };
+    let expected = [
+        ("connect", Happening::Connect(url(""))),
+        ("open", Happening::Open("hubbub.v1".to_owned())),
+        ("message", Happening::Received(hello("e:0", Recovery::Replayed).encode())),
+        ("send", Happening::Sent(ClientFrame::Message(message).encode())),
+        ("message", Happening::Received(ack("m1", 1).encode())),
+        ("error", Happening::Failed(Fault::Untold)),
+        ("close", Happening::Close { code: 1006, reason: String::new(), was_clean: false }),
+        ("connect", Happening::Connect(url(again))),
+        ("error", Happening::Failed(Fault::Told("no way".to_owned()))),
+        ("abandon", Happening::Abandoned),
+        ("transport", Happening::Transport(Transport::Events)),
+    ];
+    let happened = story(&mut World::started(&[]));
+    for (happening, (name, expected)) in happened.iter().zip(&expected) {
+        assert_eq!((happening.name(), happening), (*name, expected));
+    }
+    // The last is on its way to the next address.
+    assert_eq!(happened.len(), expected.len() + 1);
+    let mut unseen = World::new(Setup { view: false, ..setup() });
+    unseen.start(&[], &[]);
+    assert_eq!(story(&mut unseen), []);
+}
+
+#[test]
+fn what_was_chosen_is_told_and_kept_until_it_is_left_to_the_client() {
+    let mut world = World::on(Transport::WebSocket);
+    for (choice, transport) in
+        [(Some(Transport::Poll), Transport::Poll), (None, Transport::WebSocket)]
+    {
+        world.tell(Event::Choose(choice));
+        let word = choice.map_or("", Transport::word).to_owned();
+        let kept = Effect::Keep { scope: Scope::Tab, key: CHOSEN.to_owned(), text: word };
+        assert!(world.done.contains(&kept));
+        assert!(world.told().contains(&Change::Transport { transport, chosen: choice }));
+    }
+    // The same once more is no news.
+    world.tell(Event::Choose(None));
+    assert_eq!(world.told(), []);
+}
+
+#[test]
 fn a_message_is_shown_at_once_and_settles_on_its_row() {
     let mut world = World::on(Transport::WebSocket);
     world.say("m1");
@@ -404,6 +469,7 @@ fn a_problem_document_parks_the_message_it_answers() {
 
 #[test]
 fn a_long_poll_asks_waits_and_asks_again() {
+    assert_eq!([Method::Get, Method::Post].map(Method::name), ["GET", "POST"]);
     let mut world = World::started(&[(CHOSEN, "longpoll")]);
     let first = "http://host/api/rooms/lobby/frames?after=e%3A0&limit=200";
     assert_eq!(world.fetched(), [(1, Method::Get, first.to_owned())]);
