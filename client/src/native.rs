@@ -22,14 +22,7 @@ mod drive;
 mod legs;
 mod sse;
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    future::IntoFuture,
-    pin::Pin,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::VecDeque, fmt, future::IntoFuture, pin::Pin, sync::Arc};
 
 use common::{
     After, Hello, MemberName, Message, MessageId, Offset, Position, Publish, Refusal, RoomName,
@@ -344,10 +337,4 @@ async fn publish_by(
 
 fn new_id() -> Result<MessageId, Refusal> {
     MessageId::parse(&uuid::Uuid::now_v7().to_string())
-}
-
-/// Milliseconds since 1970.
-fn since_1970() -> crate::Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis() as crate::Millis
 }

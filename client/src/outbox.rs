@@ -269,6 +269,21 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_stuck_is_tried_again_and_only_the_one_that_is_meant() {
+        let mut outbox = outbox(&["m1", "m2"]);
+        send(&mut outbox, 0);
+        outbox.expire(ANSWER_MS);
+        outbox.retry(&id("m2"));
+        assert_eq!(statuses(&outbox), [("m1", Status::Unknown), ("m2", Status::Queued)]);
+        outbox.retry(&id("m1"));
+        assert_eq!(send(&mut outbox, ANSWER_MS).as_deref(), Some("m1"));
+        // What is under way is not sent twice.
+        outbox.retry(&id("m1"));
+        assert_eq!(statuses(&outbox)[0], ("m1", Status::Sending));
+        assert!(outbox.has(&id("m1")) && !outbox.has(&id("m3")));
+    }
+
+    #[test]
     fn what_is_on_its_way_can_not_be_discarded_any_more() {
         let mut outbox = outbox(&["m1", "m2"]);
         send(&mut outbox, 0);

@@ -167,6 +167,19 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_its_states_is_closed() {
+        for (transport, closed) in [
+            (Transport::WebSocket, 3),
+            (Transport::Events, 2),
+            (Transport::LongPoll, 2),
+            (Transport::Poll, 2),
+        ] {
+            assert_eq!(transport.closed(), closed);
+            assert_eq!(transport.states()[usize::from(closed)], "CLOSED");
+        }
+    }
+
+    #[test]
     fn a_word_reads_back_as_its_transport() {
         for transport in Transport::ALL {
             assert_eq!(Transport::parse(transport.word()), Some(transport));

@@ -82,12 +82,16 @@ impl Socket {
         self.socket.send(tungstenite::Message::text(frame.encode())).await.unwrap();
     }
 
+    /// The next frame of the client.
+    async fn frame(&mut self) -> ClientFrame {
+        let frame = self.socket.next().await.unwrap().unwrap();
+        ClientFrame::parse(frame.to_text().unwrap()).unwrap()
+    }
+
     /// The next message that the client says.
     async fn heard(&mut self) -> Publish {
         loop {
-            let frame = self.socket.next().await.unwrap().unwrap();
-            if let Ok(ClientFrame::Message(publish)) = ClientFrame::parse(frame.to_text().unwrap())
-            {
+            if let ClientFrame::Message(publish) = self.frame().await {
                 return publish;
             }
         }
@@ -140,6 +144,100 @@ async fn what_was_not_acknowledged_is_said_again_over_the_next_connection_under_
     assert_eq!(room.say("hi").await, Ok(Offset(1)));
     assert_eq!(room.next().await.unwrap().value, "hi");
     drop(server.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_speaker_speaks_and_whoever_is_typing_is_told_under_the_name_that_was_asked_for() {
+    let (listener, origin) = listen().await;
+    let server = tokio::spawn(async move {
+        let mut socket = accept(&listener).await;
+        socket.send(hello(Recovery::Fresh)).await;
+        let rename = ClientFrame::Rename { name: MemberName::parse("Countess").unwrap() };
+        assert_eq!(socket.frame().await, rename);
+        assert_eq!(socket.frame().await, ClientFrame::Typing {});
+        for offset in [3, 9] {
+            let publish = socket.heard().await;
+            socket.take(publish, offset).await;
+        }
+        let ServerFrame::Hello(gap) = hello(Recovery::Reset) else { panic!() };
+        socket.send(ServerFrame::Hello(Hello { position: "e:20".parse().unwrap(), ..gap })).await;
+        socket
+    });
+    let mut room = join(&origin, "tea").token("t").name("Countess").await.unwrap();
+    room.tell(client::Event::Typing).await;
+    let speaker = room.speaker();
+    assert_eq!(speaker.say("one").await, Ok(Offset(3)));
+    assert_eq!(speaker.publish(Publish::text("two").unwrap()).await, Ok(Offset(9)));
+    assert!(matches!(speaker.say("").await, Err(SayError::Refused(_))));
+    while room.position().to_string() != "e:20" {
+        room.event().await.unwrap();
+    }
+    assert_eq!(server.await.unwrap().query, "room=tea&token=t");
+}
+
+#[tokio::test]
+async fn whoever_gives_a_name_and_no_token_is_given_one_of_that_name() {
+    let (listener, origin) = listen().await;
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (line, body) = request(&mut stream).await;
+        assert_eq!(
+            (line.as_str(), body.as_str()),
+            ("POST /api/token HTTP/1.1", r#"{"name":"Ada"}"#)
+        );
+        answer(&mut stream, "200 OK", "application/json", r#"{"token":"given"}"#).await;
+        let mut socket = accept(&listener).await;
+        socket.send(hello(Recovery::Fresh)).await;
+        socket
+    });
+    let _room = join(&origin, "tea").name("Ada").await.unwrap();
+    assert_eq!(server.await.unwrap().query, "room=tea&token=given");
+}
+
+#[tokio::test]
+async fn whoever_does_not_listen_need_not_read() {
+    let (listener, origin) = listen().await;
+    let server = tokio::spawn(async move {
+        let mut socket = accept(&listener).await;
+        socket.send(hello(Recovery::Fresh)).await;
+        let publish = Publish::text("x").unwrap();
+        for n in 1..=3_000 {
+            let id = Some(common::MessageId::parse(&n.to_string()).unwrap());
+            socket.send(ServerFrame::Message(said(Publish { id, ..publish.clone() }, n))).await;
+        }
+        let publish = socket.heard().await;
+        socket.take(publish, 3_001).await;
+        socket
+    });
+    let mut room = join(&origin, "tea").listens(false).await.unwrap();
+    assert_eq!(room.say("hi").await, Ok(Offset(3_001)));
+    drop(server.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_server_that_has_no_time_now_is_asked_again() {
+    let (listener, origin) = listen().await;
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        request(&mut stream).await;
+        let problem = r#"{"code":"shutting_down","detail":"in a moment"}"#;
+        answer(&mut stream, "503 Service Unavailable", "application/problem+json", problem).await;
+        drop(stream);
+        let mut socket = accept(&listener).await;
+        socket.send(hello(Recovery::Fresh)).await;
+        socket
+    });
+    let room = join(&origin, "tea").await.unwrap();
+    assert_eq!(room.hello().member, ada());
+    drop(server.await.unwrap());
+}
+
+#[test]
+fn why_something_was_not_said_can_be_read() {
+    let refusal = Refusal::new(ErrorCode::Unavailable, "the disk is full");
+    assert_eq!(SayError::Refused(refusal).to_string(), "the disk is full");
+    assert_eq!(SayError::Unread.to_string(), "too much is unread to wait for the answer");
+    assert_eq!(SayError::Left.to_string(), "the room was left");
 }
 
 #[tokio::test]

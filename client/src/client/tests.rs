@@ -583,6 +583,176 @@ fn a_name_is_told_again_to_a_server_that_does_not_know_it() {
 }
 
 #[test]
+fn typing_is_told_while_it_is_open_and_not_with_each_key() {
+    let typing = ClientFrame::Typing {}.encode();
+    let told = |world: &mut World| {
+        world.tell(Event::Typing);
+        world
+            .taken(|effect| {
+                matches!(effect, Effect::Send { text, .. } if *text == typing).then_some(())
+            })
+            .len()
+    };
+    let mut world = World::on(Transport::WebSocket);
+    assert_eq!([told(&mut world), told(&mut world)], [1, 0]);
+    world.pass(3_000);
+    world.close(1);
+    assert_eq!(told(&mut world), 0);
+    world.pass(1_000);
+    world.hello(2);
+    assert_eq!(told(&mut world), 1);
+}
+
+#[test]
+fn what_was_said_already_is_not_taken_over_from_another_tab() {
+    let mut first = World::new(setup());
+    first.say("m1");
+    first.say("m2");
+    first.tell(Event::Leaving);
+    let kept = |effect: &Effect| match effect {
+        Effect::Keep { scope: Scope::Shared, key, text } => Some((key.clone(), text.clone())),
+        _ => None,
+    };
+    let (key, text) = first.taken(kept).pop().unwrap();
+    let mut second = World::new(Setup { seed: 8, ..setup() });
+    second.start(&[], &[]);
+    second.hello(1);
+    second.frame(1, ServerFrame::Message(message("m1", 1)));
+    second.say("m2");
+    assert_eq!(second.sent(), ["m2"]);
+    second.tell(Event::Kept { key, text });
+    second.frame(1, ack("m2", 2));
+    assert_eq!(second.sent(), [""; 0]);
+    assert_eq!(second.client.unsent().count(), 0);
+}
+
+#[test]
+fn no_two_waits_are_drawn_from_the_same_number() {
+    let mut world = World::on(Transport::WebSocket);
+    let mut fractions = Vec::new();
+    for (leg, bound) in [(1, 1_000.0), (2, 2_000.0)] {
+        world.close(leg);
+        let until = world.client.connection.deadline().unwrap();
+        fractions.push((until - world.now) as f64 / bound);
+        world.pass(until - world.now);
+    }
+    assert!((fractions[0] - fractions[1]).abs() > 0.01, "{fractions:?}");
+}
+
+#[test]
+fn a_restart_that_is_announced_says_nothing_about_the_transport() {
+    let mut world = World::started(&[]);
+    for leg in 1..=5 {
+        world.hello(leg);
+        world.frame(
+            leg,
+            ServerFrame::Bye(Bye { code: 1012, reason: String::new(), reconnect_in_ms: 10 }),
+        );
+        world.close(leg);
+        world.pass(10);
+    }
+    let opened = world.opened();
+    assert!(opened.iter().all(|(_, transport)| *transport == Transport::WebSocket), "{opened:?}");
+    assert_eq!(opened.len(), 6);
+}
+
+#[test]
+fn a_reload_begins_with_the_transport_that_has_carried() {
+    let mut world = World::started(&[]);
+    let carried = |word: &str| Effect::Keep {
+        scope: Scope::Tab,
+        key: CARRIED.to_owned(),
+        text: word.to_owned(),
+    };
+    assert!(!world.done.contains(&carried("websocket")));
+    world.hello(1);
+    assert!(world.done.contains(&carried("websocket")));
+    assert_eq!(World::started(&[(CARRIED, "sse")]).opened(), [(1, Transport::Events)]);
+}
+
+#[test]
+fn a_leg_beside_the_present_one_that_misses_something_is_closed() {
+    let mut world = World::started(&[(CARRIED, "sse")]);
+    world.hello(1);
+    world.pass(10_000);
+    world.frame(2, hello("e:0", Recovery::Reset));
+    assert_eq!(world.open, [1]);
+}
+
+#[test]
+fn a_message_has_the_time_of_the_clock_outside() {
+    let mut world = World::on(Transport::WebSocket);
+    world.now -= 900_000;
+    world.say("m1");
+    let now = world.now;
+    let at = world.told().into_iter().find_map(|change| match change {
+        Change::Row(RowChange::Inserted { row, .. }) => row.message.map(|message| message.at),
+        _ => None,
+    });
+    assert_eq!(at, Some(now));
+}
+
+#[test]
+fn who_i_am_is_told_when_it_changes_here_or_in_another_tab() {
+    let named = |name: &str| common::Member { name: MemberName::parse(name).unwrap(), ..ada() };
+    let mut world = World::new(Setup { name: Some(ada().name), ..setup() });
+    world.start(&[], &[]);
+    world.hello(1);
+    let me = |world: &mut World| {
+        let of_me = |change| match change {
+            Change::Me(me) => Some(me),
+            _ => None,
+        };
+        world.told().into_iter().filter_map(of_me).collect::<Vec<_>>()
+    };
+    assert_eq!(me(&mut world), []);
+    world.tell(Event::Rename(named("Countess").name));
+    assert_eq!(me(&mut world), [named("Countess")]);
+    let others =
+        Members { count: 2, members: vec![list(&["b"]).members[0].clone(), named("Lady")] };
+    let roster = ServerFrame::State(StateKind::Members, Roster::whole(others));
+    world.frame(1, roster.clone());
+    assert_eq!(me(&mut world), [named("Lady")]);
+    world.frame(1, roster);
+    assert_eq!(me(&mut world), []);
+}
+
+#[test]
+fn a_name_that_nobody_keeps_is_told_again_whatever_was_listed_and_only_where_it_is_not_known() {
+    let name = |name: &str| MemberName::parse(name).unwrap();
+    let mut world = World::new(Setup { name: Some(name("Ada")), name_is_kept: false, ..setup() });
+    world.start(&[], &[]);
+    let rename = |leg| {
+        let text = ClientFrame::Rename { name: name("Ada") }.encode();
+        Effect::Send { leg, text }
+    };
+    world.hello(1);
+    assert!(!world.done.contains(&rename(1)), "the server knows it");
+    let listed = common::Member { name: name("guest"), ..ada() };
+    let roster = Roster::whole(Members { count: 1, members: vec![listed.clone()] });
+    world.frame(1, ServerFrame::State(StateKind::Members, roster));
+    world.close(1);
+    world.pass(1_000);
+    let ServerFrame::Hello(hello) = hello("e:0", Recovery::Replayed) else { panic!() };
+    world.frame(2, ServerFrame::Hello(Hello { member: listed, ..hello }));
+    assert!(world.done.contains(&rename(2)));
+}
+
+#[test]
+fn a_refusal_is_told_unless_it_is_of_a_message_that_is_sent_again() {
+    let mut world = World::on(Transport::WebSocket);
+    world.say("m1");
+    let slow = |id| Refusal::new(ErrorCode::RateLimited, "slow").about(id);
+    world.done.clear();
+    world.frame(1, ServerFrame::Error(slow(Some("m1"))));
+    assert!(!world.told().iter().any(|change| matches!(change, Change::Refused(_))));
+    for other in [None, Some("m9")] {
+        world.frame(1, ServerFrame::Error(slow(other)));
+        assert!(world.told().contains(&Change::Refused(slow(other))));
+    }
+}
+
+#[test]
 fn a_clock_that_is_set_back_holds_up_nothing() {
     let mut world = World::on(Transport::WebSocket);
     world.now -= 900_000;

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{legs, since_1970};
+use super::legs;
 use crate::{Change, Client, Effect, Event, LegId, Millis, Setup, Transport};
 
 /// How many events of legs wait to be handled.
@@ -37,7 +37,8 @@ struct Leg {
 /// The task.
 pub(super) struct Driver {
     client: Client,
-    start: (Instant, Millis),
+    /// Its clock begins here.
+    start: Instant,
     commands: mpsc::Receiver<Command>,
     changes: Option<mpsc::Sender<Change>>,
     /// After the first hello nothing is told to somebody who does not listen.
@@ -59,7 +60,7 @@ impl Driver {
     ) -> Self {
         Self {
             client: Client::new(setup),
-            start: (Instant::now(), since_1970()),
+            start: Instant::now(),
             commands,
             changes: Some(changes),
             listens,
@@ -75,7 +76,7 @@ impl Driver {
     pub(super) async fn run(mut self, start: Event) {
         self.handle(start).await;
         loop {
-            let deadline = self.client.deadline().map(|(at, _)| self.instant(at));
+            let deadline = self.client.deadline().and_then(|(at, _)| self.instant(at));
             let timer = async {
                 match deadline {
                     Some(deadline) => sleep_until(deadline).await,
@@ -104,12 +105,12 @@ impl Driver {
     }
 
     fn now(&self) -> Millis {
-        self.start.1 + self.start.0.elapsed().as_millis() as Millis
+        self.start.elapsed().as_millis() as Millis
     }
 
-    fn instant(&self, at: Millis) -> Instant {
-        let day = 24 * 60 * 60 * 1_000;
-        self.start.0 + Duration::from_millis(at.min(self.now() + day) - self.start.1)
+    /// `None` where no clock gets that far.
+    fn instant(&self, at: Millis) -> Option<Instant> {
+        self.start.checked_add(Duration::from_millis(at))
     }
 
     async fn handle(&mut self, event: Event) {

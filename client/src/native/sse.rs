@@ -61,4 +61,17 @@ mod tests {
             assert_eq!(events, [r#"{"a":"가"}"#, "1\n2"]);
         }
     }
+
+    #[test]
+    fn what_is_longer_than_any_frame_is_cut_off() {
+        let mut lines = Lines::default();
+        let long = "x".repeat(LONGEST + 9);
+        assert_eq!(lines.read(format!("data: {long}\n\n").as_bytes())[0].len(), LONGEST - 6);
+        // Line by line it comes to an end as well.
+        let full = "x".repeat(LONGEST - 6);
+        let text = format!("data: {full}\ndata: abcde\ndata: no more\n\n");
+        let event = &lines.read(text.as_bytes())[0];
+        assert!(event.len() == LONGEST && event.ends_with("x\nabcde"));
+        assert_eq!(LONGEST, 1 << 20);
+    }
 }

@@ -66,6 +66,12 @@ impl Page {
             }
         }
         assert_eq!(self.drawn, Vec::from(self.timeline.rows.clone()));
+        let keys: HashSet<_> = self.drawn.iter().map(|row| row.key).collect();
+        assert_eq!(keys.len(), self.drawn.len(), "a key names one row");
+        for (n, row) in self.drawn.iter().enumerate() {
+            let before = n.checked_sub(1).map(|before| &self.drawn[before]);
+            assert_eq!(row.grouped, before.is_some_and(|before| goes_on(before, row)), "row {n}");
+        }
     }
 
     fn ids(&self) -> Vec<String> {
@@ -85,6 +91,26 @@ impl Page {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// The same member to the same audience within five minutes.
+fn goes_on(before: &Row, row: &Row) -> bool {
+    let (Some(a), Some(b)) = (&before.message, &row.message) else { return false };
+    (&a.from, &a.to) == (&b.from, &b.to) && b.at.saturating_sub(a.at) < 300_000
+}
+
+#[test]
+fn what_is_said_within_five_minutes_goes_on_with_what_was_said_before() {
+    let mut page = page();
+    for (n, at) in [(1, 1_000), (3, 300_999), (4, 600_999), (2, 1_000)] {
+        page.receive_message(Message { at, ..message(&format!("m{n}"), n) });
+    }
+    let grouped: Vec<_> = page.drawn.iter().map(|row| row.grouped).collect();
+    assert_eq!(grouped, [false, true, true, false]);
+    // Who wrote it is known before it is sent, and shows at once.
+    page.receive_message(Message { to: common::Audience::Own, at: 600_999, ..message("m5", 5) });
+    page.receive_message(Message { at: 600_999, ..message("m6", 6) });
+    assert!(!page.drawn[4].grouped && !page.drawn[5].grouped);
 }
 
 #[test]
