@@ -263,6 +263,9 @@ const EN: Strings = Strings {
             (ErrorCode::RateLimited, _) => {
                 "That was too much at once. Wait a moment and send it again.".to_owned()
             }
+            (ErrorCode::TooManyConnections, _) => {
+                "There are too many connections. Try again in a while.".to_owned()
+            }
             (ErrorCode::TooManyRooms, _) => "There are too many rooms already.".to_owned(),
             (ErrorCode::Unavailable, _) => {
                 "The server can't keep messages now. Send it again later.".to_owned()
@@ -384,6 +387,9 @@ const KO: Strings = Strings {
             }
             (ErrorCode::RateLimited, _) => {
                 "한꺼번에 너무 많이 보냈습니다. 잠시 뒤 다시 보내세요.".to_owned()
+            }
+            (ErrorCode::TooManyConnections, _) => {
+                "연결이 너무 많습니다. 잠시 뒤 다시 시도하세요.".to_owned()
             }
             (ErrorCode::TooManyRooms, _) => "방이 이미 너무 많습니다.".to_owned(),
             (ErrorCode::Unavailable, _) => {

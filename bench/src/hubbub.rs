@@ -38,7 +38,15 @@ impl Hubbub {
 
     async fn spawn(command: &mut Command) -> Result<Self> {
         let mut process = command
-            .args(["--listen", "127.0.0.1:0", "--publish-rate", "0", "--log", "warn"])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--publish-rate",
+                "0",
+                "--connections-per-address",
+                "0",
+            ])
+            .args(["--log", "warn"])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;

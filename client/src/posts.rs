@@ -57,6 +57,8 @@ pub(crate) fn is_final(code: ErrorCode) -> bool {
     !matches!(
         code,
         ErrorCode::RateLimited
+            | ErrorCode::TooManyConnections
+            | ErrorCode::TooSlow
             | ErrorCode::ShuttingDown
             | ErrorCode::Unavailable
             | ErrorCode::Internal

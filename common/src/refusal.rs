@@ -25,10 +25,16 @@ pub enum ErrorCode {
     TooLong,
     /// More came than the rate allows; try again a little later.
     RateLimited,
+    /// There are as many connections or sessions as there may be, in all or from this address.
+    TooManyConnections,
+    /// The request's body did not come in time.
+    TooSlow,
     /// The server keeps as many rooms as it may.
     TooManyRooms,
     /// The request comes from a web page of another origin.
     ForeignOrigin,
+    /// The server is not known by the name that the request was sent to.
+    WrongHost,
     /// The token shown is not one of this server, or has expired: ask for a new one.
     InvalidToken,
     /// This address is for WebSocket upgrades only, or none is possible here.

@@ -12,8 +12,8 @@ use crate::broker::{Broker, BrokerError, Page, Part, Read};
 /// How much a reader takes at once: enough to make a burst one write, and a constant bound on what a
 /// reader holds however far behind it is.
 pub(crate) const BATCH_RECORDS: usize = 256;
-/// The same, in bytes; the last record may go beyond.
-pub(crate) const BATCH_BYTES: usize = 128 * 1024;
+/// The same, in bytes; the last record may go beyond. A client that reads slowly, or not at all, holds so much.
+pub(crate) const BATCH_BYTES: usize = 32 * 1024;
 /// How many bytes of pages are held for whoever asks next.
 const HELD_BYTES: u64 = 16 * 1024 * 1024;
 

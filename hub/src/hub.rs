@@ -17,10 +17,12 @@ use tokio::runtime::Handle;
 use crate::{
     Draft, Limits, Present, Reader, Record, Who,
     broker::{Appended, Broker, BrokerError, Part, Read, new_message_id},
-    history::{BATCH_BYTES, History},
+    history::History,
     room::Room,
 };
 
+/// How many bytes of messages somebody gets who looks at a room; the last may go beyond.
+const LOOK_BYTES: usize = 128 * 1024;
 /// How many pages of a room are looked through for messages that somebody may read.
 const PAGES: usize = 5;
 
@@ -223,7 +225,7 @@ impl Hub {
         let mut end = before.unwrap_or(Offset(u64::MAX));
         for _ in 0..PAGES {
             let (part, at_least) = (Part::Before(end), Offset(0));
-            let read = Read { part, records: limit, bytes: BATCH_BYTES, at_least };
+            let read = Read { part, records: limit, bytes: LOOK_BYTES, at_least };
             let page = self.history.broker().read(room, read).await?;
             behind.get_or_insert_with(|| {
                 // More may have been kept between the look at the head and the reading.
@@ -233,19 +235,24 @@ impl Hub {
                 Position { epoch: page.epoch.clone(), offset: last }
             });
             for record in page.records.iter().rev().filter(|record| record.envelope.is_for(who)) {
-                if records.len() < limit && bytes < BATCH_BYTES {
+                if records.len() < limit && bytes < LOOK_BYTES {
                     bytes += record.frame.bytes().len();
                     records.push(record.clone());
                 }
             }
             end = page.records.first().map_or(end, |oldest| oldest.offset);
-            if records.len() == limit || bytes >= BATCH_BYTES || page.complete {
+            if records.len() == limit || bytes >= LOOK_BYTES || page.complete {
                 break;
             }
         }
         records.reverse();
         let nowhere = || BrokerError::Unavailable("nothing was read".to_owned());
         Ok(Stretch { records, position: behind.ok_or_else(nowhere)? })
+    }
+
+    /// Whether `room` is in memory: somebody is in it, reads it, or said something a moment ago.
+    pub fn is_open(&self, room: &RoomName) -> bool {
+        self.rooms.lock().contains_key(room)
     }
 
     /// Who is in `room` now.

@@ -12,6 +12,7 @@ use hub::{Reader, Who};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
+    address::Address,
     origin,
     problem::{Problem, refusal},
     state::ServerState,
@@ -45,12 +46,12 @@ pub struct Caller {
     pub(crate) session: SessionId,
     /// What its sending is counted under.
     pub(crate) sender: String,
+    /// Where it comes from, if that is known.
+    pub(crate) address: Option<Address>,
     /// It came back with a session that it was given.
     pub(crate) known: bool,
     /// It picked its name before.
     pub(crate) named: bool,
-    /// Its coming was counted, and with it the first thing it says.
-    pub(crate) counted: bool,
 }
 
 impl Door {
@@ -75,10 +76,14 @@ impl Door {
         let known = entrance.session == Some(session.as_str());
         // Whoever shows neither a session nor a token could be anybody each time; the address is what
         // stays.
+        let address = address.map(Address::from);
         let sender = match (known, member) {
             (true, _) => format!("session {}", session.public()),
             (false, Some(member)) => member,
-            (false, None) => address_key(address),
+            (false, None) => format!(
+                "address {}",
+                address.map(|address| address.to_string()).unwrap_or_default()
+            ),
         };
         let (named, who) = (visitor.name.is_some(), Who::new(visitor.member(), &session));
         Ok(Caller {
@@ -88,9 +93,9 @@ impl Door {
             who,
             session,
             sender,
+            address,
             known,
             named,
-            counted: false,
         })
     }
 }
@@ -102,14 +107,10 @@ impl Door {
     }
 }
 
-/// What whoever comes from `address` is counted under.
-pub(crate) fn address_key(address: Option<IpAddr>) -> String {
-    format!("address {}", address.map(|address| address.to_string()).unwrap_or_default())
-}
-
 impl Caller {
     /// A reader from where it asked to read.
     pub(crate) async fn read(&self) -> Result<(Reader, Recovery), Refusal> {
+        self.check_room()?;
         let Self { room, who, after, .. } = self;
         self.server.hub.read(room, who.clone(), after).await.map_err(refusal)
     }
@@ -121,17 +122,16 @@ impl Caller {
         }
     }
 
-    /// Counts somebody who comes without a session: it is somebody new, and will be listed a while.
+    /// Counts the room, if it has to be opened for this.
     ///
     /// # Errors
     ///
     /// [`common::ErrorCode::RateLimited`].
-    pub(crate) fn check_arrival(&mut self) -> Result<(), Refusal> {
-        if !self.known {
-            self.server.check_rate(&self.sender, 1)?;
-            self.counted = true;
+    pub(crate) fn check_room(&self) -> Result<(), Refusal> {
+        match self.server.hub.is_open(&self.room) {
+            true => Ok(()),
+            false => self.server.rates.open_room(self.address),
         }
-        Ok(())
     }
 }
 

@@ -3,10 +3,15 @@
 // These comments are what `--help` prints.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)]
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use axum::http::Uri;
 use clap::{Parser, Subcommand, builder::FalseyValueParser};
+use ipnet::IpNet;
 
 use crate::broker::sqlite::Sync;
 
@@ -49,6 +54,35 @@ pub struct Config {
     /// Messages a second that one session may send, with a burst of five times that; 0 is no limit.
     #[arg(long, env = "HUBBUB_PUBLISH_RATE", value_name = "N", default_value_t = 20)]
     pub publish_rate: u32,
+
+    /// Messages a second that all sessions of one address may send together, with a burst of five times that;
+    /// 0 is no limit. An address is one of IPv4, or a /64 of IPv6. Ten times --publish-rate unless told.
+    #[arg(long, env = "HUBBUB_ADDRESS_RATE", value_name = "N")]
+    pub address_rate: Option<u32>,
+
+    /// Connections at one time, and sessions as many; fewer if the process may not have the descriptors.
+    #[arg(long, env = "HUBBUB_CONNECTIONS", value_name = "N", default_value_t = 20_000)]
+    pub connections: usize,
+
+    /// How many of them one address may have; 0 is no limit.
+    #[arg(long, env = "HUBBUB_CONNECTIONS_PER_ADDRESS", value_name = "N", default_value_t = 2_000)]
+    pub connections_per_address: usize,
+
+    /// A proxy of yours, as an address or a network such as 10.0.0.0/8: its X-Forwarded-For and
+    /// X-Forwarded-Proto are believed (may be repeated).
+    #[arg(
+        long = "trusted-proxy",
+        env = "HUBBUB_TRUSTED_PROXY",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        value_parser = parse_network
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// A name this server is reached by, such as hub.example.org (may be repeated). Addresses, localhost, and names
+    /// of the local network need not be told.
+    #[arg(long = "host", env = "HUBBUB_HOST", value_name = "NAME", value_delimiter = ',', value_parser = parse_host)]
+    pub hosts: Vec<String>,
 
     /// What to log to stderr: error, warn, info, debug, trace, or directives like hub=debug.
     #[arg(long, env = "HUBBUB_LOG", value_name = "LEVEL", default_value = "info")]
@@ -94,6 +128,11 @@ impl Config {
 /// How long the server waits for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
+    /// How long the head of a request may take, and how long a connection may idle before it. Default 30
+    /// seconds.
+    pub head: Duration,
+    /// How long the body of a request may take. Default 30 seconds.
+    pub body: Duration,
     /// How often a WebSocket is pinged. Default 25 seconds, below the 30 that proxies often allow.
     pub ping_interval: Duration,
     /// How long a WebSocket may be silent, pongs included, before it is closed. Default 60 seconds.
@@ -107,6 +146,8 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(30),
             ping_interval: Duration::from_secs(25),
             silence: Duration::from_secs(60),
             write: Duration::from_secs(30),
@@ -132,9 +173,35 @@ fn parse_origin(text: &str) -> Result<String, String> {
     }
 }
 
+/// A network, or an address alone.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let alone = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(alone).ok_or_else(|| format!("`{text}` is no address or network"))
+}
+
+/// The name of a host, without a port.
+fn parse_host(text: &str) -> Result<String, String> {
+    let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    match !text.is_empty() && text.chars().all(is_of_a_name) {
+        true => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
+        false => Err(format!("`{text}` is not a name like hub.example.org")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxy_is_an_address_or_a_network_and_a_host_a_name() {
+        assert_eq!(parse_network("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(parse_network("::1").unwrap().to_string(), "::1/128");
+        assert!(parse_network("proxy").is_err());
+        assert_eq!(parse_host("Hub.Example.ORG.").unwrap(), "hub.example.org");
+        for bad in ["", "hub:3000", "https://hub", "a/b", "*"] {
+            assert!(parse_host(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn an_origin_has_a_scheme_and_a_host_and_nothing_else() {

@@ -6,16 +6,20 @@
 // A view is one deeply nested type.
 #![recursion_limit = "256"]
 
+mod address;
 mod api;
 mod body;
 mod broker;
 pub mod caller;
 mod clock;
 pub mod config;
+mod edge;
+mod host;
 pub mod identity;
 mod origin;
 mod pages;
 mod problem;
+mod rates;
 mod restart;
 mod routes;
 pub mod session;
@@ -27,12 +31,10 @@ mod transport;
 use std::{
     future::Future,
     io,
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use axum::serve::ListenerExt;
 use hub::broker::{Broker, Retention, memory::MemoryBroker};
 use tokio::{
     net::TcpListener,
@@ -115,49 +117,15 @@ impl Server {
         let drain = server.config.timing.drain;
         let sweeper = tokio::spawn(sweep(server.clone()));
 
-        let stopping = server.clone();
-        let app =
-            routes::router(server.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        // Small frames go out at once (RFC 896 would hold them back).
-        let unacknowledged = server.config.timing.silence;
-        let listener = listener.tap_io(move |stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "can't set TCP_NODELAY");
-            }
-            // An event stream hears nothing from its client: that one is gone shows here.
-            #[cfg(target_os = "linux")]
-            if let Err(error) =
-                socket2::SockRef::from(&*stream).set_tcp_user_timeout(Some(unacknowledged))
-            {
-                tracing::debug!(%error, "can't set TCP_USER_TIMEOUT");
-            }
-        });
-        let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
-            stop.await;
-            tracing::info!("stopping");
-            stopping.stopping.send_replace(true);
-        });
-        let mut stopped = server.stopping.subscribe();
-        let drained = async {
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-            // Not itself one of those it waits for.
-            drop(stopped);
-            if timeout(drain, server.stopping.closed()).await.is_err() {
-                tracing::warn!("some connections did not end in time");
-            }
-        };
-        let serving = async { serving.await };
-        tokio::pin!(serving, drained);
-        // `serving` ends without waiting for WebSockets, and waits for requests however long they
-        // take; `drained` knows how long is enough.
-        tokio::select! {
-            ended = &mut serving => {
-                ended?;
-                drained.await;
-            }
-            () = &mut drained => {
-                let _ = timeout(Duration::from_millis(500), serving).await;
-            }
+        let app = routes::router(server.clone());
+        let accepting = tokio::spawn(edge::serve(server.clone(), listener, app));
+        stop.await;
+        tracing::info!("stopping");
+        server.stopping.send_replace(true);
+        // The listener is closed with it; the connections end by themselves.
+        let _ = accepting.await;
+        if timeout(drain, server.stopping.closed()).await.is_err() {
+            tracing::warn!("some connections did not end in time");
         }
         sweeper.abort();
         if !server.config.ephemeral {
@@ -174,7 +142,7 @@ async fn sweep(server: ServerState) {
         second.tick().await;
         server.hub.sweep(Instant::now(), clock::now_ms());
         if tick % 60 == 0 {
-            server.forget_idle_senders();
+            server.rates.forget_idle();
             if let Err(error) = server.hub.tidy(clock::now_ms()).await {
                 tracing::warn!(%error, "can't tidy the log; trying again in a minute");
             }

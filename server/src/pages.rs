@@ -6,7 +6,7 @@ use app::{
 };
 use axum::{
     body::Body,
-    extract::{Path, RawForm, State, rejection::PathRejection},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
 };
@@ -22,6 +22,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::{
+    body::whole,
     identity::{Visitor, cookie, lasting_cookie},
     origin,
     problem::Problem,
@@ -32,6 +33,8 @@ use crate::{
 const LISTED: usize = 100;
 /// How many messages a room's page is rendered with.
 const RENDERED: usize = 100;
+/// The longest form of settings, in bytes.
+const SETTINGS_BYTES: usize = 4 * 1024;
 /// How long a preference is kept, in seconds: a year.
 const YEAR: u64 = 365 * 24 * 60 * 60;
 
@@ -107,14 +110,15 @@ async fn home_page(
 pub(crate) async fn open_room(
     State(server): State<ServerState>,
     headers: HeaderMap,
-    RawForm(query): RawForm,
+    uri: Uri,
 ) -> Response {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct OpenRoom {
         room: String,
     }
-    let OpenRoom { room } = form(&query).unwrap_or_default();
+    let query = uri.query().unwrap_or_default();
+    let OpenRoom { room } = form(query.as_bytes()).unwrap_or_default();
     match RoomName::parse(&room) {
         Ok(room) => Redirect::to(&room_path(&room)).into_response(),
         Err(refusal) => {
@@ -176,7 +180,7 @@ pub(crate) async fn not_found(
 pub(crate) async fn settings(
     State(server): State<ServerState>,
     headers: HeaderMap,
-    RawForm(body): RawForm,
+    body: Body,
 ) -> Result<Response, Problem> {
     #[derive(Deserialize)]
     struct Settings {
@@ -186,6 +190,7 @@ pub(crate) async fn settings(
         back: Option<String>,
     }
     origin::check(&headers, &[])?;
+    let body = whole(body, SETTINGS_BYTES, server.config.timing.body).await?;
     let settings: Settings = form(&body)?;
     let mut cookies = Vec::new();
     if let Some(name) = settings.name {

@@ -30,9 +30,12 @@ impl Problem {
             | ErrorCode::InvalidField => StatusCode::BAD_REQUEST,
             ErrorCode::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            ErrorCode::TooManyRooms | ErrorCode::ShuttingDown | ErrorCode::Unavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            ErrorCode::TooManyConnections
+            | ErrorCode::TooManyRooms
+            | ErrorCode::ShuttingDown
+            | ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            ErrorCode::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             ErrorCode::InvalidToken => StatusCode::UNAUTHORIZED,
             ErrorCode::ForeignOrigin => StatusCode::FORBIDDEN,
             ErrorCode::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,

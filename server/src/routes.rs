@@ -1,17 +1,22 @@
 //! Every address of the server, in one table.
 
+use std::net::SocketAddr;
+
 use axum::{
     Router,
-    extract::{Request, State},
+    body::{Body, HttpBody},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
 use common::{ErrorCode, Refusal};
+use http_body_util::BodyExt;
 
 use crate::{
-    api, pages,
+    address::{Address, Full},
+    api, host, pages,
     problem::Problem,
     site,
     state::ServerState,
@@ -36,14 +41,62 @@ pub(crate) fn router(server: ServerState) -> Router {
         .route("/rooms/{room}", get(pages::room))
         .route("/settings", post(pages::settings))
         .merge(api)
+        .layer(middleware::from_fn_with_state(server.clone(), bound))
         .route("/ws", any(websocket::open))
         .merge(socket_io)
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(site_or_nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(refuse_other_upgrades))
+        .layer(middleware::from_fn_with_state(server.clone(), count))
+        .layer(middleware::from_fn_with_state(server.clone(), host::check))
         .layer(middleware::map_response(harden))
         .with_state(server)
+}
+
+/// A short answer is not counted; it costs no more than its connection.
+const SHORT_BYTES: u64 = 8 * 1024;
+
+/// Holds what is answered against what may be unread.
+async fn bound(State(server): State<ServerState>, request: Request, next: Next) -> Response {
+    let address = address(&request);
+    let response = next.run(request).await;
+    let bytes = response.body().size_hint().exact().unwrap_or_default();
+    if bytes <= SHORT_BYTES {
+        return response;
+    }
+    match server.unread.take_some(address, bytes.div_ceil(1024) as usize) {
+        Ok(place) => {
+            let (mut parts, body) = response.into_parts();
+            parts.headers.entry(header::CONTENT_LENGTH).or_insert(bytes.into());
+            let body = body.map_frame(move |frame| {
+                let _held = &place;
+                frame
+            });
+            Response::from_parts(parts, Body::new(body))
+        }
+        Err(Full::All(limit) | Full::Address(limit)) => {
+            let message = format!("{limit} KiB that were asked for are not read yet");
+            let refusal = Refusal::new(ErrorCode::RateLimited, message);
+            Problem(Refusal { limit: Some(limit as u64), ..refusal }).into_response()
+        }
+    }
+}
+
+/// Where a request comes from.
+fn address(request: &Request) -> Option<Address> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.map(|ConnectInfo(peer)| peer.ip().into())
+}
+
+/// Counts what a request takes: to render a page is as much as ten others.
+async fn count(State(server): State<ServerState>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let cost = if path == "/" || path.starts_with("/rooms") { 10 } else { 1 };
+    match server.rates.work(address(&request), cost) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => Problem(refusal).into_response(),
+    }
 }
 
 async fn site_or_nothing(State(server): State<ServerState>, request: Request) -> Response {

@@ -18,10 +18,12 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval_at},
 };
 
-use crate::{caller::Caller, clock::now_ms, problem::refusal};
+use crate::{address::Place, caller::Caller, clock::now_ms, problem::refusal};
 
 /// How much of what a client says may be on its way to the log; then it is not to be heard on.
 const APPENDING: usize = 64;
+/// By how many more than it may a session may have said; then it is over.
+const FLOOD: u32 = 2_000;
 
 /// Somebody in a room. Dropping it is losing the connection.
 #[derive(Debug)]
@@ -37,6 +39,9 @@ pub struct Session {
     beat: Interval,
     stopping: watch::Receiver<bool>,
     said_bye: bool,
+    /// How many more things were too much than were not.
+    over: u32,
+    _place: Place,
 }
 
 /// What somebody wants to be told besides messages.
@@ -81,6 +86,8 @@ pub enum End {
     Stopping,
     /// The log can't be read now.
     Unreadable,
+    /// The client went on saying more than it may, however often it was told.
+    Flooding,
 }
 
 impl Session {
@@ -95,6 +102,12 @@ impl Session {
         if *stopping.borrow() {
             return Err(Refusal::new(ErrorCode::ShuttingDown, "the server is stopping"));
         }
+        if !caller.known {
+            caller.server.rates.arrive(caller.address)?;
+        }
+        let place = caller.server.sessions.take(caller.address);
+        let place = place.map_err(|full| full.refusal("sessions"))?;
+        caller.check_room()?;
         // Between two requests nobody is connected, and the name taken in the first still holds.
         let goes_on = caller.known && matches!(wants, Wants::Since(_) | Wants::Answers);
         if goes_on || !caller.named {
@@ -122,6 +135,8 @@ impl Session {
             beat,
             stopping,
             said_bye: false,
+            over: 0,
+            _place: place,
         })
     }
 
@@ -177,6 +192,9 @@ impl Session {
             }
             if !self.answers.is_empty() {
                 return Ok(self.answers.drain(..).map(Out::Answer).collect());
+            }
+            if self.over >= FLOOD {
+                return Err(End::Flooding);
             }
             tokio::select! {
                 // What the client waits for goes first, and the same history always goes the same way.
@@ -245,21 +263,23 @@ impl Session {
 
     /// Whether the client is not to be heard on before something it said is kept.
     pub fn is_full(&self) -> bool {
-        self.appending.len() + self.answers.len() >= APPENDING
+        self.over >= FLOOD || self.appending.len() + self.answers.len() >= APPENDING
     }
 
-    /// Does what a frame asks for, or refuses it as whoever read it did. What comes of it is an
-    /// [`Out::Answer`] with this ticket.
-    pub fn take(&mut self, frame: Result<ClientFrame, Refusal>, ticket: Option<u64>) {
+    /// Does what a frame of so many bytes asks for, or refuses it as whoever read it did. What comes of it is
+    /// an [`Out::Answer`] with this ticket.
+    pub fn take(&mut self, frame: Result<ClientFrame, Refusal>, bytes: usize, ticket: Option<u64>) {
         let id = match &frame {
             Ok(ClientFrame::Message(publish)) => publish.id.as_ref().map(ToString::to_string),
             Ok(_) => None,
             Err(refusal) => refusal.id.clone(),
         };
         // Every frame counts, also one that is no good.
-        let counted = match std::mem::take(&mut self.caller.counted) {
-            true => Ok(()),
-            false => self.caller.server.check_rate(&self.caller.sender, 1),
+        let Caller { server, sender, address, .. } = &self.caller;
+        let counted = server.rates.publish(sender, *address, 1, bytes);
+        self.over = match counted {
+            Ok(()) => self.over.saturating_sub(1),
+            Err(_) => self.over + 1,
         };
         let frame = counted.map_err(|refusal| refusal.about(id.as_deref())).and(frame);
         let limits = self.caller.server.hub.limits();

@@ -39,7 +39,7 @@ async fn a_line_is_looked_after_where_messages_never_end() {
     let mut writer = enter(&door, Wants::Answers).await;
     let (mut beats, mut messages) = (0, 0);
     for n in 0..100 {
-        writer.take(say(&n.to_string()), None);
+        writer.take(say(&n.to_string()), 1, None);
         assert!(matches!(
             writer.answer().await,
             Some(Answer { frame: Some(ServerFrame::Ack { .. }), .. })
@@ -60,7 +60,7 @@ async fn a_line_is_looked_after_where_messages_never_end() {
 #[tokio::test]
 async fn what_is_kept_is_answered_before_it_is_read_back() {
     let mut session = enter(&door(), Wants::Messages).await;
-    session.take(say("hi"), Some(7));
+    session.take(say("hi"), 2, Some(7));
     let answers = session.next().await.unwrap();
     assert!(
         matches!(
@@ -79,8 +79,8 @@ async fn whoever_does_not_read_its_answers_is_not_heard_on() {
     for n in 0..64 {
         assert!(!session.is_full());
         match n % 2 {
-            0 => session.take(say("hi"), None),
-            _ => session.take(Err(Refusal::field("x", "`x` is no good")), None),
+            0 => session.take(say("hi"), 2, None),
+            _ => session.take(Err(Refusal::field("x", "`x` is no good")), 2, None),
         }
     }
     assert!(session.is_full());
@@ -96,7 +96,7 @@ async fn whoever_does_not_read_its_answers_is_not_heard_on() {
 async fn a_session_of_a_server_that_stops_answers_says_bye_and_is_over() {
     let door = door();
     let mut session = enter(&door, Wants::Messages).await;
-    session.take(say("hi"), None);
+    session.take(say("hi"), 2, None);
     door.close();
     let outs = session.next().await.unwrap();
     assert!(

@@ -5,12 +5,13 @@
 //! session (its application, with the heartbeat beside it) and one a WebSocket; all of them end with
 //! the session.
 
-use std::{fmt, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{any::Any, fmt, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::Body,
     extract::{ConnectInfo, FromRequestParts, Query, Request, ws::WebSocketUpgrade},
-    http::{HeaderMap, Method, Uri, header, request::Parts},
+    http::{HeaderMap, Method, header, request::Parts},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -71,7 +72,10 @@ impl Default for Config {
 
 type App =
     dyn Fn(Handshake, EngineSocket) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
-type Refuse = dyn Fn(&HeaderMap, &Uri) -> Option<Response> + Send + Sync;
+type Admit = dyn Fn(&Parts, bool) -> Result<Pass, Box<Response>> + Send + Sync;
+
+/// What a session was let in with; it is dropped when the session has ended.
+pub type Pass = Box<dyn Any + Send + Sync>;
 
 /// An Engine.IO server. A clone is the same one.
 #[derive(Clone)]
@@ -79,7 +83,7 @@ pub struct Engine {
     config: Arc<Config>,
     table: Arc<Table<Session>>,
     app: Arc<App>,
-    refuse: Arc<Refuse>,
+    admit: Arc<Admit>,
 }
 
 impl fmt::Debug for Engine {
@@ -100,20 +104,20 @@ impl Engine {
             table: Arc::new(Table::new(config.max_sessions)),
             config: Arc::new(config),
             app: Arc::new(move |handshake, socket| Box::pin(app(handshake, socket))),
-            refuse: Arc::new(|_, _| None),
+            admit: Arc::new(|_, _| Ok(Box::new(()))),
         }
     }
 
-    /// Asks `accept` about every request first, also those of open sessions: where origins are
-    /// checked, and where all is refused while the server stops.
+    /// Asks `admit` about every request first: whether it begins a session, and so needs a [`Pass`], is its
+    /// second argument. Here origins are checked, and sessions counted.
     #[must_use]
-    pub fn accept<C, R>(mut self, accept: C) -> Self
+    pub fn admit<C, R>(mut self, admit: C) -> Self
     where
-        C: Fn(&HeaderMap, &Uri) -> Result<(), R> + Send + Sync + 'static,
+        C: Fn(&Parts, bool) -> Result<Pass, R> + Send + Sync + 'static,
         R: IntoResponse,
     {
-        self.refuse = Arc::new(move |headers, uri| {
-            accept(headers, uri).err().map(IntoResponse::into_response)
+        self.admit = Arc::new(move |parts, new| {
+            admit(parts, new).map_err(|refusal| Box::new(refusal.into_response()))
         });
         self
     }
@@ -138,17 +142,30 @@ impl Engine {
 
     /// Answers one request, whatever its path.
     pub async fn handle(&self, request: Request) -> Response {
-        if let Some(refusal) = (self.refuse)(request.headers(), request.uri()) {
-            return refusal;
+        let (parts, body) = request.into_parts();
+        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+        let new = query
+            .as_ref()
+            .is_ok_and(|query| socket::last(&query.0, "sid").is_none_or(str::is_empty));
+        let pass = match (self.admit)(&parts, new) {
+            Ok(pass) => pass,
+            Err(refusal) => return *refusal,
+        };
+        match query {
+            Ok(query) => self.route(parts, body, query.0, pass).await,
+            Err(_) => Err(Refusal::BadRequest),
         }
-        self.route(request).await.unwrap_or_else(IntoResponse::into_response)
+        .unwrap_or_else(IntoResponse::into_response)
     }
 
-    async fn route(&self, request: Request) -> Result<Response, Refusal> {
-        let (mut parts, body) = request.into_parts();
-        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
-            .map_err(|_| Refusal::BadRequest)?;
-        let target = self.verify(&parts, query.0, is_upgrade(&parts.headers))?;
+    async fn route(
+        &self,
+        mut parts: Parts,
+        body: Body,
+        query: Vec<(String, String)>,
+        pass: Pass,
+    ) -> Result<Response, Refusal> {
+        let target = self.verify(&parts, query, is_upgrade(&parts.headers))?;
         match target {
             Target::Poll(session) => Ok(polling::poll(session, self.config.max_payload).await),
             Target::Post(session) => {
@@ -163,8 +180,8 @@ impl Engine {
                     websocket::upgrade(session, socket, patience, max_payload)
                 }))
             }
-            Target::OpenPolling(query) => self.open_polling(parts, query),
-            Target::OpenWebSocket(query) => self.open_websocket(parts, query).await,
+            Target::OpenPolling(query) => self.open_polling(parts, query, pass),
+            Target::OpenWebSocket(query) => self.open_websocket(parts, query, pass).await,
         }
     }
 
@@ -219,8 +236,9 @@ impl Engine {
         &self,
         parts: Parts,
         query: Vec<(String, String)>,
+        pass: Pass,
     ) -> Result<Response, Refusal> {
-        let opening = self.open(parts, query, Transport::Polling)?;
+        let opening = self.open(parts, query, Transport::Polling, pass)?;
         let open = self.greeting(&opening.session, &["websocket"]);
         self.start(opening);
         Ok(polling::packets(&[open]))
@@ -230,9 +248,10 @@ impl Engine {
         &self,
         mut parts: Parts,
         query: Vec<(String, String)>,
+        pass: Pass,
     ) -> Result<Response, Refusal> {
         let upgrade = self.websocket(&mut parts).await?;
-        let opening = self.open(parts, query, Transport::WebSocket)?;
+        let opening = self.open(parts, query, Transport::WebSocket, pass)?;
         let engine = self.clone();
         Ok(upgrade.on_upgrade(move |mut socket| async move {
             let session = Arc::clone(&opening.session);
@@ -250,6 +269,7 @@ impl Engine {
         parts: Parts,
         query: Vec<(String, String)>,
         transport: Transport,
+        pass: Pass,
     ) -> Result<Opening, Refusal> {
         let (session, outgoing, incoming) =
             Session::new(&self.config, Arc::clone(&self.table), transport);
@@ -261,7 +281,8 @@ impl Engine {
         let handshake =
             Handshake { sid: session.sid().clone(), headers: parts.headers, query, peer };
         let socket = EngineSocket::new(Arc::clone(&session), outgoing, incoming);
-        Ok(Opening { guard: CloseOnDrop(Arc::clone(&session)), session, handshake, socket })
+        let guard = CloseOnDrop(Arc::clone(&session), pass);
+        Ok(Opening { guard, session, handshake, socket })
     }
 
     /// Runs the application of a session, and its heartbeat.
@@ -321,8 +342,8 @@ struct Opening {
     socket: EngineSocket,
 }
 
-/// A session does not outlive its task, also if the application panics.
-struct CloseOnDrop(Arc<Session>);
+/// A session does not outlive its task, also if the application panics; nor does its pass.
+struct CloseOnDrop(Arc<Session>, #[allow(dead_code, reason = "held")] Pass);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {

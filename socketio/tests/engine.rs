@@ -16,7 +16,7 @@ use std::{
 };
 
 use axum::http::StatusCode;
-use socketio::{CloseReason, Config, Engine, EngineSocket, Message};
+use socketio::{CloseReason, Config, Engine, EngineSocket, Message, Pass};
 use support::{Leg, serve, short};
 use tokio::{
     sync::mpsc::{UnboundedSender, unbounded_channel},
@@ -250,9 +250,9 @@ async fn every_request_is_asked_about() {
     let engine = Engine::new(Config::default(), |_, mut socket: EngineSocket| async move {
         while socket.recv().await.is_some() {}
     })
-    .accept(|headers, _| match headers.get("stop") {
+    .admit(|request, new| match request.headers.get("stop") {
         Some(_) => Err(StatusCode::IM_A_TEAPOT),
-        None => Ok(()),
+        None => Ok::<Pass, _>(Box::new(new)),
     });
     let client = serve(&engine).await;
     let query = client.open().await;
@@ -261,4 +261,26 @@ async fn every_request_is_asked_about() {
         let answer = http.get(client.url(query)).header("stop", "1").send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 418);
     }
+}
+
+#[tokio::test]
+async fn a_pass_is_held_as_long_as_its_session() {
+    let held = Arc::new(());
+    let passes = held.clone();
+    let engine = Engine::new(Config::default(), |_, mut socket: EngineSocket| async move {
+        while socket.recv().await.is_some() {}
+    })
+    .admit(move |_, new| match new {
+        true => Ok::<Pass, StatusCode>(Box::new(passes.clone())),
+        false => Ok(Box::new(())),
+    });
+    let client = serve(&engine).await;
+    let before = Arc::strong_count(&held);
+    let (query, _other) = (client.open().await, client.open().await);
+    assert_eq!(Arc::strong_count(&held), before + 2);
+    client.post(&query, "1").await;
+    while Arc::strong_count(&held) > before + 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(engine.sessions(), 1);
 }

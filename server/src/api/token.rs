@@ -15,7 +15,6 @@ use utoipa::ToSchema;
 
 use crate::{
     body::whole,
-    caller::address_key,
     identity::Visitor,
     origin, pages,
     problem::{Document, Problem},
@@ -60,9 +59,9 @@ pub(crate) async fn give(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = whole(body, BODY_BYTES).await?;
+    let body = whole(body, BODY_BYTES, server.config.timing.body).await?;
     origin::check(&headers, &server.config.allow_origins)?;
-    server.check_rate(&address_key(Some(peer.ip())), 1)?;
+    server.rates.arrive(Some(peer.ip().into()))?;
     let wanted = read(&headers, &body)?;
     let known = server.identity.caller(&headers, None)?;
     let mut visitor = known.unwrap_or_else(Visitor::guest);

@@ -48,7 +48,7 @@ const RETRY_MS: u64 = 1_000;
 pub(crate) async fn stream(
     State(server): State<ServerState>,
     method: Method,
-    mut caller: Caller,
+    caller: Caller,
 ) -> Result<Response, Problem> {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
@@ -62,7 +62,6 @@ pub(crate) async fn stream(
     if method == Method::HEAD {
         return Ok(headers.into_response());
     }
-    caller.check_arrival()?;
     let session = Session::enter(caller, Wants::Everything).await?;
     let body = Body::from_stream(stream::unfold(session, async |mut session| {
         // A browser whose stream ends comes back with its position.

@@ -70,11 +70,10 @@ pub(crate) async fn read(
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let mut caller = Caller::from_request_parts(&mut parts, &server).await?;
+    let caller = Caller::from_request_parts(&mut parts, &server).await?;
     let Params { state, limit, wait } = query(&parts)?;
     let limit = number("limit", limit.as_deref(), 1..=256, LIMIT as u64)?;
     let wait = number("wait", wait.as_deref(), 0..=LONGEST_WAIT, 0)?;
-    caller.check_arrival()?;
     let wants = state.map_or(Wants::Everything, Wants::Since);
     let mut session = Session::enter(caller, wants).await?.taking(limit as usize);
     let unreadable = |_| Problem::unreadable();
@@ -116,13 +115,13 @@ fn frame(out: &Out) -> Option<Box<RawValue>> {
         (status = "default", body = Document, content_type = "application/problem+json; charset=utf-8"),
     )
 )]
-pub(crate) async fn take(mut caller: Caller, body: Body) -> Result<Response, Problem> {
-    let body = whole(body, FRAME_BYTES).await?;
+pub(crate) async fn take(caller: Caller, body: Body) -> Result<Response, Problem> {
+    let within = caller.server.config.timing.body;
+    let body = whole(body, FRAME_BYTES, within).await?;
     let text = str::from_utf8(&body);
     let text = text.map_err(|_| Refusal::field("body", "the body is not UTF-8"))?;
-    caller.check_arrival()?;
     let mut session = Session::enter(caller, Wants::Answers).await?;
-    session.take(ClientFrame::parse(text), None);
+    session.take(ClientFrame::parse(text), text.len(), None);
     match session.answer().await {
         None | Some(Answer { frame: None, .. }) => Ok(StatusCode::NO_CONTENT.into_response()),
         Some(Answer { frame: Some(ServerFrame::Error(refusal)), .. }) => Err(refusal.into()),

@@ -24,6 +24,8 @@ use crate::{
 /// How many messages there are in an answer, unless the request says otherwise, and at the most.
 pub(super) const LIMIT: usize = 100;
 const MOST: usize = 1_000;
+/// How many bytes of them; the last may go beyond. Whoever wants more reads on.
+const MOST_BYTES: usize = 128 * 1024;
 /// The longest a request may wait, in seconds.
 pub(super) const LONGEST_WAIT: u64 = 60;
 
@@ -111,6 +113,8 @@ pub(crate) async fn read(
     }
     let limit = number("limit", limit.as_deref(), 1..=MOST as u64, LIMIT as u64)? as usize;
     let wait = number("wait", wait.as_deref(), 0..=LONGEST_WAIT, 0)?;
+    // Many at once are as much work as several requests.
+    server.rates.work(caller.address, limit / LIMIT)?;
     let wait = if parts.method == Method::HEAD { 0 } else { wait };
     let answer = if caller.after == After::Now && (wait == 0 || before.is_some()) {
         latest(&caller, before, limit).await?
@@ -133,14 +137,15 @@ async fn behind(caller: &Caller, limit: usize, wait: Duration) -> Result<Answer,
     let mut stopping = caller.server.stopping.subscribe();
     let until = Instant::now() + wait;
     let (mut reader, mut recovery) = caller.read().await?;
-    let mut records = Vec::new();
-    while records.len() < limit {
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    while records.len() < limit && bytes < MOST_BYTES {
         reader = reader.taking(limit - records.len());
         let Delivery { reset, records: more, .. } = reader.ready().await.map_err(HubError::from)?;
         if reset.is_some() {
             recovery = Recovery::Reset;
         }
         if !more.is_empty() {
+            bytes += more.iter().map(|record| record.frame.bytes().len()).sum::<usize>();
             records.extend(more);
         } else if !records.is_empty() || recovery == Recovery::Reset || *stopping.borrow() {
             break;

@@ -96,7 +96,7 @@ pub(crate) async fn publish(
     caller: Caller,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = whole(body, BODY_BYTES).await?;
+    let body = whole(body, BODY_BYTES, server.config.timing.body).await?;
     let room = caller.room.clone();
     let id = caller.who.member.id.clone();
     let person = pages::wants_page(&headers);
@@ -135,8 +135,9 @@ async fn say(
     if !caller.named {
         caller.go_by_listed_name();
     }
-    let Caller { server, room, mut who, sender, .. } = caller;
-    server.check_rate(&sender, said.messages.len())?;
+    caller.check_room()?;
+    let Caller { server, room, mut who, sender, address, .. } = caller;
+    server.rates.publish(&sender, address, said.messages.len(), body.len())?;
     if let Some(name) = &said.name {
         who.member.name = name.clone();
     }

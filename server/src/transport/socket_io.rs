@@ -6,14 +6,15 @@
 
 mod event;
 
-use std::{collections::VecDeque, convert::Infallible};
+use std::{collections::VecDeque, convert::Infallible, net::SocketAddr};
 
-use axum::{extract::ws::Utf8Bytes, http::Uri};
+use axum::extract::{ConnectInfo, ws::Utf8Bytes};
 use common::{ErrorCode, Recovery, Refusal, limits::FRAME_BYTES};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use socketio::{
-    CloseReason, Config, Engine, Handshake, Incoming, SendError, Socket, SocketConfig, SocketSender,
+    CloseReason, Config, Engine, Handshake, Incoming, Pass, SendError, Socket, SocketConfig,
+    SocketSender,
 };
 use tokio::sync::watch;
 
@@ -36,24 +37,25 @@ pub(crate) fn engine(server: &ServerState) -> Engine {
         max_payload: 2 * FRAME_BYTES,
         // What one client may have us hold: this many of those.
         incoming: 4,
+        max_sessions: server.config.connections,
         ..Config::default()
     };
     let (app, gate) = (server.clone(), server.clone());
-    Engine::new(config, move |handshake, socket| serve(app.clone(), handshake, socket)).accept(
-        move |headers, uri| {
-            origin::check(headers, &gate.config.allow_origins)?;
-            match *gate.stopping.borrow() && is_new(uri) {
-                true => Err(Refusal::new(ErrorCode::ShuttingDown, "the server is stopping").into()),
-                false => Ok::<_, Problem>(()),
+    Engine::new(config, move |handshake, socket| serve(app.clone(), handshake, socket)).admit(
+        move |request, new| {
+            origin::check(&request.headers, &gate.config.allow_origins)?;
+            if !new {
+                // Those that there are may end in peace.
+                return Ok::<Pass, Problem>(Box::new(()));
             }
+            if *gate.stopping.borrow() {
+                return Err(Refusal::new(ErrorCode::ShuttingDown, "the server is stopping").into());
+            }
+            let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
+            let address = peer.map(|ConnectInfo(peer)| peer.ip().into());
+            Ok(Box::new(gate.engines.take(address).map_err(|full| full.refusal("sessions"))?))
         },
     )
-}
-
-/// Whether a request begins a session; those that there are may end in peace.
-fn is_new(uri: &Uri) -> bool {
-    let pairs = uri.query().unwrap_or_default().split('&');
-    !pairs.into_iter().any(|pair| pair.starts_with("sid=") && pair.len() > "sid=".len())
 }
 
 /// One client, from its first request to its end.
@@ -191,6 +193,7 @@ async fn talk(session: &mut Session, socket: &mut Socket) -> Result<Infallible, 
             }
             incoming = socket.recv(), if !session.is_full() => match incoming {
                 Some(Incoming::Event { args, ack, attachments, .. }) => {
+                    let bytes = args.iter().map(|arg| arg.to_string().len()).sum();
                     let frame = match attachments.is_empty() {
                         true => event::read(args),
                         false => {
@@ -198,7 +201,7 @@ async fn talk(session: &mut Session, socket: &mut Socket) -> Result<Infallible, 
                             Err(Refusal::new(ErrorCode::BinaryFrame, message))
                         }
                     };
-                    session.take(frame, ack);
+                    session.take(frame, bytes, ack);
                 }
                 Some(Incoming::Disconnect { namespace }) if namespace == NAMESPACE => {
                     return Err(End::Left);

@@ -41,6 +41,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 mod close {
     pub(super) const PROTOCOL_ERROR: u16 = 1002;
     pub(super) const NOT_UTF8: u16 = 1007;
+    pub(super) const POLICY: u16 = 1008;
     pub(super) const TOO_BIG: u16 = 1009;
     pub(super) const SERVER_ERROR: u16 = 1011;
     pub(super) const RESTART: u16 = 1012;
@@ -130,6 +131,7 @@ impl From<Over> for End {
     fn from(over: Over) -> Self {
         match over {
             Over::Stopping => Self::Close(close::RESTART, "the server is restarting"),
+            Over::Flooding => Self::Close(close::POLICY, "too much was said, again and again"),
             Over::Unreadable => Self::Close(close::SERVER_ERROR, "the log can't be read now"),
         }
     }
@@ -249,12 +251,13 @@ impl Connection {
 fn hear(leg: Option<Result<Leg, axum::Error>>, session: &mut Session) -> Result<(), End> {
     match leg {
         Some(Ok(Leg::Text(text))) if text.len() <= FRAME_BYTES => {
-            session.take(ClientFrame::parse(&text), None);
+            session.take(ClientFrame::parse(&text), text.len(), None);
             Ok(())
         }
         Some(Ok(Leg::Binary(bytes))) if bytes.len() <= FRAME_BYTES => {
             let message = "binary frames are not read; every frame is text";
-            session.take(Err(Refusal::new(ErrorCode::BinaryFrame, message)), None);
+            let refusal = Refusal::new(ErrorCode::BinaryFrame, message);
+            session.take(Err(refusal), bytes.len(), None);
             Ok(())
         }
         Some(Ok(Leg::Text(_) | Leg::Binary(_))) => {

@@ -35,6 +35,7 @@ impl Far {
     /// Asks, as HTTP does: the status, whether it is a problem, and the body.
     pub fn ask(&self, method: Method, url: &str, body: String) -> BoxFuture<'static, Reply> {
         let request = Request::builder()
+            .header(header::HOST, "hub")
             .method(method)
             .uri(path(url))
             .header(header::CONTENT_TYPE, "application/json")
@@ -55,7 +56,8 @@ impl Far {
 
     /// Opens an event stream; `None` if it is refused.
     async fn stream(&self, url: &str) -> Option<BodyDataStream> {
-        let request = Request::get(path(url)).body(Body::empty()).unwrap();
+        let request = Request::get(path(url)).header(header::HOST, "hub");
+        let request = request.body(Body::empty()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         response.status().is_success().then(|| response.into_body().into_data_stream())
     }
@@ -313,7 +315,7 @@ impl Leg {
                 let text = reply.body;
                 self.push(now, Event::Received { leg: self.id, text });
             }
-            None => session.take(ClientFrame::parse(text), None),
+            None => session.take(ClientFrame::parse(text), text.len(), None),
         }
     }
 

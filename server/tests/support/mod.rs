@@ -157,6 +157,15 @@ impl Client {
         }
     }
 
+    /// The next text frame, or how the server closed.
+    pub async fn leg(&mut self) -> Result<String, Option<CloseFrame>> {
+        match self.next_leg().await {
+            Some(Ok(Message::Text(text))) => Ok(text.to_string()),
+            Some(Ok(Message::Close(frame))) => Err(frame),
+            other => panic!("neither text nor close: {other:?}"),
+        }
+    }
+
     /// The next frame of this type; others are skipped.
     pub async fn next_of(&mut self, kind: &str) -> Value {
         loop {

@@ -13,13 +13,28 @@ use tokio::{
 pub struct Hubbub {
     dir: PathBuf,
     pub address: String,
+    flags: Vec<String>,
     process: Child,
     started: watch::Sender<u32>,
 }
 
 impl Hubbub {
+    /// With no limit to what is published.
     pub async fn start(dir: PathBuf, address: &str) -> Self {
-        Self::start_again(dir, address, watch::Sender::new(0)).await
+        Self::start_with(dir, address, &["--publish-rate", "0"]).await
+    }
+
+    pub async fn start_with(dir: PathBuf, address: &str, flags: &[&str]) -> Self {
+        let flags = flags.iter().map(|flag| flag.to_string()).collect();
+        Self::start_again(dir, address, flags, watch::Sender::new(0)).await
+    }
+
+    /// What the system says of the process, in KiB: `VmRSS` is the memory it has, `VmHWM` the most it had.
+    pub fn memory(&self, what: &str) -> u64 {
+        let id = self.process.id().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+        line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Changes each time it is up.
@@ -27,10 +42,16 @@ impl Hubbub {
         self.started.subscribe()
     }
 
-    async fn start_again(dir: PathBuf, address: &str, started: watch::Sender<u32>) -> Self {
+    async fn start_again(
+        dir: PathBuf,
+        address: &str,
+        flags: Vec<String>,
+        started: watch::Sender<u32>,
+    ) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_hubbub"))
-            .args(["--listen", address, "--publish-rate", "0", "--data"])
+            .args(["--listen", address, "--data"])
             .arg(&dir)
+            .args(&flags)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -40,21 +61,21 @@ impl Hubbub {
         let line = line.expect("the server says where it listens");
         let address = line.strip_prefix("listening on http://").unwrap().to_owned();
         started.send_modify(|times| *times += 1);
-        Self { dir, address, process, started }
+        Self { dir, address, flags, process, started }
     }
 
     pub async fn kill_and_start(self) -> Self {
-        let Self { dir, address, mut process, started } = self;
+        let Self { dir, address, flags, mut process, started } = self;
         process.kill().await.unwrap();
-        Self::start_again(dir, &address, started).await
+        Self::start_again(dir, &address, flags, started).await
     }
 
     /// Stops it as an upgrade does, and starts it again.
     pub async fn restart(self) -> Self {
-        let Self { dir, address, mut process, started } = self;
+        let Self { dir, address, flags, mut process, started } = self;
         let id = process.id().unwrap().to_string();
         Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
         assert!(process.wait().await.unwrap().success());
-        Self::start_again(dir, &address, started).await
+        Self::start_again(dir, &address, flags, started).await
     }
 }

@@ -56,7 +56,7 @@ async fn talk(mut session: Session, mut lines: Reading, mut write: OwnedWriteHal
                 }
             }
             heard = lines.next_line(), if !session.is_full() => match heard {
-                Ok(Some(line)) => session.take(ClientFrame::parse(&line), None),
+                Ok(Some(line)) => session.take(ClientFrame::parse(&line), line.len(), None),
                 Ok(None) => return session.leave().await,
                 Err(_) => return,
             },

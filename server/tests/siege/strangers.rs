@@ -1,0 +1,59 @@
+//! Whoever comes in numbers takes no place from others.
+
+use tokio::task::JoinSet;
+
+use super::{
+    Castle,
+    attack::{ask, connect, get, post, serves_others},
+};
+
+const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
+
+/// Opens a Socket.IO session that joins `room`, and never asks for anything again.
+async fn abandon(stream: &mut tokio::net::TcpStream, room: &str) -> bool {
+    let Ok((200, body)) = ask(stream, &get(POLLING)).await else { return false };
+    let sid = body.split("\"sid\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let connect = format!(r#"40{{"room":"{room}"}}"#);
+    ask(stream, &post(&format!("{POLLING}&sid={sid}"), &connect)).await.is_ok()
+}
+
+#[tokio::test]
+async fn sessions_that_are_opened_for_nothing_shut_nobody_out() {
+    let castle = Castle::new(&[]).await;
+    let mut attackers = JoinSet::new();
+    for n in 0..4 {
+        let address = castle.hubbub.address.clone();
+        attackers.spawn(async move {
+            let mut stream = connect(&address, 7).await.unwrap();
+            let mut opened = 0;
+            for room in 0..5_000 {
+                opened += usize::from(abandon(&mut stream, &format!("r{n}-{room}")).await);
+            }
+            opened
+        });
+    }
+    let opened: usize = attackers.join_all().await.into_iter().sum();
+    println!("{opened} sessions of 20000 were opened");
+    assert!(opened <= 2_000, "{opened}");
+    serves_others(&castle.hubbub.address).await;
+}
+
+#[tokio::test]
+async fn sessions_that_nobody_polls_hold_no_text() {
+    let castle = Castle::new(&["--publish-rate", "0"]).await;
+    let address = castle.hubbub.address.clone();
+    let before = castle.hubbub.memory("VmRSS");
+    let mut stream = connect(&address, 7).await.unwrap();
+    for _ in 0..1_500 {
+        assert!(abandon(&mut stream, "lobby").await);
+    }
+    let value = "x".repeat(16_000);
+    for _ in 0..200 {
+        let said = post("/api/rooms/lobby/messages", &format!(r#"{{"value":"{value}"}}"#));
+        assert_eq!(ask(&mut stream, &said).await.unwrap().0, 200);
+    }
+    let more = castle.hubbub.memory("VmHWM") - before;
+    println!("1500 sessions that nobody polls take {more} KiB");
+    assert!(more < 64 * 1024, "{more} KiB");
+    serves_others(&address).await;
+}
