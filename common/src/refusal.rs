@@ -25,6 +25,8 @@ pub enum ErrorCode {
     TooLong,
     /// More came than the rate allows; try again a little later.
     RateLimited,
+    /// Under the message's id somebody else has said something in the room: take another id.
+    IdTaken,
     /// There are as many connections or sessions as there may be, in all or from this address.
     TooManyConnections,
     /// The request's body did not come in time.

@@ -48,11 +48,12 @@ pub trait Broker: Debug + Send + Sync {
     ///
     /// On return they are kept; those who follow their rooms hear of them soon, before or after. An id
     /// that is in the room already, or was within [`Retention::ids`], stores nothing and is answered with
-    /// its first offset. Dropping the future may or may not append; appending the same ids again is safe.
+    /// its first offset: if it is by whoever said that ([`Envelope::is_by`](crate::Envelope::is_by)). Dropping the future may or may not append; appending the same ids again is safe.
     ///
     /// # Errors
     ///
-    /// [`BrokerError`]; none of the drafts is kept then, as far as this side can know.
+    /// [`BrokerError::IdTaken`] for an id under which somebody else has said something. Any
+    /// [`BrokerError`]: none of the drafts is kept then, as far as this side can know.
     fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>>;
 
     /// Reads a part of a room.
@@ -157,6 +158,8 @@ pub struct Retention {
     pub age: Duration,
     /// How long an id is remembered at the least, so that a retry stores nothing. Default one hour.
     pub ids: Duration,
+    /// How many ids of one room are remembered at the most, those of its messages included. Default 20 000.
+    pub room_ids: usize,
 }
 
 impl Default for Retention {
@@ -168,6 +171,7 @@ impl Default for Retention {
             total_bytes: 1024 * 1024 * 1024,
             age: Duration::from_secs(30 * DAY),
             ids: Duration::from_secs(60 * 60),
+            room_ids: 20_000,
         }
     }
 }
@@ -191,6 +195,9 @@ pub enum BrokerError {
     /// There is no room left; an operator has to make some.
     #[error("the disk is full")]
     Full,
+    /// Under this id somebody else has said something in the room.
+    #[error("the id {0} is that of another's message")]
+    IdTaken(MessageId),
     /// The log did not do it, for this reason; trying again may help.
     #[error("the log is not available: {0}")]
     Unavailable(String),

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::{
     Draft, Record,
-    broker::{Broker, Follower, Heard, Opened, Page, Part, Read, Retention},
+    broker::{Broker, BrokerError, Follower, Heard, Opened, Page, Part, Read, Retention},
 };
 
 /// Makes a fresh broker.
@@ -30,6 +30,8 @@ macro_rules! broker_contract {
             an_id_appended_again_is_answered_with_its_first_offset,
             the_same_id_in_another_room_is_another_message,
             an_id_twice_in_one_batch_is_stored_once,
+            an_id_of_another_is_refused_and_with_it_the_batch,
+            a_guest_who_tries_the_same_again_stores_nothing,
             a_record_is_read_as_it_was_appended,
             reading_pages_forwards_and_backwards,
             a_page_has_a_bounded_number_of_bytes,
@@ -40,6 +42,7 @@ macro_rules! broker_contract {
             no_more_bytes_are_kept_in_all_rooms_than_retention_says,
             old_messages_go_and_the_floor_tells,
             an_id_is_remembered_although_its_message_is_gone,
+            no_more_ids_are_remembered_than_retention_says,
             many_appenders_at_once_lose_and_double_nothing,
             rooms_are_listed_by_their_last_message,
         );
@@ -206,6 +209,51 @@ pub async fn an_id_appended_again_is_answered_with_its_first_offset(make: Make) 
     assert_eq!(read(&*broker, "tea", ALL, 10).await.0, ["m1", "m2"]);
 }
 
+/// The same message as somebody else would say it.
+fn of_bob(room: &str, id: &str) -> Message {
+    let name = |name| MemberName::parse(name).unwrap();
+    let bob = Member { id: MemberId::parse("bob").unwrap(), name: name("Bob") };
+    Message { from: bob, ..message(room, id, 0) }
+}
+
+pub async fn an_id_of_another_is_refused_and_with_it_the_batch(make: Make) {
+    let broker = make(Retention::default());
+    let ear = Ear::open(&*broker, "tea").await;
+    let first = append(&*broker, "tea", "m1", 0).await;
+    let refused = |id| Err(BrokerError::IdTaken(MessageId::parse(id).unwrap()));
+    let bob = |id| Draft::new(of_bob("tea", id), None);
+    for batch in [vec![bob("m1")], vec![bob("m2"), bob("m1")], vec![bob("m1"), bob("m2")]] {
+        assert_eq!(broker.append(batch).await, refused("m1"));
+    }
+    // Two at once in one batch are two as well.
+    let batch = vec![draft("tea", "m3", 0), bob("m3")];
+    assert_eq!(broker.append(batch).await, refused("m3"));
+    // In another room it is another message, and whose it is gets the answer it always gets.
+    append_all(&*broker, vec![Draft::new(of_bob("coffee", "m1"), None)]).await;
+    assert_eq!(append(&*broker, "tea", "m1", 0).await, first);
+    let last = append(&*broker, "tea", "m4", 0).await;
+    assert_eq!(ear.hears(2).await, [first, last]);
+    assert_eq!(read(&*broker, "tea", ALL, 10).await.0, ["m1", "m4"]);
+}
+
+pub async fn a_guest_who_tries_the_same_again_stores_nothing(make: Make) {
+    let broker = make(Retention::default());
+    let guest = |message, from| Draft::from_guest(message, None, Some(from));
+    let first = append_all(&*broker, vec![guest(message("tea", "m1", 0), "here")]).await;
+    // It is another member now, and says the same from the same address.
+    let again = append_all(&*broker, vec![guest(of_bob("tea", "m1"), "here")]).await;
+    assert_eq!(first, again);
+    let other = Message { value: "other".into(), ..of_bob("tea", "m1") };
+    for draft in [
+        guest(of_bob("tea", "m1"), "elsewhere"),
+        guest(other, "here"),
+        Draft::new(of_bob("tea", "m1"), None),
+    ] {
+        assert!(matches!(broker.append(vec![draft]).await, Err(BrokerError::IdTaken(_))));
+    }
+    assert_eq!(read(&*broker, "tea", ALL, 10).await.0, ["m1"]);
+}
+
 pub async fn the_same_id_in_another_room_is_another_message(make: Make) {
     let broker = make(Retention::default());
     let tea = append(&*broker, "tea", "m1", 0).await;
@@ -352,6 +400,19 @@ pub async fn an_id_is_remembered_although_its_message_is_gone(make: Make) {
     assert_eq!(read(&*broker, "tea", ALL, 10).await.0, ["m2"]);
     broker.tidy(hour + 2).await.unwrap();
     assert!(append(&*broker, "tea", "m1", hour + 2).await > first);
+}
+
+pub async fn no_more_ids_are_remembered_than_retention_says(make: Make) {
+    let retention = Retention { room_messages: 1, room_ids: 3, ..Retention::default() };
+    let broker = make(retention);
+    for n in 0..10 {
+        append(&*broker, "tea", &format!("m{n}"), 0).await;
+    }
+    broker.tidy(0).await.unwrap();
+    // The newest are known, and what is older is said again.
+    let last = append(&*broker, "tea", "m9", 0).await;
+    assert_eq!(append(&*broker, "tea", "m8", 0).await, Offset(last.0 - 1));
+    assert!(append(&*broker, "tea", "m0", 0).await > last);
 }
 
 pub async fn many_appenders_at_once_lose_and_double_nothing(make: Make) {

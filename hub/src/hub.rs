@@ -103,6 +103,7 @@ impl Hub {
     /// # Errors
     ///
     /// [`HubError::TooManyRooms`] when the room would have to be opened and can't be,
+    /// [`BrokerError::IdTaken`] when somebody else has said something under its id, another
     /// [`HubError::Broker`] when it could not be kept; the same id may be tried again.
     pub async fn publish(
         &self,
@@ -142,7 +143,7 @@ impl Hub {
                 event: publish.event,
                 to: publish.to,
             };
-            Draft::new(message, who.session.as_ref())
+            Draft::from_guest(message, who.session.as_ref(), who.guest_from.as_deref())
         };
         let drafts: Vec<_> = messages.into_iter().map(draft).collect();
         let ids: Vec<_> = drafts.iter().map(|draft| draft.envelope.id.clone()).collect();

@@ -22,7 +22,7 @@ pub struct Present {
 impl Present {
     pub(crate) fn enter(room: Arc<Room>, who: &Who, limits: &Limits) -> Self {
         room.change(|states| states.enter(who));
-        let Who { member, session } = who.clone();
+        let Who { member, session, .. } = who.clone();
         Self { room, member: member.id, session, lost: limits.lost }
     }
 

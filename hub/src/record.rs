@@ -27,12 +27,14 @@ pub struct Who {
     pub member: Member,
     /// The public part of the session; none while a page is rendered.
     pub session: Option<SessionId>,
+    /// Where a guest comes from, who shows no token: without its session it is another member each time.
+    pub guest_from: Option<String>,
 }
 
 impl Who {
     /// `member` by `session`, of which only the public part is kept.
     pub fn new(member: Member, session: &SessionId) -> Self {
-        Self { member, session: Some(session.to_public()) }
+        Self { member, session: Some(session.to_public()), guest_from: None }
     }
 }
 
@@ -51,9 +53,18 @@ pub struct Envelope {
     pub session: Option<SessionId>,
     /// Whom it is for.
     pub to: Audience,
+    /// Of what a guest said: a digest of where it came from and of what it said. Who shows no token and tries
+    /// again is known by it.
+    pub guest: Option<String>,
 }
 
 impl Envelope {
+    /// Whether this is by `member`, or by a guest with that digest. If not, one who says something under an id that
+    /// they have used has it from somewhere.
+    pub fn is_by(&self, member: &str, guest: Option<&str>) -> bool {
+        self.member.as_str() == member || (guest.is_some() && self.guest.as_deref() == guest)
+    }
+
     /// Whether `who` may read the message: the one place where audiences are decided.
     pub fn is_for(&self, who: &Who) -> bool {
         match (&self.to, &self.session, &who.session) {
@@ -83,11 +94,25 @@ pub struct Draft {
 impl Draft {
     /// Encodes `message`, which `session` says; its offset does not count. Sessions are kept and shown
     /// by their public part only.
-    pub fn new(mut message: Message, session: Option<&SessionId>) -> Self {
+    pub fn new(message: Message, session: Option<&SessionId>) -> Self {
+        Self::from_guest(message, session, None)
+    }
+
+    /// As [`Draft::new`], of somebody who shows no token and comes `from` there.
+    pub fn from_guest(
+        mut message: Message,
+        session: Option<&SessionId>,
+        from: Option<&str>,
+    ) -> Self {
         if let Audience::Only(ids) = &mut message.to {
             ids.iter_mut().for_each(|id| *id = public_part(id).to_owned());
         }
         message.offset = Offset(0);
+        let guest = from.map(|from| {
+            let said = (from, &message.value, &message.event, &message.to);
+            let said = serde_json::to_vec(&said).unwrap_or_default();
+            uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &said).simple().to_string()
+        });
         // Strings, numbers and maps with string keys always encode.
         let mut body = serde_json::to_vec(&message).unwrap_or_default();
         body.drain(..UNNUMBERED.len().min(body.len()));
@@ -95,7 +120,7 @@ impl Draft {
         let Message { id, room, at, from, to, .. } = message;
         let session = session.map(SessionId::to_public);
         Self {
-            envelope: Envelope { room, id, at, member: from.id, session, to },
+            envelope: Envelope { room, id, at, member: from.id, session, to, guest },
             body: body.into(),
         }
     }

@@ -78,7 +78,7 @@ enum Mark {
 
 impl States {
     /// One connection more.
-    pub(crate) fn enter(&mut self, Who { member, session }: &Who) {
+    pub(crate) fn enter(&mut self, Who { member, session, .. }: &Who) {
         let known = self.here.get(&member.id);
         // Whoever is connected goes by the name of now, whatever a later connection was told before.
         if known.is_some_and(|here| here.connections == 0) {

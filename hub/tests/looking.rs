@@ -100,5 +100,6 @@ fn what_is_kept_by_default_is_what_the_documentation_says() {
     assert_eq!((file.room_messages, file.room_bytes), (10_000, 8 * MIB));
     assert_eq!((file.total_bytes, memory.total_bytes), (1024 * MIB, 128 * MIB));
     assert_eq!((file.age.as_secs(), file.ids.as_secs()), (30 * 86_400, 3_600));
+    assert_eq!((file.room_ids, memory.room_ids), (20_000, 20_000));
     assert_eq!(memory.total_after_trim(), 126 * MIB);
 }

@@ -71,6 +71,7 @@ impl Door {
         let room = entrance.room.map_or_else(|| Ok(RoomName::lobby()), RoomName::parse)?;
         let after = entrance.after.map_or(Ok(After::Now), str::parse)?;
         let visitor = server.identity.caller(headers, entrance.token)?;
+        let has_token = visitor.is_some();
         let member = visitor.as_ref().map(|visitor| format!("member {}", visitor.id));
         let (visitor, session) = server.identity.recognise(visitor, entrance.session);
         let known = entrance.session == Some(session.as_str());
@@ -85,7 +86,10 @@ impl Door {
                 address.map(|address| address.to_string()).unwrap_or_default()
             ),
         };
-        let (named, who) = (visitor.name.is_some(), Who::new(visitor.member(), &session));
+        let (named, mut who) = (visitor.name.is_some(), Who::new(visitor.member(), &session));
+        if !has_token {
+            who.guest_from = Some(address.map(|address| address.to_string()).unwrap_or_default());
+        }
         Ok(Caller {
             server: server.clone(),
             room,

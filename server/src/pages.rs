@@ -149,7 +149,7 @@ pub(crate) async fn room_page(
     refused: Option<Refused>,
 ) -> Response {
     let asker = Asker::of(server, headers);
-    let who = Who { session: None, member: asker.visitor.member() };
+    let who = Who { session: None, member: asker.visitor.member(), guest_from: None };
     let latest = match server.hub.latest(&room, &who, None, RENDERED).await {
         Ok(latest) => latest,
         Err(error) => return Problem::from(HubError::from(error)).into_response(),

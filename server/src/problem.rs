@@ -34,6 +34,7 @@ impl Problem {
             | ErrorCode::TooManyRooms
             | ErrorCode::ShuttingDown
             | ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::IdTaken => StatusCode::CONFLICT,
             ErrorCode::TooSlow => StatusCode::REQUEST_TIMEOUT,
             ErrorCode::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             ErrorCode::InvalidToken => StatusCode::UNAUTHORIZED,
@@ -69,6 +70,11 @@ pub(crate) fn refusal(error: HubError) -> Refusal {
             ..Refusal::new(ErrorCode::TooManyRooms, error.to_string())
         },
         HubError::Broker(BrokerError::Full) => unavailable("the disk of the server is full"),
+        HubError::Broker(BrokerError::IdTaken(id)) => {
+            let message = "under this `id` somebody else has said something here; take another";
+            let refusal = Refusal::new(ErrorCode::IdTaken, message).about(Some(id.as_str()));
+            Refusal { field: Some("id".to_owned()), ..refusal }
+        }
         HubError::Broker(BrokerError::Unavailable(_)) => {
             unavailable("the server can't keep or read messages now; try again later")
         }

@@ -352,3 +352,50 @@ async fn a_session_that_reads_by_events_and_speaks_by_post_is_one() {
     }
     assert_eq!((ada.hear().await, ada.hear().await), ("only for me".into(), "all".into()));
 }
+
+/// A token of somebody new.
+async fn token(server: &TestServer) -> String {
+    let (_, given) = json_of(ask(server, Method::POST, "/api/token")).await;
+    given["token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_id_is_of_whoever_used_it_first_and_nobody_is_answered_with_anothers_message() {
+    let server = TestServer::start().await;
+    let (ada, bob) = (token(&server).await, token(&server).await);
+    let say = async |token: Option<&str>, id: &str, value: &str| {
+        let token = token.map(|token| format!("?token={token}")).unwrap_or_default();
+        let path = format!("/api/rooms/tea/messages{token}");
+        let body = json!({"id": id, "value": value}).to_string();
+        let request = ask(&server, Method::POST, &path).header("content-type", "application/json");
+        let (status, answer) = json_of(request.body(body)).await;
+        match status {
+            200 => Ok(answer["offset"].as_u64().unwrap()),
+            status => Err((status, answer["code"].as_str().unwrap().to_owned())),
+        }
+    };
+    let taken = || Err((409, "id_taken".to_owned()));
+    let (ada, bob) = (Some(ada.as_str()), Some(bob.as_str()));
+    // Bob uses the id that Ada is about to use.
+    assert_eq!(say(bob, "x", "mine").await, Ok(1));
+    assert_eq!(say(ada, "x", "hello").await, taken());
+    assert_eq!(say(None, "x", "mine").await, taken());
+    assert_eq!(say(bob, "x", "mine").await, Ok(1));
+    // A guest is somebody else each time, and tries the same again.
+    assert_eq!(say(None, "y", "hi").await, Ok(2));
+    assert_eq!(say(None, "y", "hi").await, Ok(2));
+    assert_eq!(say(None, "y", "other").await, taken());
+    assert_eq!(say(ada, "y", "hi").await, taken());
+    // Over a socket it is the same.
+    let mut socket = server.join(&format!("?room=tea&token={}", ada.unwrap())).await;
+    let said =
+        |id: &str| json!({"type": "message", "params": {"id": id, "value": "hi"}}).to_string();
+    socket.send(&said("y")).await;
+    let error = socket.next_of("error").await;
+    assert_eq!((&error["code"], &error["id"]), (&json!("id_taken"), &json!("y")));
+    socket.send(&said("z")).await;
+    assert_eq!(socket.next_of("ack").await["offset"], 3);
+    assert_eq!(say(ada, "z", "hi").await, Ok(3));
+    let (_, all) = get(&server, "?after=0").await;
+    assert_eq!(values(&all), ["mine", "hi", "hi"]);
+}

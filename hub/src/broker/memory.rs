@@ -5,17 +5,16 @@ use std::{
     collections::{BinaryHeap, HashMap, VecDeque},
     future::ready,
     sync::Arc,
-    time::Duration,
 };
 
-use common::{Epoch, MessageId, Offset, Position, RoomName};
+use common::{Epoch, MemberId, MessageId, Offset, Position, RoomName};
 use parking_lot::Mutex;
 
 use super::{
     Appended, BoxFuture, Broker, BrokerError, Followed, Follower, KeptRoom, Opened, Page, Part,
     Read, Retention, new_epoch,
 };
-use crate::{Draft, Record};
+use crate::{Draft, Envelope, Record};
 
 /// A broker that keeps nothing beyond its own life.
 pub struct MemoryBroker {
@@ -48,9 +47,16 @@ struct Log {
     records: VecDeque<Arc<Record>>,
     bytes: usize,
     floor: Offset,
-    ids: HashMap<MessageId, Offset>,
+    ids: HashMap<MessageId, Known>,
     /// Ids by age, with the time each was taken.
     ids_by_age: VecDeque<(u64, MessageId)>,
+}
+
+/// What is remembered of an id.
+struct Known {
+    offset: Offset,
+    member: MemberId,
+    guest: Option<String>,
 }
 
 impl MemoryBroker {
@@ -75,13 +81,17 @@ impl Broker for MemoryBroker {
     fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
         let mut state = self.state.lock();
         let State { head, rooms, bytes, gone } = &mut *state;
+        if let Some(id) = taken(rooms, &drafts) {
+            return Box::pin(ready(Err(BrokerError::IdTaken(id))));
+        }
         let (mut offsets, mut new) = (Vec::with_capacity(drafts.len()), Vec::new());
         for draft in drafts {
             let floor = *gone;
             let log = rooms
                 .entry(draft.envelope.room.clone())
                 .or_insert_with(|| Log { floor, ..Log::default() });
-            let offset = log.ids.get(&draft.envelope.id).copied().unwrap_or_else(|| {
+            let known = log.ids.get(&draft.envelope.id).map(|known| known.offset);
+            let offset = known.unwrap_or_else(|| {
                 head.0 += 1;
                 let record = draft.numbered(*head);
                 let before = log.bytes;
@@ -131,7 +141,7 @@ impl Broker for MemoryBroker {
             while log.records.front().is_some_and(|record| record.envelope.at < oldest) {
                 *bytes -= log.pop();
             }
-            log.forget_ids(at, self.retention.ids);
+            log.forget_ids(at, &self.retention);
             let empty = log.records.is_empty() && log.ids.is_empty();
             if empty {
                 *gone = (*gone).max(log.floor);
@@ -140,6 +150,20 @@ impl Broker for MemoryBroker {
         });
         Box::pin(ready(Ok(())))
     }
+}
+
+/// The first id under which somebody else has said something already.
+fn taken(rooms: &HashMap<RoomName, Log>, drafts: &[Draft]) -> Option<MessageId> {
+    let mut own: HashMap<_, &Envelope> = HashMap::new();
+    let mut envelopes = drafts.iter().map(|draft| &draft.envelope);
+    let clash = envelopes.find(|draft| {
+        let kept = rooms.get(&draft.room).and_then(|log| log.ids.get(&draft.id));
+        let said = own.insert((&draft.room, &draft.id), draft);
+        let kept = kept.map(|kept| (&kept.member, &kept.guest));
+        let said = kept.or(said.map(|said| (&said.member, &said.guest)));
+        said.is_some_and(|(member, guest)| !draft.is_by(member.as_str(), guest.as_deref()))
+    })?;
+    Some(clash.id.clone())
 }
 
 /// Lets go of the oldest messages of all rooms until `bytes` are free; returns how many that made.
@@ -164,7 +188,9 @@ impl Log {
     fn push(&mut self, record: Arc<Record>, retention: &Retention) {
         let (id, at) = (record.envelope.id.clone(), record.envelope.at);
         self.bytes += record.body().len();
-        self.ids.insert(id.clone(), record.offset);
+        let Envelope { member, guest, .. } = &record.envelope;
+        let (member, guest) = (member.clone(), guest.clone());
+        self.ids.insert(id.clone(), Known { offset: record.offset, member, guest });
         self.ids_by_age.push_back((at, id));
         self.records.push_back(record);
         while self.records.len() > 1
@@ -172,7 +198,7 @@ impl Log {
         {
             self.pop();
         }
-        self.forget_ids(at, retention.ids);
+        self.forget_ids(at, retention);
     }
 
     /// Lets go of the oldest message; returns how many bytes that were.
@@ -184,11 +210,12 @@ impl Log {
         bytes
     }
 
-    /// An id is remembered while its message is kept, and for `remember` at the least.
-    fn forget_ids(&mut self, now: u64, remember: Duration) {
+    /// An id is remembered while its message is kept, and a while longer unless there are too many.
+    fn forget_ids(&mut self, now: u64, retention: &Retention) {
         while let Some((at, id)) = self.ids_by_age.front() {
-            let kept = self.ids.get(id).is_some_and(|offset| *offset > self.floor);
-            if kept || now.saturating_sub(*at) <= remember.as_millis() as u64 {
+            let kept = self.ids.get(id).is_some_and(|known| known.offset > self.floor);
+            let young = now.saturating_sub(*at) <= retention.ids.as_millis() as u64;
+            if kept || (young && self.ids.len() <= retention.room_ids) {
                 return;
             }
             self.ids.remove(id);

@@ -20,7 +20,7 @@ const FILE: &str = "hubbub.db";
 const APPLICATION: i32 = 0x4855_4242;
 
 /// Each entry takes the file one version further (`PRAGMA user_version`). Entries are never changed.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
     CREATE TABLE rooms (
@@ -70,6 +70,10 @@ const MIGRATIONS: [&str; 3] = [
         body = CAST(trim(json_remove(CAST(body AS TEXT) -> '$.message', '$.offset'), '{') AS BLOB)
     WHERE body IS NOT NULL;
     UPDATE messages SET body = substr(body, 1, length(body) - 1) WHERE body IS NOT NULL;
+    ",
+    "
+    -- a digest of where a guest came from and of what it said, to know it again
+    ALTER TABLE messages ADD COLUMN guest TEXT;
     ",
 ];
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use common::{Audience, MemberId, MessageId, Offset, Refusal, RoomName, SessionId};
 use hub::{Draft, Envelope, Record};
-use rusqlite::{Error, Result, Row, Transaction, params, types::Type};
+use rusqlite::{Connection, Error, Result, Row, params, types::Type};
 
 use super::unsigned;
 
@@ -29,19 +29,31 @@ pub(super) fn record(row: &Row<'_>, room: &RoomName) -> Result<Arc<Record>> {
             _ => Some(parse(row, 4, SessionId::parse)?),
         },
         to,
+        // Only whoever writes asks for it.
+        guest: None,
     };
     Ok(Record::new(envelope, Offset(unsigned(row, 0)?), row.get_ref(6)?.as_blob()?))
 }
 
-/// Stores a draft in `room`, unless its id is there already; returns its offset and whether it is new.
-pub(super) fn store(log: &Transaction<'_>, room: i64, draft: &Draft) -> Result<(Offset, bool)> {
-    let Draft { envelope: Envelope { id, at, member, session, to, .. }, body } = draft;
+/// What became of a draft.
+pub(super) enum Stored {
+    /// It has this offset.
+    New(Offset),
+    /// It was there already, and has this one.
+    Known(Offset),
+    /// Somebody else has said something under its id.
+    Taken,
+}
+
+/// Stores a draft in `room`, unless its id is there already.
+pub(super) fn store(log: &Connection, room: i64, draft: &Draft) -> Result<Stored> {
+    let Draft { envelope: Envelope { id, at, member, session, to, guest, .. }, body } = draft;
     // Words and ids always encode.
     let audience = (*to != Audience::All).then(|| serde_json::to_string(to).unwrap_or_default());
     let stored = log
         .prepare_cached(
-            "INSERT INTO messages (room, id, at, member, session, audience, body)
-             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (room, id) DO NOTHING",
+            "INSERT INTO messages (room, id, at, member, session, audience, guest, body)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (room, id) DO NOTHING",
         )?
         .execute(params![
             room,
@@ -50,15 +62,19 @@ pub(super) fn store(log: &Transaction<'_>, room: i64, draft: &Draft) -> Result<(
             member.as_str(),
             session.as_ref().map(SessionId::as_str),
             audience,
+            guest,
             &body[..]
         ])?;
     if stored == 1 {
-        return Ok((Offset(log.last_insert_rowid() as u64), true));
+        return Ok(Stored::New(Offset(log.last_insert_rowid() as u64)));
     }
-    let first = log
-        .prepare_cached("SELECT offset FROM messages WHERE room = ? AND id = ?")?
-        .query_row(params![room, id.as_str()], |row| unsigned(row, 0))?;
-    Ok((Offset(first), false))
+    log.prepare_cached("SELECT offset, member, guest FROM messages WHERE room = ? AND id = ?")?
+        .query_row(params![room, id.as_str()], |row| {
+            let (member, guest) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str_or_null()?);
+            // Of what an older version let go of nobody knows who said it.
+            let is_same = member.is_empty() || draft.envelope.is_by(member, guest);
+            Ok(if is_same { Stored::Known(Offset(unsigned(row, 0)?)) } else { Stored::Taken })
+        })
 }
 
 /// The text in a column, checked.

@@ -10,7 +10,10 @@ use hub::{
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{row::store, unavailable, unsigned};
+use super::{
+    row::{Stored, store},
+    unavailable, unsigned,
+};
 
 /// How many records one transaction takes at the most, beyond the first request.
 const GROUP: usize = 1024;
@@ -26,12 +29,15 @@ pub(super) enum Work {
 /// Drafts to store in one transaction, and who waits for their offsets.
 pub(super) struct Append {
     pub(super) drafts: Vec<Draft>,
-    pub(super) done: oneshot::Sender<Result<Vec<Offset>, BrokerError>>,
+    pub(super) done: oneshot::Sender<Answer>,
 }
 
-/// What a commit came to: the offsets for each request, and the records that are new, in offset order.
+/// What a request came to: the offset of each draft, unless one of them can't be kept.
+type Answer = Result<Vec<Offset>, BrokerError>;
+
+/// What a commit came to: the answer to each request, and the records that are new, in offset order.
 struct Committed {
-    offsets: Vec<Vec<Offset>>,
+    answers: Vec<Answer>,
     new: Vec<Arc<Record>>,
 }
 
@@ -84,11 +90,11 @@ impl Writer {
         let (requests, waiting): (Vec<_>, Vec<_>) =
             group.into_iter().map(|append| (append.drafts, append.done)).unzip();
         match self.commit(requests) {
-            Ok(Committed { offsets, new }) => {
+            Ok(Committed { answers, new }) => {
                 let news = self.followed.kept(new);
-                for (done, offsets) in waiting.into_iter().zip(offsets) {
+                for (done, answer) in waiting.into_iter().zip(answers) {
                     // Whoever asked may have gone; the message is kept all the same.
-                    let _ = done.send(Ok(offsets));
+                    let _ = done.send(answer);
                 }
                 news.tell();
             }
@@ -101,28 +107,30 @@ impl Writer {
         }
     }
 
-    /// Stores all requests in one transaction.
+    /// Stores all requests in one transaction, each of them whole or not at all.
     fn commit(&mut self, requests: Vec<Vec<Draft>>) -> rusqlite::Result<Committed> {
-        let transaction =
+        let mut transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut rooms = HashMap::new();
         let mut last_at = HashMap::new();
-        let mut committed = Committed { offsets: Vec::with_capacity(requests.len()), new: vec![] };
+        let mut committed = Committed { answers: Vec::with_capacity(requests.len()), new: vec![] };
         for drafts in requests {
-            let mut offsets = Vec::with_capacity(drafts.len());
-            for draft in drafts {
-                let room = room_id(&transaction, &mut rooms, &draft.envelope.room)?;
-                let (offset, is_new) = store(&transaction, room, &draft)?;
-                offsets.push(offset);
-                if is_new {
-                    last_at.insert(room, draft.envelope.at);
-                    // If this transaction fails it is counted for nothing, and trims only sooner.
-                    let (messages, bytes) = self.grown.entry(room).or_default();
-                    (*messages, *bytes) = (*messages + 1, *bytes + draft.body.len());
-                    committed.new.push(draft.numbered(offset));
-                }
+            let mut step = transaction.savepoint()?;
+            let (answer, new) = store_all(&step, &mut rooms, drafts)?;
+            if answer.is_err() {
+                step.rollback()?;
+                // Rooms that were made for it are gone with it.
+                rooms.clear();
             }
-            committed.offsets.push(offsets);
+            step.commit()?;
+            for (room, record) in new {
+                last_at.insert(room, record.envelope.at);
+                // If this transaction fails it is counted for nothing, and trims only sooner.
+                let (messages, bytes) = self.grown.entry(room).or_default();
+                (*messages, *bytes) = (*messages + 1, *bytes + record.body().len());
+                committed.new.push(record);
+            }
+            committed.answers.push(answer);
         }
         for (room, at) in last_at {
             transaction
@@ -175,8 +183,29 @@ impl Writer {
     }
 }
 
+/// Stores the drafts of one request; returns the records that are new, each with its room.
+fn store_all(
+    log: &Connection,
+    rooms: &mut HashMap<RoomName, i64>,
+    drafts: Vec<Draft>,
+) -> rusqlite::Result<(Answer, Vec<(i64, Arc<Record>)>)> {
+    let (mut offsets, mut new) = (Vec::with_capacity(drafts.len()), Vec::new());
+    for draft in drafts {
+        let room = room_id(log, rooms, &draft.envelope.room)?;
+        match store(log, room, &draft)? {
+            Stored::New(offset) => {
+                offsets.push(offset);
+                new.push((room, draft.numbered(offset)));
+            }
+            Stored::Known(offset) => offsets.push(offset),
+            Stored::Taken => return Ok((Err(BrokerError::IdTaken(draft.envelope.id)), Vec::new())),
+        }
+    }
+    Ok((Ok(offsets), new))
+}
+
 fn room_id(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     known: &mut HashMap<RoomName, i64>,
     room: &RoomName,
 ) -> rusqlite::Result<i64> {
@@ -212,9 +241,22 @@ fn trim(transaction: &Transaction<'_>, room: i64, retention: &Retention) -> rusq
         messages += 1;
         bytes += unsigned(row, 1)? as usize;
         if messages > 1 && (messages > retention.room_messages || bytes > retention.room_bytes) {
-            return let_go(transaction, room, row.get(0)?);
+            let_go(transaction, room, row.get(0)?)?;
+            break;
         }
     }
+    forget_ids(transaction, room, retention)
+}
+
+/// Forgets the oldest ids of a room whose messages are gone, if there are too many.
+fn forget_ids(
+    transaction: &Transaction<'_>,
+    room: i64,
+    retention: &Retention,
+) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM messages WHERE room = ?1 AND body IS NULL AND offset <=
+        (SELECT offset FROM messages WHERE room = ?1 ORDER BY offset DESC LIMIT 1 OFFSET ?2)";
+    transaction.prepare_cached(sql)?.execute(params![room, retention.room_ids as i64])?;
     Ok(())
 }
 
