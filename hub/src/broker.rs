@@ -5,6 +5,7 @@
 //! on, by whomever, is handed on in offset order. The hub knows the log only through this; it never
 //! numbers anything itself.
 
+mod ages;
 mod followed;
 pub mod memory;
 
@@ -12,7 +13,10 @@ use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use common::{Epoch, MessageId, Offset, Position, RoomName};
 
-pub use self::followed::{Followed, Following, News};
+pub use self::{
+    ages::Ages,
+    followed::{Followed, Following, News},
+};
 use crate::{Draft, Record};
 
 /// What an asynchronous method of a trait object returns.

@@ -41,6 +41,8 @@ macro_rules! broker_contract {
             no_more_bytes_are_kept_than_retention_says,
             no_more_bytes_are_kept_in_all_rooms_than_retention_says,
             old_messages_go_and_the_floor_tells,
+            each_message_goes_by_its_own_age,
+            a_clock_that_jumps_ahead_makes_nothing_old,
             an_id_is_remembered_although_its_message_is_gone,
             no_more_ids_are_remembered_than_retention_says,
             many_appenders_at_once_lose_and_double_nothing,
@@ -386,6 +388,29 @@ pub async fn old_messages_go_and_the_floor_tells(make: Make) {
     append(&*broker, "tea", "new", 1_010).await;
     broker.tidy(1_011).await.unwrap();
     assert_eq!(read(&*broker, "tea", ALL, 10).await, (vec!["new".into()], old));
+}
+
+pub async fn each_message_goes_by_its_own_age(make: Make) {
+    let day = 24 * 60 * 60 * 1_000;
+    let broker = make(Retention { age: Duration::from_millis(day), ..Retention::default() });
+    // The second was said while the clock was ahead; what is before and behind it is of its own time.
+    for (id, at) in [("m1", 0), ("m2", 100 * day), ("m3", 1), ("m4", day + 2)] {
+        append(&*broker, "tea", id, at).await;
+    }
+    broker.tidy(day + 2).await.unwrap();
+    let (ids, floor) = read(&*broker, "tea", ALL, 10).await;
+    // Whoever has not read the third is told that something is gone.
+    assert_eq!((ids, floor), (vec!["m2".to_owned(), "m4".to_owned()], Offset(3)));
+}
+
+pub async fn a_clock_that_jumps_ahead_makes_nothing_old(make: Make) {
+    let day = 24 * 60 * 60 * 1_000;
+    let broker = make(Retention::default());
+    append(&*broker, "tea", "m1", day).await;
+    broker.tidy(day).await.unwrap();
+    broker.tidy(41 * day).await.unwrap();
+    assert_eq!(read(&*broker, "tea", ALL, 10).await, (vec!["m1".to_owned()], Offset(0)));
+    assert_eq!(append(&*broker, "tea", "m1", day).await, Offset(1));
 }
 
 pub async fn an_id_is_remembered_although_its_message_is_gone(make: Make) {

@@ -97,7 +97,12 @@ impl Identity {
     pub fn load(dir: &Path) -> io::Result<Self> {
         let path = dir.join("token.key");
         match fs::read(&path) {
-            Ok(key) if key.len() >= KEY_BYTES => Ok(Self::with_key(&key)),
+            Ok(key) if key.len() >= KEY_BYTES => {
+                // Whoever reads it can be anybody; however it came here, from now on nobody else can.
+                #[cfg(unix)]
+                fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+                Ok(Self::with_key(&key))
+            }
             Ok(_) => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!(

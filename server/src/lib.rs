@@ -27,6 +27,7 @@ pub mod site;
 mod state;
 pub mod transfer;
 mod transport;
+mod troubles;
 
 use std::{
     future::Future,

@@ -258,3 +258,127 @@ async fn a_file_of_an_older_version_is_taken_over_with_all_it_holds() {
     let again = broker.append(vec![draft("tea", "m0", 6)]).await.unwrap();
     assert_eq!((again.offsets[0], again.epoch.as_str()), (Offset(3), "abc"));
 }
+
+/// A copy of the directory as a process that dies leaves it.
+fn crash(dir: &Path) -> PathBuf {
+    let copy = empty_dir();
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+/// The witness's word, changed.
+fn testify(dir: &Path, change: impl FnOnce(&mut Vec<String>)) {
+    let file = dir.join("hubbub.head");
+    let mut words = fs::read_to_string(&file).unwrap();
+    let mut all: Vec<_> = words.split_whitespace().map(str::to_owned).collect();
+    change(&mut all);
+    words = format!("{:<127}\n", all.join(" "));
+    fs::write(&file, words).unwrap();
+}
+
+async fn epoch(dir: &Path, sync: Sync) -> String {
+    let broker = SqliteBroker::open(dir, Retention::default(), sync).unwrap();
+    tea(&broker).await.epoch.to_string()
+}
+
+#[tokio::test]
+async fn a_log_that_lacks_what_it_answered_for_begins_another_life() {
+    let dir = empty_dir();
+    let broker = open(&dir).unwrap();
+    for n in 0..20 {
+        broker.append(vec![draft("tea", &format!("m{n}"), 0)]).await.unwrap();
+    }
+    let before = tea(&broker).await.epoch.to_string();
+    // Killed: it is all there, and goes on.
+    assert_eq!(epoch(&crash(&dir), Sync::Full).await, before);
+    // One bit of the log's last pages, and SQLite leaves out what follows without a word.
+    let damaged = crash(&dir);
+    let wal = damaged.join("hubbub.db-wal");
+    let mut bytes = fs::read(&wal).unwrap();
+    let end = bytes.len();
+    bytes[end - 100] ^= 1;
+    fs::write(&wal, bytes).unwrap();
+    assert_ne!(epoch(&damaged, Sync::Full).await, before);
+    // Nobody vouches for it.
+    let unwitnessed = crash(&dir);
+    fs::remove_file(unwitnessed.join("hubbub.head")).unwrap();
+    assert_ne!(epoch(&unwitnessed, Sync::Full).await, before);
+    // An older copy of the file alone.
+    let older = crash(&dir);
+    testify(&older, |words| words[1] = "21".to_owned());
+    assert_ne!(epoch(&older, Sync::Full).await, before);
+}
+
+#[tokio::test]
+async fn after_a_power_cut_a_log_goes_on_if_it_was_synced_or_closed() {
+    let dir = empty_dir();
+    let power_cut = |words: &mut Vec<String>| words[2] = "another-boot".to_owned();
+    for (sync, goes_on) in [(Sync::Full, true), (Sync::Normal, false)] {
+        let dir = dir.join(format!("{sync:?}"));
+        let broker = SqliteBroker::open(&dir, Retention::default(), sync).unwrap();
+        broker.append(vec![draft("tea", "m1", 0)]).await.unwrap();
+        let before = tea(&broker).await.epoch.to_string();
+        let cut = crash(&dir);
+        testify(&cut, power_cut);
+        let after = epoch(&cut, sync).await;
+        assert_eq!(after == before, goes_on, "{sync:?}");
+        // What began another life goes on with it.
+        assert_eq!(epoch(&cut, sync).await, after);
+        drop(broker);
+        testify(&dir, power_cut);
+        assert_eq!(epoch(&dir, sync).await, before, "{sync:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_or_another_is_noticed() {
+    let dir = empty_dir();
+    let broker = open(&dir).unwrap();
+    broker.append(vec![draft("tea", "m1", 0)]).await.unwrap();
+    fs::rename(dir.join("hubbub.db"), dir.join("elsewhere")).unwrap();
+    assert!(broker.append(vec![draft("tea", "m2", 0)]).await.is_err());
+    fs::write(dir.join("hubbub.db"), "").unwrap();
+    assert!(broker.append(vec![draft("tea", "m2", 0)]).await.is_err());
+    fs::rename(dir.join("elsewhere"), dir.join("hubbub.db")).unwrap();
+    assert!(broker.append(vec![draft("tea", "m2", 0)]).await.is_ok());
+}
+
+#[tokio::test]
+async fn files_are_closed_to_others_and_no_second_process_gets_in_whatever_is_removed() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = empty_dir();
+    fs::write(dir.join("hubbub.db"), "").unwrap();
+    for file in ["hubbub.db"] {
+        fs::set_permissions(dir.join(file), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let broker = open(&dir).unwrap();
+    broker.append(vec![draft("tea", "m1", 0)]).await.unwrap();
+    for entry in fs::read_dir(&dir).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+    }
+    for entry in fs::read_dir(&dir).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        if !name.starts_with("hubbub.db") {
+            fs::remove_file(dir.join(name)).unwrap();
+        }
+    }
+    assert!(matches!(open(&dir), Err(OpenError::InUse)));
+}
+
+#[tokio::test]
+async fn a_start_with_the_clock_far_ahead_lets_go_of_nothing() {
+    let day = 24 * 60 * 60 * 1_000;
+    let dir = empty_dir();
+    let broker = open(&dir).unwrap();
+    broker.append(vec![draft("tea", "m1", day)]).await.unwrap();
+    broker.tidy(day).await.unwrap();
+    drop(broker);
+    let broker = open(&dir).unwrap();
+    broker.tidy(41 * day).await.unwrap();
+    assert_eq!(ids(&tea(&broker).await), ["m1"]);
+}

@@ -11,8 +11,8 @@ use common::{Epoch, MemberId, MessageId, Offset, Position, RoomName};
 use parking_lot::Mutex;
 
 use super::{
-    Appended, BoxFuture, Broker, BrokerError, Followed, Follower, KeptRoom, Opened, Page, Part,
-    Read, Retention, new_epoch,
+    Ages, Appended, BoxFuture, Broker, BrokerError, Followed, Follower, KeptRoom, Opened, Page,
+    Part, Read, Retention, new_epoch,
 };
 use crate::{Draft, Envelope, Record};
 
@@ -39,6 +39,7 @@ struct State {
     /// The highest floor of any room that was let go of. A room that comes back starts behind it, so
     /// that a reader who comes back to it learns that messages are gone.
     gone: Offset,
+    ages: Ages,
 }
 
 /// The log of one room.
@@ -80,7 +81,7 @@ impl Broker for MemoryBroker {
 
     fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
         let mut state = self.state.lock();
-        let State { head, rooms, bytes, gone } = &mut *state;
+        let State { head, rooms, bytes, gone, .. } = &mut *state;
         if let Some(id) = taken(rooms, &drafts) {
             return Box::pin(ready(Err(BrokerError::IdTaken(id))));
         }
@@ -134,13 +135,12 @@ impl Broker for MemoryBroker {
     }
 
     fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
-        let oldest = at.saturating_sub(self.retention.age.as_millis() as u64);
         let mut state = self.state.lock();
-        let State { rooms, bytes, gone, .. } = &mut *state;
+        let State { rooms, bytes, gone, ages, .. } = &mut *state;
+        let at = ages.at(at);
+        let oldest = at.saturating_sub(self.retention.age.as_millis() as u64);
         rooms.retain(|_, log| {
-            while log.records.front().is_some_and(|record| record.envelope.at < oldest) {
-                *bytes -= log.pop();
-            }
+            *bytes -= log.let_go_before(oldest);
             log.forget_ids(at, &self.retention);
             let empty = log.records.is_empty() && log.ids.is_empty();
             if empty {
@@ -208,6 +208,21 @@ impl Log {
         self.bytes -= bytes;
         self.floor = record.offset;
         bytes
+    }
+
+    /// Lets go of all messages that are older, wherever they are; returns how many bytes that were.
+    fn let_go_before(&mut self, oldest: u64) -> usize {
+        let before = self.bytes;
+        let (bytes, floor) = (&mut self.bytes, &mut self.floor);
+        self.records.retain(|record| {
+            let old = record.envelope.at < oldest;
+            if old {
+                *bytes -= record.body().len();
+                *floor = (*floor).max(record.offset);
+            }
+            !old
+        });
+        before - self.bytes
     }
 
     /// An id is remembered while its message is kept, and a while longer unless there are too many.

@@ -10,9 +10,10 @@
 mod open;
 mod readers;
 mod row;
+mod witness;
 mod writer;
 
-use std::{fs::File, path::Path, sync::Arc, thread};
+use std::{path::Path, sync::Arc, thread};
 
 use common::{Epoch, Position, RoomName};
 use hub::{
@@ -43,8 +44,6 @@ pub struct SqliteBroker {
     writer: Option<mpsc::Sender<Work>>,
     thread: Option<thread::JoinHandle<()>>,
     readers: Readers,
-    /// Held while this lives: a second process on the same directory is refused.
-    _lock: File,
 }
 
 impl SqliteBroker {
@@ -55,21 +54,16 @@ impl SqliteBroker {
     /// [`OpenError`] when the directory can't be used, is in use, or holds something else.
     pub fn open(dir: &Path, retention: Retention, sync: Sync) -> Result<Self, OpenError> {
         let opened = open::open(dir, sync)?;
+        let (epoch, file) = (opened.epoch.clone(), opened.file.clone());
         let followed = Arc::new(Followed::new(opened.head));
         let (sender, work) = mpsc::channel(WAITING);
-        let writer = Writer::new(opened.connection, retention, followed.clone());
+        let writer = Writer::new(opened, retention, followed.clone())?;
         let thread = thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || writer.run(work))
             .map_err(OpenError::Io)?;
-        Ok(Self {
-            epoch: opened.epoch,
-            followed,
-            writer: Some(sender),
-            thread: Some(thread),
-            readers: Readers::new(opened.file),
-            _lock: opened.lock,
-        })
+        let (readers, thread) = (Readers::new(file), Some(thread));
+        Ok(Self { epoch, followed, writer: Some(sender), thread, readers })
     }
 
     async fn ask<T>(

@@ -3,15 +3,18 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use super::unsigned;
+use super::{
+    unsigned,
+    witness::{self, Witness},
+};
 use clap::ValueEnum;
 use common::{Epoch, Offset};
-use hub::broker::new_epoch;
+use hub::broker::{Ages, new_epoch};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 /// The name of the file in the data directory.
@@ -74,8 +77,14 @@ const MIGRATIONS: [&str; 4] = [
     "
     -- a digest of where a guest came from and of what it said, to know it again
     ALTER TABLE messages ADD COLUMN guest TEXT;
+    CREATE INDEX messages_kept ON messages (at) WHERE body IS NOT NULL;
+    -- the last time that was believed, in milliseconds since 1970
+    INSERT INTO meta SELECT 'clock', max(at) FROM messages WHERE true HAVING max(at) IS NOT NULL;
     ",
 ];
+
+/// The version of the file from which on there is a witness to it.
+const WITNESSED: usize = 4;
 
 /// What survives what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -127,25 +136,66 @@ pub(super) struct Opened {
     pub(super) lock: File,
     pub(super) epoch: Epoch,
     pub(super) head: Offset,
+    pub(super) ages: Ages,
+    pub(super) witness: Witness,
 }
 
 pub(super) fn open(dir: &Path, sync: Sync) -> Result<Opened, OpenError> {
     // What people wrote is nobody else's to read.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let lock = File::create(dir.join("hubbub.lock"))?;
-    lock.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => OpenError::InUse,
-        TryLockError::Error(error) => OpenError::Io(error),
-    })?;
     let file = dir.join(FILE);
+    let lock = lock(&file)?;
     let explain = explain(&file);
     let mut connection = Connection::open(&file).map_err(&explain)?;
     let version = known_version(&connection, &file, &explain)?;
     prepare(&connection, sync).map_err(&explain)?;
     migrate(&mut connection, version).map_err(&explain)?;
     let (epoch, head) = state(&connection).map_err(&explain)?;
-    let epoch = Epoch::parse(&epoch).map_err(|_| OpenError::Damaged(file.clone()))?;
-    Ok(Opened { connection, file, lock, epoch, head: Offset(head) })
+    let mut epoch = Epoch::parse(&epoch).map_err(|_| OpenError::Damaged(file.clone()))?;
+    let head = Offset(head);
+    // Files of versions before there was a witness are believed, once.
+    if version >= WITNESSED && !witness::vouches(dir, &epoch, head) {
+        epoch = new_epoch();
+        tracing::warn!(
+            %epoch,
+            "the log was not closed, or is an older copy, and may lack its last messages: it begins another life, and \
+             readers are told"
+        );
+        connection
+            .execute("UPDATE meta SET value = ? WHERE key = 'epoch'", [epoch.as_str()])
+            .map_err(&explain)?;
+    }
+    let witness = Witness::new(dir, &epoch, head, sync)?;
+    let clock = connection
+        .query_row("SELECT value FROM meta WHERE key = 'clock'", [], |row| unsigned(row, 0))
+        .optional()
+        .map_err(&explain)?;
+    let ages = Ages::since(clock);
+    Ok(Opened { connection, file, lock, epoch, head, ages, witness })
+}
+
+/// Locks the file of the log against a second process, and everybody else's eyes.
+///
+/// Not by a file beside it, which somebody could remove. SQLite's own locks are of another kind (POSIX) and
+/// don't meet this one; they are gone when any handle of the file is closed, so this one is kept until the end.
+fn lock(file: &Path) -> Result<File, OpenError> {
+    let mut options = fs::OpenOptions::new();
+    let lock =
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(file)?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse,
+        TryLockError::Error(error) => OpenError::Io(error),
+    })?;
+    // Those beside it, that are there after a crash, are as private; new ones are made like this one.
+    for end in ["", "-wal", "-shm"] {
+        let mut name = file.as_os_str().to_owned();
+        name.push(end);
+        match fs::set_permissions(&name, fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(lock)
 }
 
 /// The log in `dir`, for reading, whoever else has it open; it must be there.

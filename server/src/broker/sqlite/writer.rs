@@ -1,19 +1,30 @@
 //! The one thread that writes: group commit, then answer, then hand on.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use common::{Offset, RoomName};
 use hub::{
     Draft, Record,
-    broker::{BrokerError, Followed, Retention},
+    broker::{Ages, BrokerError, Followed, Retention},
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    open::Opened,
     row::{Stored, store},
     unavailable, unsigned,
+    witness::Witness,
 };
+use crate::troubles::Troubles;
 
 /// How many records one transaction takes at the most, beyond the first request.
 const GROUP: usize = 1024;
@@ -47,15 +58,36 @@ pub(super) struct Writer {
     followed: Arc<Followed>,
     /// How much each room has grown since it was trimmed: messages and bytes.
     grown: HashMap<i64, (usize, usize)>,
+    ages: Ages,
+    witness: Witness,
+    file: PathBuf,
+    /// The file, whatever is by its name now. It is locked, and after everything else let go of.
+    held: File,
+    inode: u64,
+    troubles: Troubles,
 }
 
 impl Writer {
     pub(super) fn new(
-        connection: Connection,
+        opened: Opened,
         retention: Retention,
         followed: Arc<Followed>,
-    ) -> Self {
-        Self { connection, retention, followed, grown: HashMap::new() }
+    ) -> io::Result<Self> {
+        let Opened { connection, file, lock: held, ages, witness, .. } = opened;
+        let inode = held.metadata()?.ino();
+        let grown = HashMap::new();
+        Ok(Self {
+            connection,
+            retention,
+            followed,
+            grown,
+            ages,
+            witness,
+            file,
+            held,
+            inode,
+            troubles: Troubles::default(),
+        })
     }
 
     /// Works until nobody can ask any more, and what was asked is done.
@@ -84,13 +116,44 @@ impl Writer {
                 }
             }
         }
+        self.close();
+    }
+
+    /// Has the file take in what stands in the log beside it, so that it is whole by itself.
+    fn close(mut self) {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy = self.connection.query_row(checkpoint, [], |row| row.get::<_, bool>(0));
+        match busy {
+            Ok(false) => self.witness.close(),
+            Ok(true) => tracing::debug!("somebody else reads the log; it is left as it is"),
+            Err(error) => tracing::warn!(%error, "the log could not be closed as it should be"),
+        }
+        drop(self.connection);
+        drop(self.held);
+    }
+
+    /// Whether what is written is written where the next start will look for it.
+    fn is_there(&self) -> bool {
+        fs::metadata(&self.file).is_ok_and(|file| file.ino() == self.inode)
     }
 
     fn append(&mut self, group: Vec<Append>) {
         let (requests, waiting): (Vec<_>, Vec<_>) =
             group.into_iter().map(|append| (append.drafts, append.done)).unzip();
+        if !self.is_there() {
+            let file = self.file.display();
+            self.troubles.error(format_args!("{file} is gone; restart hubbub, or put it back"));
+            for done in waiting {
+                let gone = "the file of the log is gone".to_owned();
+                let _ = done.send(Err(BrokerError::Unavailable(gone)));
+            }
+            return;
+        }
         match self.commit(requests) {
             Ok(Committed { answers, new }) => {
+                if let Some(newest) = new.last() {
+                    self.witness.saw(newest.offset);
+                }
                 let news = self.followed.kept(new);
                 for (done, answer) in waiting.into_iter().zip(answers) {
                     // Whoever asked may have gone; the message is kept all the same.
@@ -99,7 +162,7 @@ impl Writer {
                 news.tell();
             }
             Err(error) => {
-                tracing::error!(%error, "the log can't be written");
+                self.troubles.error(format_args!("the log can't be written: {error}"));
                 for done in waiting {
                     let _ = done.send(Err(unavailable(&error)));
                 }
@@ -150,24 +213,19 @@ impl Writer {
     }
 
     fn tidy(&mut self, at: u64) -> rusqlite::Result<()> {
+        let at = self.ages.at(at);
         let transaction = self.connection.transaction()?;
         let before = |age: Duration| at.saturating_sub(age.as_millis() as u64) as i64;
         for room in self.grown.keys() {
             trim(&transaction, *room, &self.retention)?;
         }
-        // Offsets go with time: what is behind the first that is young enough is not looked at.
-        let old = "SELECT room, max(offset) FROM messages
-            WHERE at < ?1 AND body IS NOT NULL AND offset < coalesce(
-                (SELECT offset FROM messages WHERE at >= ?1 ORDER BY offset LIMIT 1),
-                9223372036854775807)
-            GROUP BY room";
-        let cuts: Vec<(i64, i64)> = transaction
-            .prepare_cached(old)?
-            .query_map([before(self.retention.age)], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<rusqlite::Result<_>>()?;
-        for (room, cut) in cuts {
-            let_go(&transaction, room, cut)?;
-        }
+        let old = before(self.retention.age);
+        let floors = "UPDATE rooms SET floor = max(floor, gone.offset) FROM
+            (SELECT room, max(offset) AS offset FROM messages WHERE at < ? AND body IS NOT NULL
+             GROUP BY room) AS gone WHERE gone.room = rooms.id";
+        transaction.prepare_cached(floors)?.execute([old])?;
+        let let_go = "UPDATE messages SET body = NULL WHERE at < ? AND body IS NOT NULL";
+        transaction.prepare_cached(let_go)?.execute([old])?;
         let forget = "DELETE FROM messages WHERE body IS NULL AND at < ?";
         transaction.prepare_cached(forget)?.execute([before(self.retention.ids)])?;
         // A room of which nothing is left is forgotten; how far it was is remembered for all.
@@ -177,6 +235,7 @@ impl Writer {
              WHERE key = 'gone';
              DELETE FROM rooms WHERE NOT EXISTS (SELECT 1 FROM messages WHERE room = rooms.id);",
         )?;
+        transaction.execute("INSERT OR REPLACE INTO meta VALUES ('clock', ?)", [at as i64])?;
         transaction.commit()?;
         self.grown.clear();
         Ok(())
