@@ -110,6 +110,8 @@ pub struct Config {
 pub enum Command {
     /// Write all messages to standard output, one JSON object a line; a server may be running.
     Export,
+    /// Look through all that is kept, and say what is damaged; a server may be running. Ends with 1 if something is.
+    Check,
     /// Read what `export` wrote; messages that are there already are not stored twice, so a broken
     /// import is simply started again. No server may be running.
     Import {

@@ -38,6 +38,17 @@ async fn run(config: Config) -> Result<(), String> {
             let count = transfer::export(&config.data, std::io::stdout());
             count.map(|count| tracing::info!(count, "exported")).map_err(|error| error.to_string())
         }
+        Some(Command::Check) => {
+            let (well, damaged) = transfer::check(&config.data, std::io::stdout())
+                .map_err(|error| error.to_string())?;
+            tracing::info!(well, damaged, "checked");
+            match damaged {
+                0 => Ok(()),
+                _ => Err(format!(
+                    "{damaged} things are damaged; restore a backup, or export what is well"
+                )),
+            }
+        }
         Some(Command::Import { file }) => {
             let count = transfer::import(&config.data, file.as_deref()).await;
             count.map(|count| tracing::info!(count, "imported")).map_err(|error| error.to_string())

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use common::{Message, SessionId};
+use common::{Message, SessionId, message::check_value};
 use hub::{
     Draft,
     broker::{Broker, BrokerError, Retention},
@@ -17,7 +17,10 @@ use hub::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{OpenError, SqliteBroker, Sync, broker::sqlite::each_record};
+use crate::{
+    OpenError, SqliteBroker, Sync,
+    broker::sqlite::{self, each_record},
+};
 
 /// A line: a message, and the public part of the session that said it.
 #[derive(Serialize, Deserialize)]
@@ -44,7 +47,7 @@ pub enum TransferError {
         /// Counted from 1.
         number: usize,
         /// What is wrong with it.
-        error: serde_json::Error,
+        error: String,
     },
     /// The log did not take it.
     #[error(transparent)]
@@ -52,7 +55,7 @@ pub enum TransferError {
 }
 
 /// Writes all that is kept in `dir` to `out`, and returns how many records that were. A server may be
-/// running on it meanwhile.
+/// running on it meanwhile. A record that is damaged is left out, and named in the log.
 ///
 /// # Errors
 ///
@@ -60,6 +63,13 @@ pub enum TransferError {
 pub fn export(dir: &Path, out: impl Write) -> Result<usize, TransferError> {
     let (mut out, mut progress) = (BufWriter::new(out), Progress::new("exported", None));
     each_record(dir, |record| {
+        let record = match record {
+            Ok(record) => record,
+            Err(damaged) => {
+                tracing::error!("{damaged}; it is left out");
+                return Ok(());
+            }
+        };
         let message: &RawValue = serde_json::from_str(record.params())?;
         let session = record.envelope.session.clone();
         serde_json::to_writer(&mut out, &Line { session, message })?;
@@ -69,6 +79,34 @@ pub fn export(dir: &Path, out: impl Write) -> Result<usize, TransferError> {
     })?;
     out.flush()?;
     Ok(progress.done())
+}
+
+/// Looks through all that is kept in `dir`, also while a server runs on it, and writes to `out` what is damaged.
+/// Returns how many records are well, and how many things are not.
+///
+/// # Errors
+///
+/// [`TransferError`]: it can't be opened, or not be read at all.
+pub fn check(dir: &Path, mut out: impl Write) -> Result<(usize, usize), TransferError> {
+    let damage = sqlite::check(dir)?;
+    damage.iter().try_for_each(|damage| writeln!(out, "{damage}"))?;
+    let (mut well, mut bad) = (0, damage.len());
+    each_record(dir, |record| {
+        match record {
+            Ok(record) if record.message().is_some() => well += 1,
+            Ok(record) => {
+                bad += 1;
+                let (offset, room) = (record.offset, &record.envelope.room);
+                writeln!(out, "message {offset} of room {room} can't be read")?;
+            }
+            Err(damaged) => {
+                bad += 1;
+                writeln!(out, "{damaged}")?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok((well, bad))
 }
 
 /// Reads records from `file`, or standard input, into `dir`, and returns how many lines that were.
@@ -92,8 +130,8 @@ pub async fn import(dir: &Path, file: Option<&Path>) -> Result<usize, TransferEr
     for (index, line) in input.lines().enumerate() {
         let line = line?;
         bytes += line.len() as u64 + 1;
-        match serde_json::from_str::<Line<Message>>(&line) {
-            Ok(Line { session, message }) => batch.push(Draft::new(message, session.as_ref())),
+        match read(&line) {
+            Ok(line) => batch.push(line),
             Err(error) => {
                 broker.append(batch).await?;
                 return Err(TransferError::Line { number: index + 1, error });
@@ -108,6 +146,14 @@ pub async fn import(dir: &Path, file: Option<&Path>) -> Result<usize, TransferEr
     broker.append(batch).await?;
     progress.step(rest, bytes);
     Ok(progress.done())
+}
+
+/// The draft in a line; what nobody could say is none.
+fn read(line: &str) -> Result<Draft, String> {
+    let Line { session, message }: Line<Message> =
+        serde_json::from_str(line).map_err(|error| error.to_string())?;
+    check_value(&message.value).map_err(|refusal| refusal.to_string())?;
+    Ok(Draft::new(message, session.as_ref()))
 }
 
 /// One line on a terminal that says how far it is; nothing elsewhere.

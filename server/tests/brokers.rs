@@ -382,3 +382,66 @@ async fn a_start_with_the_clock_far_ahead_lets_go_of_nothing() {
     broker.tidy(41 * day).await.unwrap();
     assert_eq!(ids(&tea(&broker).await), ["m1"]);
 }
+
+/// Changes one letter of what a message says, as a disk might.
+fn damage(dir: &Path, offset: u64) {
+    let file = rusqlite::Connection::open(dir.join("hubbub.db")).unwrap();
+    let sql = "UPDATE messages SET body = CAST(replace(CAST(body AS TEXT), '\"value\":\"m', '\"value\":\"n')
+        AS BLOB) WHERE offset = ?";
+    assert_eq!(file.execute(sql, [offset as i64]).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn one_damaged_message_is_a_gap_that_is_told_and_stops_nobody() {
+    let dir = empty_dir();
+    let broker = open(&dir).unwrap();
+    for n in 1..=30 {
+        broker.append(vec![draft("tea", &format!("m{n}"), 0)]).await.unwrap();
+    }
+    drop(broker);
+    damage(&dir, 10);
+    damage(&dir, 11);
+
+    let hub = hub::Hub::new(Arc::new(open(&dir).unwrap()), hub::Limits::default());
+    let room = RoomName::parse("tea").unwrap();
+    let member = hub::contract::message("tea", "m", 0).from;
+    let who = hub::Who { member, session: None, guest_from: None };
+    let (mut reader, _) = hub.read(&room, who.clone(), &common::After::Oldest).await.unwrap();
+    let (mut read, mut gaps) = (Vec::new(), Vec::new());
+    while read.len() < 28 {
+        let delivery = reader.next().await.unwrap();
+        gaps.extend(delivery.reset.map(|position| position.offset.0));
+        read.extend(delivery.records.iter().map(|record| record.offset.0));
+    }
+    assert_eq!((read, gaps), ((1..=9).chain(12..=30).collect(), vec![11]));
+    // Looking back passes over it.
+    let latest = hub.latest(&room, &who, None, 25).await.unwrap();
+    assert_eq!(latest.records.first().unwrap().offset, Offset(4));
+
+    let mut exported = Vec::new();
+    assert_eq!(transfer::export(&dir, &mut exported).unwrap(), 28);
+    assert_eq!(String::from_utf8(exported).unwrap().lines().count(), 28);
+    let mut report = Vec::new();
+    assert_eq!(transfer::check(&dir, &mut report).unwrap(), (28, 2));
+    let report = String::from_utf8(report).unwrap();
+    assert!(report.contains("message 10 of room tea is damaged: "), "{report}");
+}
+
+#[tokio::test]
+async fn an_import_takes_nothing_that_nobody_could_say() {
+    let source = empty_dir();
+    let broker = open(&source).unwrap();
+    broker.append(vec![draft("tea", "m1", 0)]).await.unwrap();
+    let mut line = Vec::new();
+    transfer::export(&source, &mut line).unwrap();
+    let line = String::from_utf8(line).unwrap();
+    for value in
+        ["null".to_owned(), format!("\"{}\"", "x".repeat(20_000)), "\"\\u0000\"".to_owned()]
+    {
+        let dir = empty_dir();
+        let file = dir.join("log.ndjson");
+        fs::write(&file, line.replace("\"value\":\"m1\"", &format!("\"value\":{value}"))).unwrap();
+        let refused = transfer::import(&dir.join("data"), Some(&file)).await.unwrap_err();
+        assert!(matches!(refused, transfer::TransferError::Line { number: 1, .. }), "{refused}");
+    }
+}

@@ -28,8 +28,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::open::{OpenError, Sync};
 use self::{
-    readers::Readers,
-    row::COLUMNS,
+    readers::{Found, Readers},
+    row::{COLUMNS, Damaged},
     writer::{Append, Work, Writer},
 };
 
@@ -112,7 +112,10 @@ impl Broker for SqliteBroker {
         let head = self.followed.head();
         Box::pin(async move {
             let look = self.readers.look(move |log| readers::page(log, &room, read));
-            let (records, complete, floor) = look.await?;
+            let Found { records, complete, floor, damaged } = look.await?;
+            for bad in damaged {
+                self.readers.trouble(format_args!("{bad}"));
+            }
             Ok(Page { epoch, records, complete, floor, head })
         })
     }
@@ -126,11 +129,11 @@ impl Broker for SqliteBroker {
     }
 }
 
-/// Hands every record kept in `dir` to `each`, in offset order. A broker may have it open meanwhile:
-/// this sees one state of it.
+/// Hands every record kept in `dir` to `each`, in offset order, and every row that is none any more. A broker may
+/// have it open meanwhile: this sees one state of it.
 pub(crate) fn each_record(
     dir: &Path,
-    mut each: impl FnMut(&Record) -> std::io::Result<()>,
+    mut each: impl FnMut(Result<&Record, &Damaged>) -> std::io::Result<()>,
 ) -> Result<(), OpenError> {
     let (connection, explain) = open::existing(dir)?;
     let sql = format!(
@@ -141,9 +144,19 @@ pub(crate) fn each_record(
     let mut rows = statement.query([]).map_err(&explain)?;
     while let Some(row) = rows.next().map_err(&explain)? {
         let room = row::parse(row, row::COUNT, RoomName::parse).map_err(&explain)?;
-        each(&*row::record(row, &room).map_err(&explain)?)?;
+        let read = row::read(row, &room).map_err(&explain)?;
+        each(read.as_deref().map_err(|bad| bad))?;
     }
     Ok(())
+}
+
+/// What SQLite itself finds wrong with the file in `dir`; nothing where it is well.
+pub(crate) fn check(dir: &Path) -> Result<Vec<String>, OpenError> {
+    let (connection, explain) = open::existing(dir)?;
+    let mut statement = connection.prepare("PRAGMA integrity_check").map_err(&explain)?;
+    let found = statement.query_map([], |row| row.get::<_, String>(0)).map_err(&explain)?;
+    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(&explain)?;
+    Ok(found.into_iter().filter(|word| word != "ok").collect())
 }
 
 /// SQLite's integers are signed; ours are never negative.

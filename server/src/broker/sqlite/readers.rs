@@ -1,6 +1,6 @@
 //! Looking into the file, beside the thread that writes it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use common::{Offset, RoomName};
 use hub::{
@@ -11,9 +11,11 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Result, Transaction, params};
 use tokio::sync::Semaphore;
 
+use crate::troubles::Troubles;
+
 use super::{
     open,
-    row::{self, COLUMNS},
+    row::{self, COLUMNS, Damaged},
     unavailable, unsigned,
 };
 
@@ -22,8 +24,9 @@ const READERS: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Readers {
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     connections: Arc<Connections>,
+    troubles: Mutex<Troubles>,
 }
 
 #[derive(Debug)]
@@ -35,7 +38,8 @@ struct Connections {
 impl Readers {
     pub(super) fn new(file: PathBuf) -> Self {
         let connections = Arc::new(Connections { file, idle: Mutex::default() });
-        Self { permits: Semaphore::new(READERS), connections }
+        let permits = Arc::new(Semaphore::new(READERS));
+        Self { permits, connections, troubles: Mutex::default() }
     }
 
     /// Looks at one state of the log: what is written meanwhile is not seen. What goes wrong is logged
@@ -44,20 +48,29 @@ impl Readers {
         &self,
         look: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
     ) -> std::result::Result<T, BrokerError> {
-        // It is never closed.
-        let _permit = self.permits.acquire().await;
+        // It is never closed. A look goes on when nobody waits for it any more, and so does its permit.
+        let permit = self.permits.clone().acquire_owned().await;
         let connections = self.connections.clone();
-        match tokio::task::spawn_blocking(move || connections.look(look)).await {
+        let looked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            connections.look(look)
+        });
+        match looked.await {
             Ok(Ok(seen)) => Ok(seen),
             Ok(Err(error)) => {
-                tracing::error!(%error, "the log can't be read");
+                self.trouble(format_args!("the log can't be read: {error}"));
                 Err(unavailable(&error))
             }
             Err(error) => {
-                tracing::error!(%error, "reading the log has failed");
+                self.trouble(format_args!("reading the log has failed: {error}"));
                 Err(BrokerError::Unavailable(error.to_string()))
             }
         }
+    }
+
+    /// Says what is wrong with the log, now and then.
+    pub(super) fn trouble(&self, what: fmt::Arguments<'_>) {
+        self.troubles.lock().error(what);
     }
 }
 
@@ -74,12 +87,19 @@ impl Connections {
     }
 }
 
-/// The records of a part of a room, whether they are all there are, and the floor.
-pub(super) fn page(
-    log: &Transaction<'_>,
-    room: &RoomName,
-    read: Read,
-) -> Result<(Vec<Arc<Record>>, bool, Offset)> {
+/// A part of a room as it is in the file.
+pub(super) struct Found {
+    pub(super) records: Vec<Arc<Record>>,
+    /// Whether they are all there are.
+    pub(super) complete: bool,
+    pub(super) floor: Offset,
+    /// What can't be read any more.
+    pub(super) damaged: Vec<Damaged>,
+}
+
+/// A part of a room. What is damaged in it counts as gone: a page ends before it, or begins behind it and has its
+/// number as the floor, so that whoever reads on is told of a gap.
+pub(super) fn page(log: &Transaction<'_>, room: &RoomName, read: Read) -> Result<Found> {
     let found = log
         .prepare_cached("SELECT id, floor FROM rooms WHERE name = ?")?
         .query_row([room.as_str()], |row| Ok((row.get::<_, i64>(0)?, unsigned(row, 1)?)))
@@ -88,8 +108,10 @@ pub(super) fn page(
         let gone = log
             .prepare_cached("SELECT value FROM meta WHERE key = 'gone'")?
             .query_row([], |row| unsigned(row, 0))?;
-        return Ok((Vec::new(), true, Offset(gone)));
+        let (records, damaged) = (Vec::new(), Vec::new());
+        return Ok(Found { records, complete: true, floor: Offset(gone), damaged });
     };
+    let mut floor = Offset(floor);
     let (condition, offset) = match read.part {
         Part::After(offset) => ("offset > ? AND body IS NOT NULL ORDER BY offset", offset),
         Part::Before(offset) => ("offset < ? AND body IS NOT NULL ORDER BY offset DESC", offset),
@@ -99,20 +121,32 @@ pub(super) fn page(
     let sql = format!("SELECT {COLUMNS} FROM messages WHERE room = ? AND {condition}");
     let mut statement = log.prepare_cached(&sql)?;
     let mut rows = statement.query(params![id, offset])?;
-    let (mut records, mut bytes, mut complete) = (Vec::new(), 0, true);
+    let (mut records, mut damaged, mut bytes, mut complete) = (vec![], vec![], 0, true);
     while let Some(row) = rows.next()? {
         if records.len() >= read.records || bytes >= read.bytes {
             complete = false;
             break;
         }
-        let record = row::record(row, room)?;
-        bytes += record.frame.bytes().len();
-        records.push(record);
+        match (row::read(row, room)?, read.part) {
+            (Ok(record), _) => {
+                bytes += record.frame.bytes().len();
+                records.push(record);
+            }
+            (Err(bad), Part::After(_)) if records.is_empty() => {
+                floor = floor.max(bad.offset);
+                damaged.push(bad);
+            }
+            (Err(_), Part::After(_)) => {
+                complete = false;
+                break;
+            }
+            (Err(bad), Part::Before(_)) => damaged.push(bad),
+        }
     }
     if matches!(read.part, Part::Before(_)) {
         records.reverse();
     }
-    Ok((records, complete, Offset(floor)))
+    Ok(Found { records, complete, floor, damaged })
 }
 
 /// The rooms something is kept of, the one last spoken in first.

@@ -9,12 +9,40 @@ use rusqlite::{Connection, Error, Result, Row, params, types::Type};
 use super::unsigned;
 
 /// The columns that [`record`] reads, in this order.
-pub(super) const COLUMNS: &str = "offset, messages.id, at, member, session, audience, body";
+pub(super) const COLUMNS: &str = "offset, messages.id, at, member, session, audience, body, crc";
 /// How many those are.
-pub(super) const COUNT: usize = 7;
+pub(super) const COUNT: usize = 8;
 
-/// The record in a row of [`COLUMNS`] that have a body.
-pub(super) fn record(row: &Row<'_>, room: &RoomName) -> Result<Arc<Record>> {
+/// A row that is not as it was written.
+#[derive(Debug, thiserror::Error)]
+#[error("message {} of room {room} is damaged: {why}", .offset.0)]
+pub(crate) struct Damaged {
+    /// Which.
+    pub(crate) offset: Offset,
+    /// The room it is in.
+    pub(crate) room: RoomName,
+    /// What is wrong with it.
+    pub(crate) why: Error,
+}
+
+/// The record in a row of [`COLUMNS`] that have a body, as it was written, or what is wrong with it.
+pub(super) fn read(
+    row: &Row<'_>,
+    room: &RoomName,
+) -> Result<std::result::Result<Arc<Record>, Damaged>> {
+    let offset = Offset(unsigned(row, 0)?);
+    Ok(record(row, room).map_err(|why| Damaged { offset, room: room.clone(), why }))
+}
+
+fn record(row: &Row<'_>, room: &RoomName) -> Result<Arc<Record>> {
+    if let Some(written) = row.get::<_, Option<i64>>(7)? {
+        let text = |column| Ok::<_, Error>(row.get_ref(column)?.as_str_or_null()?);
+        let at = row.get(2)?;
+        let body = row.get_ref(6)?.as_blob()?;
+        if crc([text(1)?, text(3)?, text(4)?, text(5)?], at, body) != written {
+            return Err(unreadable(6, "its checksum is another"));
+        }
+    }
     let to = match row.get_ref(5)?.as_str_or_null()? {
         None => Audience::All,
         Some(json) => serde_json::from_str(json).map_err(|error| unreadable(5, error))?,
@@ -35,6 +63,19 @@ pub(super) fn record(row: &Row<'_>, room: &RoomName) -> Result<Arc<Record>> {
     Ok(Record::new(envelope, Offset(unsigned(row, 0)?), row.get_ref(6)?.as_blob()?))
 }
 
+/// CRC-32 (IEEE) of a row: a byte that has changed on the disk is found by it.
+fn crc(texts: [Option<&str>; 4], at: i64, body: &[u8]) -> i64 {
+    let mut hasher = crc32fast::Hasher::new();
+    for text in texts {
+        // With its length, so that nothing can move from one into the next.
+        hasher.update(&text.map_or(-1, |text| text.len() as i64).to_le_bytes());
+        hasher.update(text.unwrap_or_default().as_bytes());
+    }
+    hasher.update(&at.to_le_bytes());
+    hasher.update(body);
+    i64::from(hasher.finalize())
+}
+
 /// What became of a draft.
 pub(super) enum Stored {
     /// It has this offset.
@@ -50,20 +91,26 @@ pub(super) fn store(log: &Connection, room: i64, draft: &Draft) -> Result<Stored
     let Draft { envelope: Envelope { id, at, member, session, to, guest, .. }, body } = draft;
     // Words and ids always encode.
     let audience = (*to != Audience::All).then(|| serde_json::to_string(to).unwrap_or_default());
+    let session = session.as_ref().map(SessionId::as_str);
     let stored = log
         .prepare_cached(
-            "INSERT INTO messages (room, id, at, member, session, audience, guest, body)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (room, id) DO NOTHING",
+            "INSERT INTO messages (room, id, at, member, session, audience, guest, body, crc)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (room, id) DO NOTHING",
         )?
         .execute(params![
             room,
             id.as_str(),
             *at as i64,
             member.as_str(),
-            session.as_ref().map(SessionId::as_str),
+            session,
             audience,
             guest,
-            &body[..]
+            &body[..],
+            crc(
+                [Some(id.as_str()), Some(member.as_str()), session, audience.as_deref()],
+                *at as i64,
+                body
+            ),
         ])?;
     if stored == 1 {
         return Ok(Stored::New(Offset(log.last_insert_rowid() as u64)));
