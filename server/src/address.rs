@@ -40,12 +40,17 @@ impl fmt::Display for Address {
     }
 }
 
+/// Whether `address` is that of a proxy of ours.
+pub(crate) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|net| net.contains(&address))
+}
+
 /// Whom `peer` speaks for: itself, unless it is a proxy of ours. Of `X-Forwarded-For` the last entry that is no
 /// such proxy counts: what stands before it anybody could have written.
 pub(crate) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let peer = peer.to_canonical();
-    if !is_trusted(&peer) {
+    if !is_trusted(peer, trusted) {
         return peer;
     }
     let named = headers.get_all("x-forwarded-for").iter().filter_map(|list| list.to_str().ok());
@@ -54,7 +59,7 @@ pub(crate) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Ip
     for name in named.into_iter().rev() {
         let Ok(address) = name.trim().parse::<IpAddr>() else { break };
         client = address.to_canonical();
-        if !is_trusted(&client) {
+        if !is_trusted(client, trusted) {
             break;
         }
     }

@@ -31,6 +31,7 @@ use tower::ServiceExt;
 
 use crate::{
     address::{self, Address, Full, Place},
+    identity::FORWARDED_PROTO,
     problem::Problem,
     state::ServerState,
 };
@@ -90,9 +91,8 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 
 /// What the connection is counted under: a trusted proxy has as many as it needs.
 fn counted(server: &ServerState, peer: SocketAddr) -> Option<Address> {
-    let ip = peer.ip().to_canonical();
-    let trusted = server.config.trusted_proxies.iter().any(|net| net.contains(&ip));
-    (!trusted).then(|| ip.into())
+    let trusted = address::is_trusted(peer.ip(), &server.config.trusted_proxies);
+    (!trusted).then(|| peer.ip().into())
 }
 
 /// Whether only the connection that was about to be accepted is meant.
@@ -123,7 +123,12 @@ async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router
     let trusted = server.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        let client = address::client(peer.ip(), request.headers(), &trusted.config.trusted_proxies);
+        let proxies = &trusted.config.trusted_proxies;
+        let client = address::client(peer.ip(), request.headers(), proxies);
+        if !address::is_trusted(peer.ip(), proxies) {
+            // From here on it is the word of a proxy of ours.
+            request.headers_mut().remove(FORWARDED_PROTO);
+        }
         request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, peer.port())));
         app.clone().oneshot(request)
     });

@@ -16,6 +16,9 @@ use uuid::Uuid;
 use crate::clock::now_ms;
 
 const COOKIE: &str = "hubbub";
+/// The same where there is TLS: browsers take it from this very host alone, so that no sibling domain can set it
+/// (RFC 6265bis section 4.1.3.2).
+const SECURE_COOKIE: &str = "__Host-hubbub";
 const DAY: u64 = 24 * 60 * 60;
 /// How long a token is good for, in seconds.
 const LIFETIME: u64 = 180 * DAY;
@@ -132,7 +135,8 @@ impl Identity {
     /// Who sent a request with these headers, and whether a new cookie is due; `None` for somebody
     /// without a valid token.
     pub fn visitor(&self, headers: &HeaderMap) -> Option<(Visitor, bool)> {
-        let claims = self.read(&cookie(headers, COOKIE)?)?;
+        let name = if is_secure(headers) { SECURE_COOKIE } else { COOKIE };
+        let claims = self.read(&cookie(headers, name)?)?;
         let due = claims.exp < now_ms() / 1000 + RENEW;
         Some((claims.into(), due))
     }
@@ -202,9 +206,13 @@ impl Identity {
             .expect("HS256 signs whatever it is given")
     }
 
-    /// The `Set-Cookie` that makes its receiver `visitor`.
-    pub fn set_cookie(&self, visitor: &Visitor) -> HeaderValue {
-        lasting_cookie(COOKIE, &self.token(visitor).0, LIFETIME, "; HttpOnly")
+    /// The `Set-Cookie` that makes whoever sent a request with these headers `visitor`.
+    pub fn set_cookie(&self, headers: &HeaderMap, visitor: &Visitor) -> HeaderValue {
+        let (name, more) = match is_secure(headers) {
+            true => (SECURE_COOKIE, "; HttpOnly; Secure"),
+            false => (COOKIE, "; HttpOnly"),
+        };
+        lasting_cookie(name, &self.token(visitor).0, LIFETIME, more)
     }
 
     /// A token that makes its bearer `visitor`, and until when: seconds since 1970.
@@ -239,6 +247,14 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(aside, path)
 }
 
+/// Whether a request came by TLS, to the proxy that is trusted; what others say of it has been taken out.
+fn is_secure(headers: &HeaderMap) -> bool {
+    headers.get(FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes() == b"https")
+}
+
+/// What a proxy says of how a request came to it.
+pub(crate) const FORWARDED_PROTO: &str = "x-forwarded-proto";
+
 /// The value of the cookie `name` (RFC 6265 section 4.2).
 pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.typed_get::<Cookie>()?.get(name).map(str::to_owned)
@@ -256,6 +272,25 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn where_there_is_tls_only_a_cookie_of_this_very_host_counts() {
+        let (identity, ada) = (Identity::ephemeral(), Visitor::guest());
+        let mut tls = HeaderMap::new();
+        tls.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+        let given = identity.set_cookie(&tls, &ada);
+        let given = given.to_str().unwrap();
+        assert!(given.starts_with("__Host-hubbub=") && given.contains("; Secure"), "{given}");
+        assert!(given.contains("; Path=/") && !given.contains("Domain"), "{given}");
+        let shown = |name: &str| {
+            let mut headers = tls.clone();
+            let pair = format!("{name}={}", identity.token(&ada).0);
+            headers.insert(header::COOKIE, pair.parse().unwrap());
+            identity.visitor(&headers).map(|(visitor, _)| visitor)
+        };
+        assert_eq!(shown("__Host-hubbub"), Some(ada.clone()));
+        assert_eq!(shown("hubbub"), None);
+    }
+
     fn headers(set_cookie: &HeaderValue) -> HeaderMap {
         let pair = set_cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
         HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(&pair).unwrap())])
@@ -266,13 +301,14 @@ mod tests {
         let identity = Identity::ephemeral();
         let ada =
             Visitor { name: Some(MemberName::parse("에이다").unwrap()), ..Visitor::guest() };
-        let headers = headers(&identity.set_cookie(&ada));
+        let headers = headers(&identity.set_cookie(&HeaderMap::new(), &ada));
         assert_eq!(identity.visitor(&headers), Some((ada, false)));
     }
 
     #[test]
     fn a_token_signed_with_another_key_names_nobody() {
-        let headers = headers(&Identity::ephemeral().set_cookie(&Visitor::guest()));
+        let headers =
+            headers(&Identity::ephemeral().set_cookie(&HeaderMap::new(), &Visitor::guest()));
         assert_eq!(Identity::ephemeral().visitor(&headers), None);
     }
 
@@ -316,7 +352,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = std::env::temp_dir().join(format!("hubbub-{}", Uuid::new_v4()));
         let ada = Visitor::guest();
-        let headers = headers(&Identity::load(&dir).unwrap().set_cookie(&ada));
+        let headers = headers(&Identity::load(&dir).unwrap().set_cookie(&HeaderMap::new(), &ada));
         let visitor = Identity::load(&dir).unwrap().visitor(&headers);
         assert_eq!(visitor.map(|(visitor, _)| visitor), Some(ada));
         let mode = fs::metadata(dir.join("token.key")).unwrap().permissions().mode();

@@ -41,8 +41,8 @@ const YEAR: u64 = 365 * 24 * 60 * 60;
 /// Who asks for a page, and how they like it.
 pub(crate) struct Asker {
     visitor: Visitor,
-    /// A `Set-Cookie` is due.
-    new: bool,
+    /// The `Set-Cookie` that is due.
+    cookie: Option<HeaderValue>,
     lang: Lang,
     theme: Theme,
 }
@@ -50,26 +50,21 @@ pub(crate) struct Asker {
 impl Asker {
     fn of(server: &ServerState, headers: &HeaderMap) -> Self {
         let known = server.identity.visitor(headers);
-        let (visitor, new) = known.unwrap_or_else(|| (Visitor::guest(), true));
+        let (visitor, due) = known.unwrap_or_else(|| (Visitor::guest(), true));
+        let due = due.then(|| server.identity.set_cookie(headers, &visitor));
         let accepts = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let lang = cookie(headers, "hubbub_lang").and_then(|tag| Lang::parse(&tag));
         let theme = cookie(headers, "hubbub_theme").and_then(|word| Theme::parse(&word));
         Self {
             visitor,
-            new,
+            cookie: due,
             lang: lang.unwrap_or_else(|| Lang::negotiate(accepts.unwrap_or_default())),
             theme: theme.unwrap_or_default(),
         }
     }
 
     /// Renders `page` at `path` for this person.
-    async fn page(
-        self,
-        server: &ServerState,
-        status: StatusCode,
-        path: String,
-        page: Page,
-    ) -> Response {
+    async fn page(self, status: StatusCode, path: String, page: Page) -> Response {
         let me = Me { member: self.visitor.member(), named: self.visitor.name.is_some() };
         let data = PageData { lang: self.lang, theme: self.theme, me, path, page };
         let mut response = render(data).await;
@@ -78,8 +73,8 @@ impl Asker {
         // A page is for one person and one moment.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::VARY, HeaderValue::from_static("cookie, accept-language"));
-        if self.new {
-            headers.append(header::SET_COOKIE, server.identity.set_cookie(&self.visitor));
+        if let Some(cookie) = self.cookie {
+            headers.append(header::SET_COOKIE, cookie);
         }
         response
     }
@@ -103,7 +98,7 @@ async fn home_page(
         .map(|room| RoomCard { name: room.name, members: room.members, last_at: room.last_at })
         .collect();
     let page = Page::Home { rooms, refused };
-    Asker::of(server, headers).page(server, status, "/".to_owned(), page).await
+    Asker::of(server, headers).page(status, "/".to_owned(), page).await
 }
 
 /// `GET /rooms?room=`: goes to the room of that name.
@@ -163,7 +158,7 @@ pub(crate) async fn room_page(
         room,
     };
     let path = room_path(&view.room);
-    asker.page(server, status, path, Page::Room(Box::new(view))).await
+    asker.page(status, path, Page::Room(Box::new(view))).await
 }
 
 /// There is no such page.
@@ -173,7 +168,7 @@ pub(crate) async fn not_found(
     uri: Uri,
 ) -> Response {
     let path = own_path(Some(uri.path()));
-    Asker::of(&server, &headers).page(&server, StatusCode::NOT_FOUND, path, Page::NotFound).await
+    Asker::of(&server, &headers).page(StatusCode::NOT_FOUND, path, Page::NotFound).await
 }
 
 /// `POST /settings`: `name`, `lang`, `theme`, each kept in a cookie; then `back` to where one was.
@@ -196,7 +191,7 @@ pub(crate) async fn settings(
     if let Some(name) = settings.name {
         let visitor = Asker::of(&server, &headers).visitor;
         let visitor = Visitor { name: Some(MemberName::parse(&name)?), ..visitor };
-        cookies.push(server.identity.set_cookie(&visitor));
+        cookies.push(server.identity.set_cookie(&headers, &visitor));
     }
     if let Some(lang) = settings.lang {
         let lang = Lang::parse(&lang)

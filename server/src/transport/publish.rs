@@ -104,7 +104,8 @@ pub(crate) async fn publish(
         Ok((_, Said { name, .. })) if person => {
             let mut response = Redirect::to(&room_path(&room)).into_response();
             if let Some(name) = name {
-                let cookie = server.identity.set_cookie(&Visitor { id, name: Some(name) });
+                let cookie =
+                    server.identity.set_cookie(&headers, &Visitor { id, name: Some(name) });
                 response.headers_mut().append(header::SET_COOKIE, cookie);
             }
             Ok(response)
