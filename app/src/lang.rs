@@ -258,7 +258,8 @@ const EN: Strings = Strings {
                 "A message can't be empty, or have characters that can't be shown.".to_owned()
             }
             (ErrorCode::InvalidField, Some("name" | "room")) => {
-                "A name needs at least one character, and no slash or control character.".to_owned()
+                "A name needs at least one character, no slash, and nothing that does not show."
+                    .to_owned()
             }
             (ErrorCode::RateLimited, _) => {
                 "That was too much at once. Wait a moment and send it again.".to_owned()
@@ -383,7 +384,8 @@ const KO: Strings = Strings {
                 "메시지는 비어 있거나 표시할 수 없는 문자가 있으면 안 됩니다.".to_owned()
             }
             (ErrorCode::InvalidField, Some("name" | "room")) => {
-                "이름은 한 글자 이상이어야 하고, 빗금이나 제어 문자는 쓸 수 없습니다.".to_owned()
+                "이름은 한 글자 이상이어야 하고, 빗금이나 보이지 않는 문자는 쓸 수 없습니다."
+                    .to_owned()
             }
             (ErrorCode::RateLimited, _) => {
                 "한꺼번에 너무 많이 보냈습니다. 잠시 뒤 다시 보내세요.".to_owned()

@@ -36,6 +36,36 @@ impl Rule {
         }
         Ok(text.to_owned())
     }
+
+    /// A typed name looks like what it is: nothing in it is invisible or turns the direction of what follows
+    /// (Unicode Technical Standard 39, section 5), but for joiners where a script or an emoji needs them.
+    fn check_visible(&self, text: &str) -> Result<(), Refusal> {
+        let hidden = |(before, c): (char, char)| match c {
+            '\u{200c}' | '\u{200d}' => !takes_joiners(before),
+            c => is_invisible(c),
+        };
+        let before = std::iter::once(' ').chain(text.chars());
+        let ends = text.ends_with(['\u{200c}', '\u{200d}']);
+        if self.typed && (ends || before.zip(text.chars()).any(hidden)) {
+            let field = self.field;
+            return Err(Refusal::field(field, format!("`{field}` has an invisible character")));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a joiner behind this shows: behind a symbol, such as an emoji, and in scripts from Arabic to Sinhala.
+fn takes_joiners(c: char) -> bool {
+    matches!(c, '\u{600}'..='\u{dff}')
+        || !(c.is_alphanumeric() || c.is_whitespace() || c.is_ascii())
+}
+
+/// Formats, fillers and blanks that leave no mark.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}'
+        | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 macro_rules! checked_text {
@@ -53,7 +83,10 @@ macro_rules! checked_text {
             ///
             /// A [`Refusal`] that names the field and, where it is a length, the limit.
             pub fn parse(text: &str) -> Result<Self, Refusal> {
-                Rule { field: $field, typed: $typed }.check(text).map(Self)
+                let rule = Rule { field: $field, typed: $typed };
+                let text = rule.check(text)?;
+                rule.check_visible(&text)?;
+                Ok(Self(text))
             }
 
             /// The text itself.
@@ -64,8 +97,9 @@ macro_rules! checked_text {
 
         impl TryFrom<String> for $name {
             type Error = Refusal;
+            /// What was kept before it was refused stays readable: invisible characters are let pass.
             fn try_from(text: String) -> Result<Self, Refusal> {
-                Self::parse(&text)
+                Rule { field: $field, typed: $typed }.check(&text).map(Self)
             }
         }
 
@@ -84,8 +118,8 @@ macro_rules! checked_text {
 }
 
 checked_text! {
-    /// The name of a room: 1 to 64 characters of any language, no control characters, no `/`, and
-    /// not `.` or `..`. Blanks at the ends are dropped.
+    /// The name of a room: 1 to 64 characters of any language, no control or invisible characters, no `/`,
+    /// and not `.` or `..`. Blanks at the ends are dropped.
     RoomName, "room", typed: true
 }
 

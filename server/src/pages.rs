@@ -5,12 +5,12 @@ use app::{
     page::{Me, Page, PageData, Refused, RoomCard, RoomView, Theme, room_path},
 };
 use axum::{
-    body::Body,
+    body::{Body, to_bytes},
     extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
 };
-use common::{MemberName, MessageId, Refusal, RoomName};
+use common::{ErrorCode, MemberName, MessageId, Refusal, RoomName};
 use hub::{HubError, Who};
 use leptos::{
     config::LeptosOptions,
@@ -256,7 +256,16 @@ async fn render(data: PageData) -> Response {
         },
         move || app::shell(options.clone()),
     );
-    render(axum::http::Request::new(Body::empty())).await
+    let (parts, body) = render(axum::http::Request::new(Body::empty())).await.into_parts();
+    // It is there; as one piece it has a length, and is counted against what may be unread.
+    match to_bytes(body, usize::MAX).await {
+        Ok(page) => Response::from_parts(parts, Body::from(page)),
+        Err(error) => {
+            tracing::error!(%error, "a page was not rendered");
+            let message = "the page could not be rendered";
+            Problem(Refusal::new(ErrorCode::Internal, message)).into_response()
+        }
+    }
 }
 
 /// [Content Security Policy 3](https://www.w3.org/TR/CSP3/).

@@ -246,3 +246,51 @@ async fn it_says_that_it_is_well() {
     let server = TestServer::start().await;
     assert_eq!(get(&server, "/healthz").await.text().await.unwrap(), "ok\n");
 }
+
+#[tokio::test]
+async fn head_asks_for_the_same_as_get_without_the_body() {
+    let server = TestServer::start().await;
+    let http = Http::builder().redirect(Policy::none()).build().unwrap();
+    for path in ["/", "/rooms/tea", "/rooms?room=tea", "/rooms?room=", "/nowhere", "/healthz"] {
+        let got = http.get(server.url(path)).send().await.unwrap();
+        let asked = http.head(server.url(path)).send().await.unwrap();
+        assert_eq!(asked.status(), got.status(), "{path}");
+        assert_eq!(asked.text().await.unwrap(), "", "{path}");
+    }
+}
+
+/// A page of a room that is full of long messages reaches somebody who reads slowly, whole; and is not too long.
+#[tokio::test]
+async fn a_long_page_is_bounded_and_reaches_whoever_reads_slowly() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = TestServer::with(|config| config.publish_rate = 0).await;
+    let value = "<".repeat(16_000);
+    for _ in 0..100 {
+        let body = format!(r#"{{"value":"{value}"}}"#);
+        let headers = [("content-type", "application/json")];
+        let said = post(&server, "/api/rooms/tea/messages", &body, &headers).await;
+        assert_eq!(said.status(), StatusCode::OK);
+    }
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    let request = "GET /rooms/tea HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let (mut page, mut bytes) = (Vec::new(), [0; 2048]);
+    loop {
+        let count = stream.read(&mut bytes).await.unwrap();
+        if count == 0 {
+            break;
+        }
+        page.extend_from_slice(&bytes[..count]);
+        if page.len() % 64 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let page = String::from_utf8(page).unwrap();
+    let (head, body) = page.split_once("\r\n\r\n").unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    assert_eq!(body.len(), length.parse::<usize>().unwrap(), "it was cut off");
+    // Nine of them; each escaped in the markup, and once more as data.
+    assert!((500_000..2_500_000).contains(&page.len()), "{}", page.len());
+}

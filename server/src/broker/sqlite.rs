@@ -143,7 +143,7 @@ pub(crate) fn each_record(
     let mut statement = connection.prepare(&sql).map_err(&explain)?;
     let mut rows = statement.query([]).map_err(&explain)?;
     while let Some(row) = rows.next().map_err(&explain)? {
-        let room = row::parse(row, row::COUNT, RoomName::parse).map_err(&explain)?;
+        let room = row::room(row, row::COUNT).map_err(&explain)?;
         let read = row::read(row, &room).map_err(&explain)?;
         each(read.as_deref().map_err(|bad| bad))?;
     }

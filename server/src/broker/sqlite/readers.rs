@@ -154,7 +154,7 @@ pub(super) fn rooms(log: &Transaction<'_>, limit: usize) -> Result<Vec<KeptRoom>
     let sql = "SELECT name, last_at FROM rooms ORDER BY last_at DESC, name LIMIT ?";
     let mut statement = log.prepare_cached(sql)?;
     let rows = statement.query_map([limit as i64], |row| {
-        Ok(KeptRoom { name: row::parse(row, 0, RoomName::parse)?, last_at: unsigned(row, 1)? })
+        Ok(KeptRoom { name: row::room(row, 0)?, last_at: unsigned(row, 1)? })
     })?;
     rows.collect()
 }

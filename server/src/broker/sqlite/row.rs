@@ -124,8 +124,13 @@ pub(super) fn store(log: &Connection, room: i64, draft: &Draft) -> Result<Stored
         })
 }
 
+/// The name of a room in a column, also one that would be refused by now.
+pub(super) fn room(row: &Row<'_>, column: usize) -> Result<RoomName> {
+    parse(row, column, |name| RoomName::try_from(name.to_owned()))
+}
+
 /// The text in a column, checked.
-pub(super) fn parse<T>(
+fn parse<T>(
     row: &Row<'_>,
     column: usize,
     parse: impl FnOnce(&str) -> std::result::Result<T, Refusal>,
