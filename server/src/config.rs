@@ -137,6 +137,8 @@ pub struct Timing {
     pub body: Duration,
     /// How often a WebSocket is pinged. Default 25 seconds, below the 30 that proxies often allow.
     pub ping_interval: Duration,
+    /// How long a Socket.IO client on polling may stay away between two polls. Default 15 seconds.
+    pub poll_within: Duration,
     /// How long a WebSocket may be silent, pongs included, before it is closed. Default 60 seconds.
     pub silence: Duration,
     /// How long one write may take before the connection is given up. Default 30 seconds.
@@ -151,6 +153,7 @@ impl Default for Timing {
             head: Duration::from_secs(30),
             body: Duration::from_secs(30),
             ping_interval: Duration::from_secs(25),
+            poll_within: Duration::from_secs(15),
             silence: Duration::from_secs(60),
             write: Duration::from_secs(30),
             drain: Duration::from_secs(4),

@@ -45,6 +45,9 @@ pub struct Config {
     pub ping_timeout: Duration,
     /// How long a WebSocket that wants to take a session over has for it: 10 s.
     pub upgrade_timeout: Duration,
+    /// How long a client on polling may stay away between two polls: 45 s, when it would be missed anyway. One
+    /// that is there asks again at once.
+    pub poll_within: Duration,
     /// The bytes that a client may send in one request or frame: 1 000 000. An answer to a poll takes
     /// no further message once it has this many.
     pub max_payload: usize,
@@ -62,6 +65,7 @@ impl Default for Config {
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
             upgrade_timeout: Duration::from_secs(10),
+            poll_within: Duration::from_secs(45),
             max_payload: 1_000_000,
             max_sessions: 10_000,
             outgoing: 32,

@@ -264,6 +264,29 @@ async fn every_request_is_asked_about() {
 }
 
 #[tokio::test]
+async fn whoever_does_not_poll_again_is_missed_and_whoever_waits_is_not() {
+    let config = Config { poll_within: Duration::from_millis(200), ..Config::default() };
+    let engine = Engine::new(config, |_, mut socket: EngineSocket| async move {
+        while socket.recv().await.is_some() {}
+    });
+    let client = serve(&engine).await;
+    let (away, waits) = (client.open().await, client.open().await);
+    let waiting = client.get(&waits);
+    let gone = async {
+        while engine.sessions() > 1 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(engine.sessions(), 1);
+    };
+    tokio::select! {
+        answer = waiting => panic!("{answer:?}"),
+        () = gone => {}
+    }
+    assert_eq!(client.get(&away).await.0, 400);
+}
+
+#[tokio::test]
 async fn a_pass_is_held_as_long_as_its_session() {
     let held = Arc::new(());
     let passes = held.clone();

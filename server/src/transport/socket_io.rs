@@ -37,6 +37,8 @@ pub(crate) fn engine(server: &ServerState) -> Engine {
         max_payload: 2 * FRAME_BYTES,
         // What one client may have us hold: this many of those.
         incoming: 4,
+        // Until then one that never comes back is in its room.
+        poll_within: server.config.timing.poll_within,
         max_sessions: server.config.connections,
         ..Config::default()
     };

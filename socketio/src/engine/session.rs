@@ -62,6 +62,7 @@ pub(super) struct Session {
     table: Arc<Table<Session>>,
     interval: Duration,
     timeout: Duration,
+    poll_within: Duration,
     state: Mutex<State>,
     closed: watch::Sender<Option<CloseReason>>,
     /// Tells whoever has the outbox that the state has changed.
@@ -88,6 +89,8 @@ struct State {
     ping_due: bool,
     /// When the client showed last that it is there.
     heard: Instant,
+    /// Since when nobody can write to the client.
+    unpolled: Instant,
     /// The application has finished; until then its last words can be fetched.
     ending: Option<Instant>,
 }
@@ -111,6 +114,7 @@ impl Session {
             pinged: false,
             ping_due: false,
             heard: Instant::now(),
+            unpolled: Instant::now(),
             ending: None,
         };
         let session = Self {
@@ -118,6 +122,7 @@ impl Session {
             table,
             interval: config.ping_interval,
             timeout: config.ping_timeout,
+            poll_within: config.poll_within,
             state: Mutex::new(state),
             closed: watch::Sender::new(None),
             wake: Notify::new(),
@@ -195,7 +200,7 @@ impl Session {
     /// Pings, and closes the session of a client that does not answer. Returns when it is closed.
     pub(super) async fn keep(&self) {
         loop {
-            let due = self.state.lock().due(self.timeout);
+            let due = self.state.lock().due(self.timeout, self.poll_within);
             tokio::select! {
                 _ = self.closed() => return,
                 () = self.beat.notified() => {}
@@ -208,12 +213,13 @@ impl Session {
         let now = Instant::now();
         let reason = {
             let mut state = self.state.lock();
-            if state.due(self.timeout) > now {
+            if state.due(self.timeout, self.poll_within) > now {
                 return;
             }
             if state.ending.is_some_and(|end| end <= now) {
                 Some(CloseReason::ServerClosed)
-            } else if state.pinged {
+            } else if state.missed_at(self.poll_within).is_some_and(|at| at <= now) || state.pinged
+            {
                 Some(CloseReason::PingTimeout)
             } else {
                 state.pinged = true;
@@ -310,6 +316,7 @@ impl Session {
             if state.ending.is_some() {
                 outbox.close();
             }
+            state.unpolled = Instant::now();
             // Under the lock: `close` marks the end first and empties the slot then.
             if self.close_reason().is_none() {
                 state.outbox = Some(outbox);
@@ -367,9 +374,16 @@ impl State {
         self.ping_at.max(self.heard) + timeout
     }
 
+    /// When a client on polling that has not come back is missed.
+    fn missed_at(&self, within: Duration) -> Option<Instant> {
+        let waits = self.transport == Transport::Polling && self.outbox.is_some();
+        waits.then(|| self.unpolled + within)
+    }
+
     /// When the heartbeat has to do something next.
-    fn due(&self, timeout: Duration) -> Instant {
+    fn due(&self, timeout: Duration, poll_within: Duration) -> Instant {
         let due = if self.pinged { self.pong_by(timeout) } else { self.ping_at };
-        self.ending.map_or(due, |end| due.min(end))
+        let others = [self.ending, self.missed_at(poll_within)];
+        others.into_iter().flatten().fold(due, Instant::min)
     }
 }
