@@ -316,9 +316,12 @@ impl Hub {
 
     /// Tidies up in memory; to be called about once a second. Lets go of members who did not come back and
     /// of marks that ran out, and closes rooms that nobody is in and nothing was said in for
-    /// [`Limits::idle_room`]. `at` is now, in milliseconds since 1970.
+    /// [`Limits::idle_room`]. What all rooms hold beyond [`Limits::tails_bytes`] is read from the broker from then on.
+    /// `at` is now, in milliseconds since 1970.
     pub fn sweep(&self, now: Instant, at: u64) {
-        self.open_rooms().iter().for_each(|room| room.change(|states| states.expire(now)));
+        let rooms = self.open_rooms();
+        rooms.iter().for_each(|room| room.change(|states| states.expire(now)));
+        self.shrink_tails(rooms);
         self.rooms.lock().retain(|_, room| {
             // Whoever reads, publishes or is present holds the room, and takes it under this lock:
             // one holder means this table alone. Nothing is lost: the broker has it all.
@@ -326,6 +329,11 @@ impl Hub {
                 || room.look(|states| states.count()) > 0
                 || !is_idle(room, at, self.limits.idle_room)
         });
+    }
+
+    /// How many bytes of messages are in memory, in all rooms.
+    pub fn held_bytes(&self) -> usize {
+        self.open_rooms().iter().map(|room| room.tail.read().bytes()).sum()
     }
 
     /// Lets the broker let go of what is past its retention; to be called about once a minute. `at`
@@ -336,6 +344,24 @@ impl Hub {
     /// [`BrokerError`] when the log can't be written now.
     pub async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
         self.history.broker().tidy(at).await
+    }
+
+    /// Lets go of what is in memory of rooms that were silent longest, if all of them have too much.
+    fn shrink_tails(&self, mut rooms: Vec<Arc<Room>>) {
+        let mut bytes = self.held_bytes();
+        if bytes <= self.limits.tails_bytes {
+            return;
+        }
+        rooms.sort_by_key(|room| room.tail.read().last_at());
+        for room in rooms {
+            let mut tail = room.tail.write();
+            bytes -= tail.bytes();
+            tail.shrink(1, 0);
+            bytes += tail.bytes();
+            if bytes <= self.limits.tails_bytes {
+                return;
+            }
+        }
     }
 
     fn open_rooms(&self) -> Vec<Arc<Room>> {

@@ -9,6 +9,8 @@ pub struct Limits {
     pub tail_messages: usize,
     /// Bytes of them. Default 512 KiB.
     pub tail_bytes: usize,
+    /// Bytes of them in all rooms together; those of the rooms that were silent longest go first. Default 64 MiB.
+    pub tails_bytes: usize,
     /// Rooms open at one time. Default 10 000; publishing to or reading one more is refused.
     pub rooms: usize,
     /// How long a room that nobody is in stays open after its last message. Default one minute.
@@ -34,6 +36,7 @@ impl Default for Limits {
         Self {
             tail_messages: 1_000,
             tail_bytes: 512 * 1024,
+            tails_bytes: 64 * 1024 * 1024,
             rooms: 10_000,
             idle_room: Duration::from_secs(60),
             lost: Duration::from_secs(20),

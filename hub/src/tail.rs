@@ -39,14 +39,22 @@ impl Tail {
         self.head = record.offset;
         self.bytes += record.frame.bytes().len();
         self.records.push_back(record);
-        while self.records.len() > 1
-            && (self.records.len() > limits.tail_messages || self.bytes > limits.tail_bytes)
-        {
+        self.shrink(limits.tail_messages, limits.tail_bytes);
+    }
+
+    /// Lets go of the oldest records that are too many; the newest stays.
+    pub(crate) fn shrink(&mut self, messages: usize, bytes: usize) {
+        while self.records.len() > 1 && (self.records.len() > messages || self.bytes > bytes) {
             if let Some(gone) = self.records.pop_front() {
                 self.bytes -= gone.frame.bytes().len();
                 self.start = gone.offset;
             }
         }
+    }
+
+    /// How many bytes of frames are in here.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The records behind `offset` of this life of the log, oldest first; `None` if the broker has to be

@@ -3,7 +3,7 @@
 
 mod support;
 
-use common::{Audience, Offset, RoomName};
+use common::{After, Audience, Offset, RoomName};
 use hub::{Hub, Limits, broker::Retention};
 use support::*;
 
@@ -85,6 +85,32 @@ async fn the_liveliest_rooms_come_first() {
         rooms.into_iter().map(|room| room.name).collect()
     };
     assert_eq!(names(hub.rooms(1).await.unwrap()), [room("full")]);
+}
+
+#[tokio::test]
+async fn what_all_rooms_hold_in_memory_is_bounded_and_the_broker_has_the_rest() {
+    let limits = Limits { tails_bytes: 60_000, ..Limits::default() };
+    let (hub, held) = (hub_with(limits, Retention::default()), |hub: &Hub| hub.held_bytes());
+    let long = || common::Publish::text(&"x".repeat(1_000)).unwrap();
+    for (n, name) in ["old", "older", "new"].into_iter().enumerate() {
+        let at = [2_000, 1_000, 3_000][n];
+        for _ in 0..25 {
+            hub.publish(&room(name), &who("bob"), long(), at).await.unwrap();
+        }
+    }
+    assert!(held(&hub) > 75_000);
+    hub.sweep(std::time::Instant::now(), 3_000);
+    // One of the older room is left, and all of the others.
+    assert!((50_000..60_000).contains(&held(&hub)), "{}", held(&hub));
+    for name in ["old", "older", "new"] {
+        let (mut reader, _) = hub.read(&room(name), who("ada"), &After::Oldest).await.unwrap();
+        let mut read = 0;
+        while read < 25 {
+            read += reader.next().await.unwrap().records.len();
+        }
+    }
+    hub.sweep(std::time::Instant::now(), 3_000);
+    assert!(held(&hub) > 50_000, "what is not too much stays");
 }
 
 #[tokio::test]
