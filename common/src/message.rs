@@ -291,6 +291,17 @@ mod tests {
         }
     }
 
+    /// Found by fuzzing: read and written, some numbers were another by one digit.
+    #[test]
+    fn a_number_is_the_same_however_often_it_is_read_and_written() {
+        for number in ["4444444444444504444444500", "5.1e-324", "0.1", "1.7976931348623157e308"] {
+            let value: Value = serde_json::from_str(number).unwrap();
+            let written = value.to_string();
+            assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), value, "{number}");
+            assert_eq!(value.as_f64(), number.parse().ok());
+        }
+    }
+
     #[test]
     fn the_limit_of_a_value_counts_bytes_of_json() {
         let fits = "a".repeat(VALUE_BYTES - 2);

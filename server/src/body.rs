@@ -1,18 +1,80 @@
 //! Bodies of requests.
 
-use std::time::Duration;
+use std::ops::Deref;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::Body;
 use common::{ErrorCode, Refusal};
+use futures_util::StreamExt;
 use tokio::time::timeout;
 
-/// A whole body of at most `limit` bytes, which comes `within` that time.
-pub(crate) async fn whole(body: Body, limit: usize, within: Duration) -> Result<Bytes, Refusal> {
-    let read = timeout(within, to_bytes(body, limit)).await.map_err(|_| {
+use crate::{
+    address::{Address, Full, Place},
+    state::ServerState,
+};
+
+/// A body is counted in steps of so many bytes; one that is shorter is not.
+const STEP: usize = 64 * 1024;
+
+/// A whole body, counted against what may be under way as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    bytes: Vec<u8>,
+    _places: Vec<Place>,
+}
+
+impl Deref for Whole {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads a whole body of at most `limit` bytes, which comes in time.
+///
+/// # Errors
+///
+/// [`ErrorCode::TooLong`], [`ErrorCode::TooSlow`], or [`ErrorCode::RateLimited`] where too much is under way.
+pub(crate) async fn whole(
+    server: &ServerState,
+    address: Option<Address>,
+    body: Body,
+    limit: usize,
+) -> Result<Whole, Refusal> {
+    let within = server.config.timing.body;
+    let read = async {
+        let (mut bytes, mut places) = (Vec::new(), Vec::new());
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            // What can go wrong is that the client is gone, and then nobody reads the answer.
+            let chunk = chunk.map_err(|_| Refusal::field("body", "the body can't be read"))?;
+            if bytes.len() + chunk.len() > limit {
+                return Err(Refusal::too_long("body", limit, "bytes"));
+            }
+            while bytes.len() + chunk.len() > STEP * (places.len() + 1) {
+                let place = server.in_flight.take_some(address, STEP / 1024);
+                places.push(place.map_err(too_much)?);
+            }
+            // No more than is counted.
+            let room = STEP * (places.len() + 1) - bytes.len();
+            bytes.reserve_exact(if places.is_empty() { chunk.len() } else { room });
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Whole { bytes, _places: places })
+    };
+    timeout(within, read).await.unwrap_or_else(|_| {
         let seconds = within.as_secs();
         let message = format!("the body did not come within {seconds} seconds");
-        Refusal { limit: Some(seconds), ..Refusal::new(ErrorCode::TooSlow, message) }
-    })?;
-    // What else can go wrong is that the client is gone, and then nobody reads the answer.
-    read.map_err(|_| Refusal::too_long("body", limit, "bytes"))
+        Err(Refusal { limit: Some(seconds), ..Refusal::new(ErrorCode::TooSlow, message) })
+    })
+}
+
+/// What whoever has too much under way is told.
+pub(crate) fn too_much(full: Full) -> Refusal {
+    let (of, limit) = match full {
+        Full::All(limit) => ("", limit),
+        Full::Address(limit) => (" of your address", limit),
+    };
+    let message = format!("{limit} KiB{of} are under way; let them arrive first");
+    let refusal = Refusal::new(ErrorCode::RateLimited, message);
+    Refusal { limit: Some(limit as u64), ..refusal }
 }

@@ -16,7 +16,7 @@ pub(crate) fn now_ms() -> u64 {
     let last = LAST.fetch_max(now, Ordering::Relaxed);
     match last.saturating_sub(now) {
         0 => now,
-        ..=PUT_BACK_MS => last,
+        1..=PUT_BACK_MS => last,
         _ => {
             LAST.store(now, Ordering::Relaxed);
             now

@@ -113,8 +113,6 @@ impl Server {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let Self(server) = self;
-        // Leptos renders on this runtime; a second server in one process finds it done.
-        let _ = any_spawner::Executor::init_tokio();
         let drain = server.config.timing.drain;
         let sweeper = tokio::spawn(sweep(server.clone()));
 

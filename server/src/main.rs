@@ -7,6 +7,11 @@ use server::{Command, Config, Server, transfer};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
+/// Gives back to the system what a burst has taken; the system's own keeps it.
+#[cfg(all(target_os = "linux", not(target_env = "musl")))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let config = Config::parse();
     let filter = match EnvFilter::try_new(&config.log) {
@@ -21,7 +26,11 @@ fn main() -> ExitCode {
     if config.command.is_none() && !server::site::is_there() {
         return fail("this binary was built without its site; build it with `cargo xtask build`");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(64)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("can't start: {error}")),
     };

@@ -185,7 +185,7 @@ pub(crate) async fn settings(
         back: Option<String>,
     }
     origin::check(&headers, &[])?;
-    let body = whole(body, SETTINGS_BYTES, server.config.timing.body).await?;
+    let body = whole(&server, None, body, SETTINGS_BYTES).await?;
     let settings: Settings = form(&body)?;
     let mut cookies = Vec::new();
     if let Some(name) = settings.name {

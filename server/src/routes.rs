@@ -15,8 +15,10 @@ use common::{ErrorCode, Refusal};
 use http_body_util::BodyExt;
 
 use crate::{
-    address::{Address, Full},
-    api, host, pages,
+    address::Address,
+    api,
+    body::too_much,
+    host, pages,
     problem::Problem,
     site,
     state::ServerState,
@@ -28,6 +30,8 @@ const SOCKET_IO: &str = "/socket.io/";
 
 /// The router, for [`crate::Server`].
 pub(crate) fn router(server: ServerState) -> Router {
+    // Leptos renders on this runtime; a second server in one process finds it done.
+    let _ = any_spawner::Executor::init_tokio();
     // An OPTIONS that asks whether a page may is answered before it is the wrong method.
     let api =
         api::routes().method_not_allowed_fallback(wrong_method).layer(api::cors(&server.config));
@@ -65,7 +69,7 @@ async fn bound(State(server): State<ServerState>, request: Request, next: Next) 
     if bytes <= SHORT_BYTES {
         return response;
     }
-    match server.unread.take_some(address, bytes.div_ceil(1024) as usize) {
+    match server.in_flight.take_some(address, bytes.div_ceil(1024) as usize) {
         Ok(place) => {
             let (mut parts, body) = response.into_parts();
             parts.headers.entry(header::CONTENT_LENGTH).or_insert(bytes.into());
@@ -75,11 +79,7 @@ async fn bound(State(server): State<ServerState>, request: Request, next: Next) 
             });
             Response::from_parts(parts, Body::new(body))
         }
-        Err(Full::All(limit) | Full::Address(limit)) => {
-            let message = format!("{limit} KiB that were asked for are not read yet");
-            let refusal = Refusal::new(ErrorCode::RateLimited, message);
-            Problem(Refusal { limit: Some(limit as u64), ..refusal }).into_response()
-        }
+        Err(full) => Problem(too_much(full)).into_response(),
     }
 }
 

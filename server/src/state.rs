@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use crate::{address::Places, config::Config, edge, identity::Identity, rates::Rates};
 
-/// How many KiB of answers may be on their way, in all; one address has an eighth of that.
-const UNREAD_KIB: usize = 64 * 1024;
+/// How many KiB of long bodies and answers may be under way, in all; one address has an eighth of that.
+const IN_FLIGHT_KIB: usize = 64 * 1024;
 
 /// The parts of a running server; cheap to clone.
 pub(crate) type ServerState = Arc<Parts>;
@@ -32,8 +32,8 @@ pub(crate) struct Parts {
     pub sessions: Arc<Places>,
     /// The sessions of stock Socket.IO clients, below those of the rooms.
     pub engines: Arc<Places>,
-    /// The KiB of answers that are not read yet.
-    pub unread: Arc<Places>,
+    /// The KiB of long bodies and answers that are under way.
+    pub in_flight: Arc<Places>,
     /// How much of what somebody may do.
     pub rates: Rates,
 }
@@ -54,7 +54,7 @@ impl Parts {
             connections: places(),
             sessions: places(),
             engines: places(),
-            unread: Places::new(UNREAD_KIB, UNREAD_KIB / 8),
+            in_flight: Places::new(IN_FLIGHT_KIB, IN_FLIGHT_KIB / 8),
             rates: Rates::new(&config),
             stopping: watch::Sender::new(false),
             config,

@@ -351,9 +351,7 @@ async fn files_are_closed_to_others_and_no_second_process_gets_in_whatever_is_re
     use std::os::unix::fs::PermissionsExt;
     let dir = empty_dir();
     fs::write(dir.join("hubbub.db"), "").unwrap();
-    for file in ["hubbub.db"] {
-        fs::set_permissions(dir.join(file), fs::Permissions::from_mode(0o644)).unwrap();
-    }
+    fs::set_permissions(dir.join("hubbub.db"), fs::Permissions::from_mode(0o644)).unwrap();
     let broker = open(&dir).unwrap();
     broker.append(vec![draft("tea", "m1", 0)]).await.unwrap();
     for entry in fs::read_dir(&dir).unwrap() {

@@ -315,8 +315,8 @@ impl Engine {
     }
 
     async fn websocket(&self, parts: &mut Parts) -> Result<WebSocketUpgrade, Refusal> {
-        // Over the limit it is still read, so that the client is told; longer ones end at the header.
-        let most = self.config.max_payload.saturating_mul(2);
+        // Just over the limit it is still read, so that the client is told; longer ones end at the header.
+        let most = self.config.max_payload.saturating_add(1024);
         let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
             .await
             .map_err(|_| Refusal::BadRequest)?;

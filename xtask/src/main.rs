@@ -1,4 +1,4 @@
-//! `cargo xtask run | build | test | mutants | bench`: everything one does with this repository, in one command each.
+//! `cargo xtask run | build | test | mutants | fuzz | bench`: everything one does with this repository, in one command each.
 //!
 //! Every step says what it does and how long it took; what is up to date is quick. The rule to keep:
 //! a fresh clone on a machine with rustup (and Node, for the browser tests) needs nothing else.
@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout)]
 
 mod checks;
+mod fuzz;
 mod mutants;
 mod site;
 mod step;
@@ -22,6 +23,8 @@ cargo xtask build           build target/release/hubbub, the site inside
 cargo xtask test [--quick]  every check and test; --quick leaves the browser out
 cargo xtask mutants [CRATE…]
                             would the tests notice if the code were wrong? (takes long; needs cargo-mutants)
+cargo xtask fuzz [SECONDS] [TARGET…]
+                            does anything that a stranger sends bring it down? (60 seconds a target; needs a C++ compiler)
 cargo xtask bench           how fast it is, each figure beside a peer's in the same run
 cargo xtask bench joins | flood [--server PATH]…
                             many clients in one room, of this build or of several binaries side by side";
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         ["test"] => tests::all(true),
         ["test", "--quick"] => tests::all(false),
         ["mutants", rest @ ..] => mutants::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run_all(rest),
         ["bench", rest @ ..] => bench(rest),
         _ => Err(USAGE.to_owned()),
     };

@@ -114,6 +114,18 @@ fn what_is_said_within_five_minutes_goes_on_with_what_was_said_before() {
 }
 
 #[test]
+fn what_follows_a_message_of_mine_is_grouped_by_the_time_it_was_taken() {
+    let mut page = page();
+    for (text, at) in [("m1", 0), ("m2", 400_000)] {
+        page.outbox.push(Message { at, ..message(text, 0) });
+    }
+    page.draw();
+    assert!(!page.drawn[1].grouped);
+    page.receive_message(Message { at: 200_000, ..message("m1", 1) });
+    assert!(page.drawn[1].grouped);
+}
+
+#[test]
 fn what_i_say_is_there_at_once_and_settles_when_it_arrives() {
     let mut page = page();
     page.say("m1");

@@ -59,7 +59,7 @@ pub(crate) async fn give(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = whole(body, BODY_BYTES, server.config.timing.body).await?;
+    let body = whole(&server, Some(peer.ip().into()), body, BODY_BYTES).await?;
     origin::check(&headers, &server.config.allow_origins)?;
     server.rates.arrive(Some(peer.ip().into()))?;
     let wanted = read(&headers, &body)?;

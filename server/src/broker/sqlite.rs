@@ -145,7 +145,7 @@ pub(crate) fn each_record(
     while let Some(row) = rows.next().map_err(&explain)? {
         let room = row::room(row, row::COUNT).map_err(&explain)?;
         let read = row::read(row, &room).map_err(&explain)?;
-        each(read.as_deref().map_err(|bad| bad))?;
+        each(read.as_deref())?;
     }
     Ok(())
 }

@@ -116,8 +116,7 @@ fn frame(out: &Out) -> Option<Box<RawValue>> {
     )
 )]
 pub(crate) async fn take(caller: Caller, body: Body) -> Result<Response, Problem> {
-    let within = caller.server.config.timing.body;
-    let body = whole(body, FRAME_BYTES, within).await?;
+    let body = whole(&caller.server, caller.address, body, FRAME_BYTES).await?;
     let text = str::from_utf8(&body);
     let text = text.map_err(|_| Refusal::field("body", "the body is not UTF-8"))?;
     let mut session = Session::enter(caller, Wants::Answers).await?;

@@ -96,7 +96,7 @@ pub(crate) async fn publish(
     caller: Caller,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = whole(body, BODY_BYTES, server.config.timing.body).await?;
+    let body = whole(&server, caller.address, body, BODY_BYTES).await?;
     let room = caller.room.clone();
     let id = caller.who.member.id.clone();
     let person = pages::wants_page(&headers);

@@ -30,9 +30,9 @@ use crate::{
 /// The subprotocol of clients that want all frames.
 pub(crate) const PROTOCOL: &str = "hubbub.v1";
 
-/// Frames up to this size are read whole, so that the close code 1009 reaches whoever sent one that
-/// is over [`FRAME_BYTES`]; a longer one ends the reading at its header.
-const READ_BYTES: usize = 4 * FRAME_BYTES;
+/// Frames up to this size are read whole; a longer one ends the reading at its header. Whoever sends half of one
+/// holds so much.
+const READ_BYTES: usize = FRAME_BYTES + 1024;
 
 /// How long a client gets to take in why it is closed.
 const CLOSING: Duration = Duration::from_secs(1);

@@ -3,7 +3,9 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
 mod attack;
+mod bodies;
 mod memory;
+mod soak;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;

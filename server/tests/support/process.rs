@@ -34,12 +34,17 @@ impl Hubbub {
         let id = self.process.id().unwrap();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
-        line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
+        line.trim_start_matches(':').trim().trim_end_matches(" kB").trim().parse().unwrap()
     }
 
     /// Changes each time it is up.
     pub fn starts(&self) -> watch::Receiver<u32> {
         self.started.subscribe()
+    }
+
+    /// How many descriptors the process has.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id().unwrap())).unwrap().count()
     }
 
     async fn start_again(

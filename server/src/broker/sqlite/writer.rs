@@ -46,6 +46,9 @@ pub(super) struct Append {
 /// What a request came to: the offset of each draft, unless one of them can't be kept.
 type Answer = Result<Vec<Offset>, BrokerError>;
 
+/// A record, and the number of its room in the file.
+type InRoom = (i64, Arc<Record>);
+
 /// What a commit came to: the answer to each request, and the records that are new, in offset order.
 struct Committed {
     answers: Vec<Answer>,
@@ -247,7 +250,7 @@ fn store_all(
     log: &Connection,
     rooms: &mut HashMap<RoomName, i64>,
     drafts: Vec<Draft>,
-) -> rusqlite::Result<(Answer, Vec<(i64, Arc<Record>)>)> {
+) -> rusqlite::Result<(Answer, Vec<InRoom>)> {
     let (mut offsets, mut new) = (Vec::with_capacity(drafts.len()), Vec::new());
     for draft in drafts {
         let room = room_id(log, rooms, &draft.envelope.room)?;

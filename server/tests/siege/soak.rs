@@ -1,0 +1,155 @@
+//! Everything at once, for a while, against the bound that docs/operating.md states: `HUBBUB_SOAK` seconds, 20 unless
+//! told.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_tungstenite::{client_async, tungstenite::Message};
+
+use super::{
+    Castle,
+    attack::{connect, get, post, upgrade},
+};
+
+const CONNECTIONS: u64 = 600;
+/// Connections of an attacker at one time.
+const EACH: usize = 25;
+const ATTACKERS: u8 = 20;
+
+/// What the process may take, in KiB, for so many connections: as docs/operating.md has it.
+const MEMORY_KIB: u64 = (64 + 128 + 64 + 16) * 1024 + CONNECTIONS * 160;
+
+/// What an attacker sends on one connection, and whether it reads the answer.
+fn attack(rng: &mut fastrand::Rng) -> (Vec<u8>, bool) {
+    let room = format!("r{}", rng.u32(..10_000));
+    let long = "x".repeat(rng.usize(1..16_000));
+    let frame = |text: &str| {
+        let length = u16::try_from(text.len()).unwrap().to_be_bytes();
+        [&[0x81, 0xfe, length[0], length[1], 0, 0, 0, 0][..], text.as_bytes()].concat()
+    };
+    let said = format!(r#"{{"type":"message","params":{{"value":"{long}"}}}}"#);
+    let request = match rng.u8(..14) {
+        0 => get("/api/rooms/lobby/messages?after=0&limit=1000").into_bytes(),
+        1 => get("/rooms/lobby").into_bytes(),
+        2 => get("/api/rooms/lobby/events?after=0").into_bytes(),
+        3 => get("/api/rooms/lobby/frames?after=0&limit=256").into_bytes(),
+        4 => upgrade("/ws?room=lobby&after=0").into_bytes(),
+        5 => [upgrade("/ws?room=lobby").into_bytes(), frame(&said).repeat(20)].concat(),
+        6 => [upgrade("/ws?room=lobby").into_bytes(), frame(&said)[..said.len() / 2].to_vec()]
+            .concat(),
+        7 => post(&format!("/api/rooms/{room}/messages"), &format!(r#"{{"value":"{long}"}}"#))
+            .into_bytes(),
+        8 => {
+            let head = "POST /api/rooms/lobby/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2000000\r\n\r\n";
+            [head.as_bytes(), "x".repeat(rng.usize(1..1_900_000)).as_bytes()].concat()
+        }
+        9 => get("/socket.io/?EIO=4&transport=polling").into_bytes().repeat(20),
+        10 => b"GET / HTTP/1.1\r\nhost: localhost\r\nx: ".to_vec(),
+        11 => (0..rng.usize(1..5_000)).map(|_| rng.u8(..)).collect(),
+        12 => get(&format!("/api/rooms/{room}/frames?wait=30")).into_bytes(),
+        _ => get("/api/rooms/lobby/messages?wait=30&after=0").into_bytes().repeat(5),
+    };
+    (request, rng.bool())
+}
+
+async fn besiege(address: String, from: u8, until: Instant) -> u64 {
+    let mut rng = fastrand::Rng::with_seed(from.into());
+    let mut under_way = JoinSet::new();
+    let mut count = 0;
+    while Instant::now() < until {
+        if under_way.len() >= EACH {
+            under_way.join_next().await;
+        }
+        let ((request, reads), address) = (attack(&mut rng), address.clone());
+        let stays = Duration::from_millis(rng.u64(10..3_000));
+        count += 1;
+        under_way.spawn(async move {
+            let Ok(mut stream) = connect(&address, from).await else { return };
+            let _ = timeout(stays, async {
+                let _ = stream.write_all(&request).await;
+                let mut bytes = [0; 4096];
+                while reads && stream.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
+                std::future::pending::<()>().await;
+            })
+            .await;
+        });
+    }
+    count
+}
+
+/// Talks in a room of its own all the while: how long each answer took, all of it read once and in order.
+async fn neighbour(address: String, until: Instant) -> Vec<Duration> {
+    let open = async || {
+        let stream: TcpStream = connect(&address, 200).await.unwrap();
+        client_async(format!("ws://{address}/ws?room=home"), stream).await.unwrap().0
+    };
+    let (mut reader, http) = (open().await, address.clone());
+    let mut stream = connect(&http, 200).await.unwrap();
+    let (mut took, mut said) = (Vec::new(), 0_u64);
+    while Instant::now() < until {
+        let begun = Instant::now();
+        let body = json!({"value": said, "id": format!("n{said}")}).to_string();
+        let (status, answer) =
+            super::attack::ask(&mut stream, &post("/api/rooms/home/messages", &body))
+                .await
+                .unwrap();
+        assert_eq!(status, 200, "{answer}");
+        let heard = loop {
+            match timeout(super::attack::PATIENCE, reader.next()).await.unwrap().unwrap().unwrap() {
+                Message::Text(text) => break serde_json::from_str::<Value>(&text).unwrap(),
+                Message::Ping(bytes) => reader.send(Message::Pong(bytes)).await.unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(heard["params"]["value"], said);
+        took.push(begun.elapsed());
+        said += 1;
+        sleep(Duration::from_millis(100)).await;
+    }
+    took.sort();
+    took
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_at_once_stays_within_the_bound_and_neighbours_are_served() {
+    let seconds = std::env::var("HUBBUB_SOAK").map_or(20, |text| text.parse().unwrap());
+    let connections = CONNECTIONS.to_string();
+    let castle = Castle::new(&["--connections", &connections, "--log", "error"]).await;
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let mut attackers = JoinSet::new();
+    for from in 1..=ATTACKERS {
+        attackers.spawn(besiege(castle.hubbub.address.clone(), from, until));
+    }
+    let neighbour = tokio::spawn(neighbour(castle.hubbub.address.clone(), until));
+    let (mut descriptors, mut threads) = (0, 0);
+    while Instant::now() < until {
+        descriptors = descriptors.max(castle.hubbub.descriptors());
+        threads = threads.max(castle.hubbub.memory("Threads"));
+        sleep(Duration::from_millis(200)).await;
+    }
+    let attacks: u64 = attackers.join_all().await.into_iter().sum();
+    let took = neighbour.await.unwrap();
+    let peak = castle.hubbub.memory("VmHWM");
+    let p99 = took[took.len() * 99 / 100];
+    println!(
+        "{seconds} s, {attacks} attacks: {peak} of {MEMORY_KIB} KiB, {descriptors} descriptors, {threads} threads; a \
+         neighbour's {} messages took {:?} in the middle, {p99:?} at 99 %",
+        took.len(),
+        took[took.len() / 2],
+    );
+    assert!(peak < MEMORY_KIB, "{peak} KiB");
+    assert!(descriptors < CONNECTIONS as usize + 64, "{descriptors} descriptors");
+    // Sessions that nobody came back to are missed by then, and the memory is given back.
+    sleep(Duration::from_secs(17)).await;
+    let left = castle.hubbub.memory("VmRSS");
+    println!("{left} KiB are left");
+    assert!(left < peak * 3 / 4, "{left} of {peak} KiB are left");
+    super::attack::serves_others(&castle.hubbub.address).await;
+}
