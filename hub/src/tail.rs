@@ -161,6 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn as_much_is_held_as_may_be_and_it_is_known_how_much_that_is() {
+        let frame = record(1).frame.bytes().len();
+        for (messages, bytes, held) in [(2, 1 << 20, 2), (9, 2 * frame, 2), (9, 2 * frame - 1, 1)] {
+            let limits = Limits { tail_messages: messages, tail_bytes: bytes, ..Limits::default() };
+            let mut tail = Tail::default();
+            tail.begin("e:0".parse().unwrap());
+            (1..=5).for_each(|offset| tail.push(record(offset), &limits));
+            assert_eq!((tail.records.len(), tail.bytes()), (held, held * frame));
+        }
+    }
+
+    #[test]
     fn the_newest_record_stays_however_long_it_is() {
         let limits = Limits { tail_messages: 2, tail_bytes: 1, ..Limits::default() };
         let mut tail = Tail::default();

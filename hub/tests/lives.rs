@@ -228,3 +228,39 @@ async fn a_position_of_another_life_says_nothing_about_this_one() {
     assert_eq!((recovery, ada.position().offset), (Recovery::Reset, Offset(0)));
     assert_eq!(texts(&mut ada).await, ["0", "1", "2", "3"]);
 }
+
+#[tokio::test]
+async fn a_look_reads_no_more_pages_than_it_needs() {
+    let log = Renewed::new();
+    let hub = Hub::new(log.clone(), Limits::default());
+    let long = "x".repeat(16_000);
+    for _ in 0..20 {
+        say(&hub, "bob", &long).await;
+    }
+    for limit in [2, 20, 30] {
+        log.reads.store(0, Ordering::Relaxed);
+        hub.latest(&room("tea"), &who("ada"), None, limit).await.unwrap();
+        // Enough of them, or enough bytes.
+        assert_eq!(log.reads.load(Ordering::Relaxed), 1, "{limit}");
+    }
+    log.reads.store(0, Ordering::Relaxed);
+    hub.latest(&room("empty"), &who("ada"), None, 2).await.unwrap();
+    assert_eq!(log.reads.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_reader_that_has_caught_up_does_not_ask_the_broker_again() {
+    let log = Renewed::new();
+    let before = Hub::new(log.clone(), Limits::default());
+    say(&before, "bob", "hi").await;
+    let publish = common::Publish::text("elsewhere").unwrap();
+    let last = before.publish(&room("coffee"), &who("bob"), publish, 0).await.unwrap().position;
+    // A restart: the room is followed from the last number of all rooms.
+    let hub = Hub::new(log.clone(), Limits::default());
+    let mut ada = reader(&hub, "ada", &After::Oldest).await;
+    assert_eq!(texts(&mut ada).await, ["hi"]);
+    assert_eq!(*ada.position(), last);
+    let reads = log.reads.load(Ordering::Relaxed);
+    assert!(ada.ready().await.unwrap().is_empty());
+    assert_eq!(log.reads.load(Ordering::Relaxed), reads);
+}

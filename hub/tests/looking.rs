@@ -57,6 +57,32 @@ async fn messages_for_others_are_looked_past_but_not_without_end() {
 }
 
 #[tokio::test]
+async fn no_more_messages_come_than_were_asked_for_however_many_pages_they_take() {
+    let hub = hub();
+    for (n, to) in (1..=6).map(|n| (n, if n == 5 { Audience::Own } else { Audience::All })) {
+        say_to(&hub, "bob", &n.to_string(), to).await;
+    }
+    assert_eq!(latest(&hub, "ada", None, 2).await.0, "4 6");
+}
+
+#[tokio::test]
+async fn a_room_is_open_while_somebody_reads_it_and_a_while_after_something_was_said() {
+    let hub = hub();
+    let (tea, idle) = (room("tea"), hub.limits().idle_room.as_millis() as u64);
+    assert!(!hub.is_open(&tea));
+    let ada = reader(&hub, "ada", &After::Now).await;
+    assert!(hub.is_open(&tea));
+    say(&hub, "bob", "hi").await;
+    drop(ada);
+    let sweep = |at| hub.sweep(std::time::Instant::now(), at);
+    // It was said at 1 000.
+    sweep(999 + idle);
+    assert!(hub.is_open(&tea));
+    sweep(1_000 + idle);
+    assert!(!hub.is_open(&tea));
+}
+
+#[tokio::test]
 async fn a_look_has_a_bounded_number_of_bytes() {
     let hub = hub();
     let long = "x".repeat(16_000);
@@ -111,6 +137,17 @@ async fn what_all_rooms_hold_in_memory_is_bounded_and_the_broker_has_the_rest() 
     }
     hub.sweep(std::time::Instant::now(), 3_000);
     assert!(held(&hub) > 50_000, "what is not too much stays");
+    // What is left of the rooms that were shrunk counts as well.
+    let one = hub.held_bytes() / 51;
+    let limits = Limits { tails_bytes: 26 * one, ..Limits::default() };
+    let hub = hub_with(limits, Retention::default());
+    for name in ["old", "older", "new"] {
+        for _ in 0..25 {
+            hub.publish(&room(name), &who("bob"), long(), 1_000).await.unwrap();
+        }
+    }
+    hub.sweep(std::time::Instant::now(), 1_000);
+    assert!(held(&hub) < 4 * one, "{} of {one}", held(&hub));
 }
 
 #[tokio::test]

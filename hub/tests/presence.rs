@@ -49,6 +49,10 @@ async fn whoever_comes_renames_and_leaves_is_seen_by_the_others() {
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada", "bob"]);
     ada.rename(MemberName::parse("Countess").unwrap());
     assert_eq!(names(&watcher.next().await.unwrap()), ["Countess", "bob"]);
+    let name =
+        |room_name: &str, who: &str| hub.name_of(&room(room_name), &support::who(who).member.id);
+    assert_eq!(name("tea", "ada"), Some(MemberName::parse("Countess").unwrap()));
+    assert_eq!((name("tea", "cy"), name("coffee", "ada")), (None, None));
     bob.leave(hub.limits());
     hub.sweep(Instant::now() + hub.limits().closed, 0);
     assert_eq!(names(&watcher.next().await.unwrap()), ["Countess"]);
@@ -176,6 +180,13 @@ async fn a_crowd_that_comes_at_once_is_told_of_by_one_task() {
     let _crowd: Vec<_> =
         (0..100).map(|n| hub.enter(&room("tea"), &who(&format!("guest{n}"))).unwrap()).collect();
     assert_eq!(tasks(), 1);
+    while tasks() > 0 {
+        tokio::time::advance(20 * hub.limits().state_interval).await;
+        tokio::task::yield_now().await;
+    }
+    // Another connection of somebody who is here is nothing to tell.
+    let _again = hub.enter(&room("tea"), &who("ada")).unwrap();
+    assert_eq!(tasks(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -56,6 +56,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_jumps_ahead_is_believed_after_a_day() {
+        assert_eq!((JUMP_MS, HELD.as_secs()), (86_400_000, 86_400));
+        // Also over a restart.
+        assert_eq!(Ages::since(Some(1_000)).at(40 * JUMP_MS), 1_000);
         let mut ages = Ages::since(Some(1_000));
         assert_eq!(ages.at(1_000 + JUMP_MS), 1_000 + JUMP_MS);
         let (before, after) = (1_000 + JUMP_MS, 40 * JUMP_MS);

@@ -114,3 +114,33 @@ impl News {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_is_followed_until_that_is_dropped_and_not_by_whoever_came_before() {
+        let followed = Arc::new(Followed::new(Offset(7)));
+        assert_eq!(followed.head(), Offset(7));
+        let follower: Follower = Arc::new(|_| {});
+        let (at, first) = followed.open(&RoomName::lobby(), follower.clone());
+        assert_eq!((at, Arc::strong_count(&follower)), (Offset(7), 3));
+        let other: Follower = Arc::new(|_| {});
+        let (_, second) = followed.open(&RoomName::lobby(), other.clone());
+        // The first ends, and the second goes on.
+        drop(first);
+        assert_eq!((Arc::strong_count(&follower), Arc::strong_count(&other)), (1, 3));
+        drop(second);
+        assert_eq!(Arc::strong_count(&other), 1);
+    }
+
+    #[test]
+    fn they_say_what_they_are() {
+        let followed = Arc::new(Followed::new(Offset(7)));
+        let (_, following) = followed.open(&RoomName::lobby(), Arc::new(|_| {}));
+        assert_eq!(format!("{followed:?}"), "Followed { head: Offset(7), .. }");
+        assert_eq!(format!("{following:?}"), "Following");
+        assert_eq!(format!("{:?}", followed.kept(Vec::new())), "News of 0 rooms");
+    }
+}

@@ -198,6 +198,24 @@ mod tests {
     }
 
     #[test]
+    fn whoever_missed_a_few_changes_gets_those_and_whoever_missed_more_the_whole() {
+        for (missed, told) in [(1, 1), (KEPT, KEPT), (KEPT + 1, 1)] {
+            let mut list = Listing::default();
+            (0..200).for_each(|n| list.insert(member(n)));
+            list.tick(KIND);
+            // As many changes as are kept came before.
+            for n in 0..KEPT + missed {
+                list.insert(member(1_000 + n));
+                list.tick(KIND);
+            }
+            let mut seen = Some(list.version - missed as u64);
+            let frames = list.take(KIND, &mut seen);
+            assert_eq!((frames.len(), seen), (told, Some(list.version)));
+            assert_eq!(read(&frames[0]).members.is_some(), missed > KEPT);
+        }
+    }
+
+    #[test]
     fn what_changes_back_before_it_is_told_is_not_told() {
         let mut list = Listing::default();
         list.insert(member(1));
