@@ -266,3 +266,94 @@ impl Log {
         (found, complete, self.floor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use common::{Member, MemberName, Message};
+
+    use super::*;
+
+    fn draft(room: &str, id: u64, at: u64) -> Draft {
+        let name = MemberName::parse("Ada").unwrap();
+        let message = Message {
+            offset: Offset(0),
+            value: "x".into(),
+            id: MessageId::parse(&format!("{id:04}")).unwrap(),
+            room: RoomName::parse(room).unwrap(),
+            at,
+            from: Member { id: MemberId::parse("a").unwrap(), name },
+            event: None,
+            to: common::Audience::All,
+        };
+        Draft::new(message, None)
+    }
+
+    /// How many bytes each of these takes, at any time below ten.
+    fn one() -> usize {
+        draft("tea", 1, 1).body.len()
+    }
+
+    async fn append(broker: &MemoryBroker, room: &str, id: u64, at: u64) -> Offset {
+        broker.append(vec![draft(room, id, at)]).await.unwrap().offsets[0]
+    }
+
+    async fn kept(broker: &MemoryBroker, room: &str) -> (Vec<u64>, Offset) {
+        let (part, at_least) = (Part::After(Offset(0)), Offset(0));
+        let read = Read { part, records: 100, bytes: usize::MAX, at_least };
+        let page = broker.read(&RoomName::parse(room).unwrap(), read).await.unwrap();
+        (page.records.iter().map(|record| record.offset.0).collect(), page.floor)
+    }
+
+    #[tokio::test]
+    async fn as_much_is_kept_as_may_be_and_no_more() {
+        let all = Retention::default();
+        for (retention, first) in [
+            (Retention { room_messages: 3, ..all.clone() }, 4),
+            (Retention { room_bytes: 3 * one(), ..all.clone() }, 4),
+            (Retention { room_bytes: 3 * one() - 1, ..all.clone() }, 5),
+            // Of all rooms nothing goes until there is too much; then a sixty-fourth more than that.
+            (Retention { total_bytes: 6 * one(), ..all.clone() }, 1),
+            (Retention { total_bytes: 6 * one() - 1, ..all.clone() }, 2),
+            (Retention { total_bytes: 5 * one(), ..all }, 3),
+        ] {
+            let broker = MemoryBroker::new(retention.clone());
+            for n in 1..=6 {
+                append(&broker, "tea", n, 1).await;
+            }
+            let expected: Vec<_> = (first..=6).collect();
+            assert_eq!(kept(&broker, "tea").await, (expected, Offset(first - 1)), "{retention:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_let_go_of_for_its_age_makes_room() {
+        let age = Duration::from_millis(2);
+        let retention = Retention { age, total_bytes: 4 * one(), ..Retention::default() };
+        let broker = MemoryBroker::new(retention);
+        for n in 1..=4 {
+            append(&broker, "tea", n, 1).await;
+        }
+        broker.tidy(4).await.unwrap();
+        assert_eq!(kept(&broker, "tea").await, (vec![], Offset(4)));
+        for n in 5..=8 {
+            append(&broker, "tea", n, 4).await;
+        }
+        assert_eq!(kept(&broker, "tea").await, (vec![5, 6, 7, 8], Offset(4)));
+        // Their ids are known.
+        assert_eq!(append(&broker, "tea", 1, 4).await, Offset(1));
+    }
+
+    #[tokio::test]
+    async fn a_room_that_was_forgotten_and_comes_back_tells_of_what_is_gone() {
+        let (age, ids) = (Duration::ZERO, Duration::ZERO);
+        let broker = MemoryBroker::new(Retention { age, ids, ..Retention::default() });
+        append(&broker, "tea", 1, 1).await;
+        broker.tidy(9).await.unwrap();
+        assert!(broker.state.lock().rooms.is_empty());
+        append(&broker, "tea", 2, 9).await;
+        assert_eq!(kept(&broker, "tea").await, (vec![2], Offset(1)));
+        assert!(format!("{broker:?}").starts_with("MemoryBroker { epoch: Epoch("), "{broker:?}");
+    }
+}
