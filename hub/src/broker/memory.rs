@@ -313,6 +313,8 @@ mod tests {
             (Retention { room_messages: 3, ..all.clone() }, 4),
             (Retention { room_bytes: 3 * one(), ..all.clone() }, 4),
             (Retention { room_bytes: 3 * one() - 1, ..all.clone() }, 5),
+            // However little may be kept, the newest is.
+            (Retention { room_bytes: 1, ..all.clone() }, 6),
             // Of all rooms nothing goes until there is too much; then a sixty-fourth more than that.
             (Retention { total_bytes: 6 * one(), ..all.clone() }, 1),
             (Retention { total_bytes: 6 * one() - 1, ..all.clone() }, 2),
@@ -335,14 +337,35 @@ mod tests {
         for n in 1..=4 {
             append(&broker, "tea", n, 1).await;
         }
+        // Just as old as it may be.
+        broker.tidy(3).await.unwrap();
+        assert_eq!(kept(&broker, "tea").await.0.len(), 4);
         broker.tidy(4).await.unwrap();
         assert_eq!(kept(&broker, "tea").await, (vec![], Offset(4)));
+        assert_eq!(broker.state.lock().rooms.values().map(|log| log.bytes).sum::<usize>(), 0);
         for n in 5..=8 {
             append(&broker, "tea", n, 4).await;
         }
         assert_eq!(kept(&broker, "tea").await, (vec![5, 6, 7, 8], Offset(4)));
         // Their ids are known.
         assert_eq!(append(&broker, "tea", 1, 4).await, Offset(1));
+    }
+
+    #[tokio::test]
+    async fn a_page_ends_with_the_record_that_reaches_the_bytes() {
+        let broker = MemoryBroker::new(Retention::default());
+        for n in 1..=3 {
+            append(&broker, "tea", n, 1).await;
+        }
+        let frame = draft("tea", 1, 1).numbered(Offset(1)).frame.bytes().len();
+        for (bytes, expected) in [(frame, 1), (frame + 1, 2)] {
+            let read =
+                Read { part: Part::After(Offset(0)), records: 9, bytes, at_least: Offset(0) };
+            let page = broker.read(&RoomName::lobby(), read).await.unwrap();
+            assert!(page.records.is_empty() && page.complete);
+            let page = broker.read(&RoomName::parse("tea").unwrap(), read).await.unwrap();
+            assert_eq!((page.records.len(), page.complete), (expected, false));
+        }
     }
 
     #[tokio::test]
