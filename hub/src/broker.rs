@@ -52,7 +52,7 @@ pub trait Broker: Debug + Send + Sync {
     ///
     /// On return they are kept; those who follow their rooms hear of them soon, before or after. An id
     /// that is in the room already, or was within [`Retention::ids`], stores nothing and is answered with
-    /// its first offset: if it is by whoever said that ([`Envelope::is_by`](crate::Envelope::is_by)). Dropping the future may or may not append; appending the same ids again is safe.
+    /// its first offset: if it is by whoever said that ([`Draft::is_by`]). Dropping the future may or may not append; appending the same ids again is safe.
     ///
     /// # Errors
     ///

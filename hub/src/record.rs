@@ -53,18 +53,9 @@ pub struct Envelope {
     pub session: Option<SessionId>,
     /// Whom it is for.
     pub to: Audience,
-    /// Of what a guest said: a digest of where it came from and of what it said. Who shows no token and tries
-    /// again is known by it.
-    pub guest: Option<String>,
 }
 
 impl Envelope {
-    /// Whether this is by `member`, or by a guest with that digest. If not, one who says something under an id that
-    /// they have used has it from somewhere.
-    pub fn is_by(&self, member: &str, guest: Option<&str>) -> bool {
-        self.member.as_str() == member || (guest.is_some() && self.guest.as_deref() == guest)
-    }
-
     /// Whether `who` may read the message: the one place where audiences are decided.
     pub fn is_for(&self, who: &Who) -> bool {
         match (&self.to, &self.session, &who.session) {
@@ -89,6 +80,9 @@ pub struct Draft {
     pub envelope: Envelope,
     /// The params of its frame from behind the offset to the closing brace.
     pub body: Bytes,
+    /// Of what a guest says: a digest of where it comes from and of what it says. One who shows no token and tries
+    /// again is known by it.
+    pub guest: Option<String>,
 }
 
 impl Draft {
@@ -120,9 +114,17 @@ impl Draft {
         let Message { id, room, at, from, to, .. } = message;
         let session = session.map(SessionId::to_public);
         Self {
-            envelope: Envelope { room, id, at, member: from.id, session, to, guest },
+            envelope: Envelope { room, id, at, member: from.id, session, to },
             body: body.into(),
+            guest,
         }
+    }
+
+    /// Whether this is by `member`, or by a guest with that digest, who said something under the same id before. If
+    /// not, one of the two has the id from somewhere.
+    pub fn is_by(&self, member: &str, guest: Option<&str>) -> bool {
+        self.envelope.member.as_str() == member
+            || (guest.is_some() && self.guest.as_deref() == guest)
     }
 
     /// The draft with its number.

@@ -14,7 +14,7 @@ use super::{
     Ages, Appended, BoxFuture, Broker, BrokerError, Followed, Follower, KeptRoom, Opened, Page,
     Part, Read, Retention, new_epoch,
 };
-use crate::{Draft, Envelope, Record};
+use crate::{Draft, Record};
 
 /// A broker that keeps nothing beyond its own life.
 pub struct MemoryBroker {
@@ -94,9 +94,10 @@ impl Broker for MemoryBroker {
             let known = log.ids.get(&draft.envelope.id).map(|known| known.offset);
             let offset = known.unwrap_or_else(|| {
                 head.0 += 1;
+                let guest = draft.guest.clone();
                 let record = draft.numbered(*head);
                 let before = log.bytes;
-                log.push(record.clone(), &self.retention);
+                log.push(record.clone(), guest, &self.retention);
                 *bytes = *bytes + log.bytes - before;
                 new.push(record);
                 *head
@@ -154,16 +155,16 @@ impl Broker for MemoryBroker {
 
 /// The first id under which somebody else has said something already.
 fn taken(rooms: &HashMap<RoomName, Log>, drafts: &[Draft]) -> Option<MessageId> {
-    let mut own: HashMap<_, &Envelope> = HashMap::new();
-    let mut envelopes = drafts.iter().map(|draft| &draft.envelope);
-    let clash = envelopes.find(|draft| {
-        let kept = rooms.get(&draft.room).and_then(|log| log.ids.get(&draft.id));
-        let said = own.insert((&draft.room, &draft.id), draft);
+    let mut own: HashMap<_, &Draft> = HashMap::new();
+    let clash = drafts.iter().find(|draft| {
+        let (room, id) = (&draft.envelope.room, &draft.envelope.id);
+        let kept = rooms.get(room).and_then(|log| log.ids.get(id));
+        let said = own.insert((room, id), draft);
         let kept = kept.map(|kept| (&kept.member, &kept.guest));
-        let said = kept.or(said.map(|said| (&said.member, &said.guest)));
+        let said = kept.or(said.map(|said| (&said.envelope.member, &said.guest)));
         said.is_some_and(|(member, guest)| !draft.is_by(member.as_str(), guest.as_deref()))
     })?;
-    Some(clash.id.clone())
+    Some(clash.envelope.id.clone())
 }
 
 /// Lets go of the oldest messages of all rooms until `bytes` are free; returns how many that made.
@@ -185,11 +186,10 @@ fn trim_all(rooms: &mut HashMap<RoomName, Log>, bytes: usize) -> usize {
 impl Log {
     /// Appends, and lets go of the oldest that are over the limits; the newest stays whatever its
     /// size.
-    fn push(&mut self, record: Arc<Record>, retention: &Retention) {
+    fn push(&mut self, record: Arc<Record>, guest: Option<String>, retention: &Retention) {
         let (id, at) = (record.envelope.id.clone(), record.envelope.at);
         self.bytes += record.body().len();
-        let Envelope { member, guest, .. } = &record.envelope;
-        let (member, guest) = (member.clone(), guest.clone());
+        let member = record.envelope.member.clone();
         self.ids.insert(id.clone(), Known { offset: record.offset, member, guest });
         self.ids_by_age.push_back((at, id));
         self.records.push_back(record);

@@ -57,8 +57,6 @@ fn record(row: &Row<'_>, room: &RoomName) -> Result<Arc<Record>> {
             _ => Some(parse(row, 4, SessionId::parse)?),
         },
         to,
-        // Only whoever writes asks for it.
-        guest: None,
     };
     Ok(Record::new(envelope, Offset(unsigned(row, 0)?), row.get_ref(6)?.as_blob()?))
 }
@@ -88,7 +86,7 @@ pub(super) enum Stored {
 
 /// Stores a draft in `room`, unless its id is there already.
 pub(super) fn store(log: &Connection, room: i64, draft: &Draft) -> Result<Stored> {
-    let Draft { envelope: Envelope { id, at, member, session, to, guest, .. }, body } = draft;
+    let Draft { envelope: Envelope { id, at, member, session, to, .. }, body, guest } = draft;
     // Words and ids always encode.
     let audience = (*to != Audience::All).then(|| serde_json::to_string(to).unwrap_or_default());
     let session = session.as_ref().map(SessionId::as_str);
@@ -119,7 +117,7 @@ pub(super) fn store(log: &Connection, room: i64, draft: &Draft) -> Result<Stored
         .query_row(params![room, id.as_str()], |row| {
             let (member, guest) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str_or_null()?);
             // Of what an older version let go of nobody knows who said it.
-            let is_same = member.is_empty() || draft.envelope.is_by(member, guest);
+            let is_same = member.is_empty() || draft.is_by(member, guest);
             Ok(if is_same { Stored::Known(Offset(unsigned(row, 0)?)) } else { Stored::Taken })
         })
 }
