@@ -100,9 +100,12 @@ fn a_directory_is_used_by_one_process_at_a_time() {
 fn a_file_that_is_not_ours_is_refused_and_left_alone() {
     for content in [&b"just some text, long enough to be looked at"[..], &[0xff; 5000]] {
         let dir = empty_dir();
-        fs::write(dir.join("hubbub.db"), content).unwrap();
+        let file = dir.join("hubbub.db");
+        fs::write(&file, content).unwrap();
+        let mode = fs::metadata(&file).unwrap().permissions();
         assert!(matches!(open(&dir), Err(OpenError::Foreign(_))));
-        assert_eq!(fs::read(dir.join("hubbub.db")).unwrap(), content);
+        assert_eq!(fs::read(&file).unwrap(), content);
+        assert_eq!(fs::metadata(&file).unwrap().permissions(), mode);
     }
     let dir = empty_dir();
     let other = rusqlite::Connection::open(dir.join("hubbub.db")).unwrap();

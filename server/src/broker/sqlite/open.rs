@@ -150,6 +150,7 @@ pub(super) fn open(dir: &Path, sync: Sync) -> Result<Opened, OpenError> {
     let explain = explain(&file);
     let mut connection = Connection::open(&file).map_err(&explain)?;
     let version = known_version(&connection, &file, &explain)?;
+    make_private(&file)?;
     prepare(&connection, sync).map_err(&explain)?;
     migrate(&mut connection, version).map_err(&explain)?;
     let (epoch, head) = state(&connection).map_err(&explain)?;
@@ -176,7 +177,7 @@ pub(super) fn open(dir: &Path, sync: Sync) -> Result<Opened, OpenError> {
     Ok(Opened { connection, file, lock, epoch, head, ages, witness })
 }
 
-/// Locks the file of the log against a second process, and everybody else's eyes.
+/// Locks the file of the log against a second process.
 ///
 /// Not by a file beside it, which somebody could remove. SQLite's own locks are of another kind (POSIX) and
 /// don't meet this one; they are gone when any handle of the file is closed, so this one is kept until the end.
@@ -188,16 +189,21 @@ fn lock(file: &Path) -> Result<File, OpenError> {
         TryLockError::WouldBlock => OpenError::InUse,
         TryLockError::Error(error) => OpenError::Io(error),
     })?;
-    // Those beside it, that are there after a crash, are as private; new ones are made like this one.
+    Ok(lock)
+}
+
+/// Closes a file that is ours to everybody else, and what a crash has left beside it; what is made beside it later is
+/// made like it.
+fn make_private(file: &Path) -> io::Result<()> {
     for end in ["", "-wal", "-shm"] {
         let mut name = file.as_os_str().to_owned();
         name.push(end);
         match fs::set_permissions(&name, fs::Permissions::from_mode(0o600)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    Ok(lock)
+    Ok(())
 }
 
 /// The log in `dir`, for reading, whoever else has it open; it must be there.
