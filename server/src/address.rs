@@ -98,15 +98,24 @@ pub(crate) enum Full {
 }
 
 impl Full {
-    /// What whoever finds no place is told: of what there are too many.
-    pub(crate) fn refusal(self, things: &str) -> Refusal {
+    /// What whoever finds no place is told: of what there is too much.
+    pub(crate) fn refusal(self, code: ErrorCode, things: &str) -> Refusal {
         let (of, limit) = match self {
             Self::All(limit) => ("", limit),
             Self::Address(limit) => (" of your address", limit),
         };
         let message = format!("there are {limit} {things}{of}, and no more are taken");
-        let refusal = Refusal::new(ErrorCode::TooManyConnections, message);
-        Refusal { limit: Some(limit as u64), ..refusal }
+        Refusal { limit: Some(limit as u64), ..Refusal::new(code, message) }
+    }
+
+    /// As [`Full::refusal`], of connections or sessions.
+    pub(crate) fn too_many(self, things: &str) -> Refusal {
+        self.refusal(ErrorCode::TooManyConnections, things)
+    }
+
+    /// As [`Full::refusal`], of bodies and answers that are under way.
+    pub(crate) fn too_much_under_way(self) -> Refusal {
+        self.refusal(ErrorCode::RateLimited, "KiB under way")
     }
 }
 

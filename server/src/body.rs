@@ -52,7 +52,7 @@ pub(crate) async fn whole(
             }
             while bytes.len() + chunk.len() > STEP * (places.len() + 1) {
                 let place = server.in_flight.take_some(address, STEP / 1024);
-                places.push(place.map_err(too_much)?);
+                places.push(place.map_err(Full::too_much_under_way)?);
             }
             // No more than is counted.
             let room = STEP * (places.len() + 1) - bytes.len();
@@ -66,15 +66,4 @@ pub(crate) async fn whole(
         let message = format!("the body did not come within {seconds} seconds");
         Err(Refusal { limit: Some(seconds), ..Refusal::new(ErrorCode::TooSlow, message) })
     })
-}
-
-/// What whoever has too much under way is told.
-pub(crate) fn too_much(full: Full) -> Refusal {
-    let (of, limit) = match full {
-        Full::All(limit) => ("", limit),
-        Full::Address(limit) => (" of your address", limit),
-    };
-    let message = format!("{limit} KiB{of} are under way; let them arrive first");
-    let refusal = Refusal::new(ErrorCode::RateLimited, message);
-    Refusal { limit: Some(limit as u64), ..refusal }
 }

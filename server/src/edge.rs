@@ -201,7 +201,7 @@ impl AsyncWrite for Socket {
 
 /// Tells one for whom there is no room, and reads what it has sent, so that it gets to read the answer.
 async fn turn_away(mut stream: TcpStream, full: Full) -> io::Result<()> {
-    let problem = Problem(full.refusal("connections")).into_response();
+    let problem = Problem(full.too_many("connections")).into_response();
     let body = to_bytes(problem.into_body(), HEAD_BYTES).await.map_err(io::Error::other)?;
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json; charset=utf-8\r\n\

@@ -16,9 +16,7 @@ use http_body_util::BodyExt;
 
 use crate::{
     address::Address,
-    api,
-    body::too_much,
-    host, pages,
+    api, host, pages,
     problem::Problem,
     site,
     state::ServerState,
@@ -79,7 +77,7 @@ async fn bound(State(server): State<ServerState>, request: Request, next: Next) 
             });
             Response::from_parts(parts, Body::new(body))
         }
-        Err(full) => Problem(too_much(full)).into_response(),
+        Err(full) => Problem(full.too_much_under_way()).into_response(),
     }
 }
 

@@ -106,7 +106,7 @@ impl Session {
             caller.server.rates.arrive(caller.address)?;
         }
         let place = caller.server.sessions.take(caller.address);
-        let place = place.map_err(|full| full.refusal("sessions"))?;
+        let place = place.map_err(|full| full.too_many("sessions"))?;
         caller.check_room()?;
         // Between two requests nobody is connected, and the name taken in the first still holds.
         let goes_on = caller.known && matches!(wants, Wants::Since(_) | Wants::Answers);

@@ -55,7 +55,7 @@ pub(crate) fn engine(server: &ServerState) -> Engine {
             }
             let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
             let address = peer.map(|ConnectInfo(peer)| peer.ip().into());
-            Ok(Box::new(gate.engines.take(address).map_err(|full| full.refusal("sessions"))?))
+            Ok(Box::new(gate.engines.take(address).map_err(|full| full.too_many("sessions"))?))
         },
     )
 }
