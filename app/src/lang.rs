@@ -264,6 +264,11 @@ const EN: Strings = Strings {
             (ErrorCode::RateLimited, _) => {
                 "That was too much at once. Wait a moment and send it again.".to_owned()
             }
+            (ErrorCode::IdTaken, _) => {
+                "Somebody else has used the number of this message. Copy it and send it anew."
+                    .to_owned()
+            }
+            (ErrorCode::TooSlow, _) => "It took too long to arrive. Send it again.".to_owned(),
             (ErrorCode::TooManyConnections, _) => {
                 "There are too many connections. Try again in a while.".to_owned()
             }
@@ -389,6 +394,12 @@ const KO: Strings = Strings {
             }
             (ErrorCode::RateLimited, _) => {
                 "한꺼번에 너무 많이 보냈습니다. 잠시 뒤 다시 보내세요.".to_owned()
+            }
+            (ErrorCode::IdTaken, _) => {
+                "다른 사람이 이 메시지의 번호를 이미 썼습니다. 복사해서 새로 보내세요.".to_owned()
+            }
+            (ErrorCode::TooSlow, _) => {
+                "도착하는 데 너무 오래 걸렸습니다. 다시 보내세요.".to_owned()
             }
             (ErrorCode::TooManyConnections, _) => {
                 "연결이 너무 많습니다. 잠시 뒤 다시 시도하세요.".to_owned()
