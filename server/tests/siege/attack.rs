@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
+    task::JoinSet,
     time::timeout,
 };
 
@@ -69,6 +70,36 @@ pub async fn ask(stream: &mut TcpStream, request: &str) -> std::io::Result<(u16,
 pub async fn ask_once(address: &str, from: u8, request: &str) -> (u16, String) {
     let mut stream = connect(address, from).await.unwrap();
     ask(&mut stream, request).await.unwrap()
+}
+
+/// `count` connections from ninety addresses. Each sends `bytes`, and reads no more of its answer than that it begins
+/// with `status`; without one it waits for none.
+pub async fn crowd(
+    address: &str,
+    count: usize,
+    bytes: &[u8],
+    status: Option<&'static str>,
+) -> Vec<TcpStream> {
+    let mut crowd = JoinSet::new();
+    for n in 0..count {
+        let (address, bytes) = (address.to_owned(), bytes.to_vec());
+        crowd.spawn(async move {
+            let mut stream = connect(&address, 1 + (n % 90) as u8).await.unwrap();
+            let met = async {
+                let sent = stream.write_all(&bytes).await;
+                let Some(status) = status else { return };
+                // Whoever expects no answer may be refused before all is sent.
+                sent.unwrap();
+                let expected = format!("HTTP/1.1 {status}");
+                let mut begin = vec![0; expected.len()];
+                stream.read_exact(&mut begin).await.unwrap();
+                assert_eq!(String::from_utf8_lossy(&begin), expected);
+            };
+            timeout(PATIENCE, met).await.expect("neither taken nor refused");
+            stream
+        });
+    }
+    crowd.join_all().await
 }
 
 /// Whether somebody new from an address that attacks nobody gets in: to a page, into a room that is open and one

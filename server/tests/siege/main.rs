@@ -10,9 +10,13 @@ mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use support::process::Hubbub;
+use tokio::time::sleep;
 
 /// A server that keeps its data in an empty directory, until it is dropped.
 struct Castle {
@@ -25,6 +29,40 @@ impl Castle {
         let dir = std::env::temp_dir().join(format!("hubbub-siege-{}", uuid::Uuid::new_v4()));
         let hubbub = Hubbub::start_with(dir.clone(), "127.0.0.1:0", flags).await;
         Self { hubbub, dir }
+    }
+
+    /// How much memory it has, in KiB, once it neither takes nor gives back any; its peak begins there.
+    async fn calm(&self) -> u64 {
+        let memory = self.settle().await;
+        self.hubbub.forget_peak();
+        memory
+    }
+
+    /// How much memory it had at the most since [`Castle::calm`], in KiB, once it takes no more.
+    async fn peak(&self) -> u64 {
+        self.settle().await;
+        self.hubbub.memory("VmHWM")
+    }
+
+    async fn settle(&self) -> u64 {
+        let mut samples = [0; 10];
+        for n in (0..samples.len()).cycle() {
+            samples[n] = self.hubbub.memory("VmRSS");
+            if samples.iter().max().unwrap() - samples.iter().min().unwrap() < 256 {
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        samples[0]
+    }
+
+    /// How much memory it has, in KiB, once it has given back all but `bound`, or has had the time for that.
+    async fn given_back(&self, bound: u64) -> u64 {
+        let begun = Instant::now();
+        while self.hubbub.memory("VmRSS") > bound && begun.elapsed() < attack::PATIENCE {
+            sleep(Duration::from_millis(100)).await;
+        }
+        self.hubbub.memory("VmRSS")
     }
 }
 

@@ -1,12 +1,8 @@
 //! Whoever does not read what it has asked for costs next to nothing.
 
-use std::time::{Duration, Instant};
-
-use tokio::{io::AsyncWriteExt, task::JoinSet, time::sleep};
-
 use super::{
     Castle,
-    attack::{PATIENCE, ask, connect, get, post, serves_others, upgrade},
+    attack::{ask, connect, crowd, get, post, serves_others, upgrade},
 };
 
 const MIB: u64 = 1024;
@@ -23,50 +19,24 @@ async fn fill(address: &str, room: &str) {
     }
 }
 
-/// `count` connections send `request` and read nothing; what that costs at the most, and what of it is left when
-/// they are gone, in KiB.
-async fn unread(castle: &Castle, count: usize, request: &str) -> (u64, u64) {
-    let before = castle.hubbub.memory("VmRSS");
-    let mut streams = JoinSet::new();
-    for n in 0..count {
-        let (address, request) = (castle.hubbub.address.clone(), request.to_owned());
-        streams.spawn(async move {
-            let mut stream = connect(&address, 1 + (n % 90) as u8).await.unwrap();
-            stream.write_all(request.as_bytes()).await.unwrap();
-            stream
-        });
-    }
-    let streams = streams.join_all().await;
-    let mut most = 0;
-    let watched = Instant::now();
-    while watched.elapsed() < Duration::from_secs(3) {
-        most = most.max(castle.hubbub.memory("VmRSS"));
-        sleep(Duration::from_millis(20)).await;
-    }
-    serves_others(&castle.hubbub.address).await;
-    drop(streams);
-    let gone = Instant::now();
-    let mut left = castle.hubbub.memory("VmRSS");
-    while left > before + 16 * MIB && gone.elapsed() < PATIENCE {
-        sleep(Duration::from_millis(100)).await;
-        left = castle.hubbub.memory("VmRSS");
-    }
-    (most.saturating_sub(before), left.saturating_sub(before))
-}
-
 #[tokio::test]
 async fn answers_that_are_not_read_are_bounded_and_their_memory_is_given_back() {
-    let castle = Castle::new(&["--publish-rate", "0"]).await;
-    fill(&castle.hubbub.address, "full").await;
-    for (count, request) in [
-        (200, get("/api/rooms/full/messages?after=0&limit=1000")),
-        (200, get("/api/rooms/full/messages?limit=1000")),
-        (200, get("/api/rooms/full/frames?after=0&limit=256")),
-        (200, get("/rooms/full")),
-        (500, get("/api/rooms/full/events?after=0")),
-        (500, upgrade("/ws?room=full&after=0")),
+    for (count, status, request) in [
+        (200, "200", get("/api/rooms/full/messages?after=0&limit=1000")),
+        (200, "200", get("/api/rooms/full/messages?limit=1000")),
+        (200, "200", get("/api/rooms/full/frames?after=0&limit=256")),
+        (200, "200", get("/rooms/full")),
+        (500, "200", get("/api/rooms/full/events?after=0")),
+        (500, "101", upgrade("/ws?room=full&after=0")),
     ] {
-        let (most, left) = unread(&castle, count, &request).await;
+        let castle = Castle::new(&["--publish-rate", "0"]).await;
+        fill(&castle.hubbub.address, "full").await;
+        let before = castle.calm().await;
+        let streams = crowd(&castle.hubbub.address, count, request.as_bytes(), Some(status)).await;
+        let most = castle.peak().await.saturating_sub(before);
+        serves_others(&castle.hubbub.address).await;
+        drop(streams);
+        let left = castle.given_back(before + 8 * MIB).await.saturating_sub(before);
         let path = request.split(' ').nth(1).unwrap();
         println!("{count} x {path}: {most} KiB at the most, {left} KiB left");
         assert!(most < 96 * MIB, "{count} unread {path} take {most} KiB");

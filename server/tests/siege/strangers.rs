@@ -42,7 +42,7 @@ async fn sessions_that_are_opened_for_nothing_shut_nobody_out() {
 async fn sessions_that_nobody_polls_hold_no_text() {
     let castle = Castle::new(&["--publish-rate", "0"]).await;
     let address = castle.hubbub.address.clone();
-    let before = castle.hubbub.memory("VmRSS");
+    let before = castle.calm().await;
     let mut stream = connect(&address, 7).await.unwrap();
     for _ in 0..1_500 {
         assert!(abandon(&mut stream, "lobby").await);
@@ -52,7 +52,7 @@ async fn sessions_that_nobody_polls_hold_no_text() {
         let said = post("/api/rooms/lobby/messages", &format!(r#"{{"value":"{value}"}}"#));
         assert_eq!(ask(&mut stream, &said).await.unwrap().0, 200);
     }
-    let more = castle.hubbub.memory("VmHWM") - before;
+    let more = castle.peak().await.saturating_sub(before);
     println!("1500 sessions that nobody polls take {more} KiB");
     assert!(more < 64 * 1024, "{more} KiB");
     serves_others(&address).await;

@@ -42,6 +42,11 @@ impl Hubbub {
         self.started.subscribe()
     }
 
+    /// `VmHWM` begins anew (proc(5), `clear_refs`).
+    pub fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.process.id().unwrap()), "5").unwrap();
+    }
+
     /// How many descriptors the process has.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.process.id().unwrap())).unwrap().count()
