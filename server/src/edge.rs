@@ -230,7 +230,7 @@ pub(crate) fn room_for(wanted: usize) -> usize {
     let descriptors = limit.current.unwrap_or(u64::MAX).saturating_sub(RESERVED).max(16);
     let room = wanted.min(usize::try_from(descriptors).unwrap_or(usize::MAX));
     if room < wanted {
-        tracing::warn!(
+        tracing::info!(
             wanted,
             room,
             "the process may not have descriptors for so many connections; raise `ulimit -n`"

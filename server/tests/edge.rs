@@ -9,7 +9,7 @@ use serde_json::Value;
 use support::{Client, PATIENCE, Refused, TestServer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
 
@@ -77,6 +77,56 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         assert!(text.starts_with("HTTP/1.1 408"), "{path}: {text}");
         assert!(text.contains(r#""code":"too_slow""#), "{path}: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused_in_words() {
+    let server = hurried().await;
+    let long = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(20_000));
+    let many = format!("GET / HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x: y\r\n".repeat(100));
+    for head in [long, many] {
+        let text = answer(&server, &head).await;
+        assert!(text.starts_with("HTTP/1.1 431"), "{text}");
+    }
+    let fits = "x: y\r\n".repeat(90);
+    let request =
+        format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{fits}\r\n");
+    assert!(answer(&server, &request).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_is_let_go_of() {
+    let server = TestServer::with(|config| {
+        config.publish_rate = 0;
+        config.timing.silence = Duration::from_secs(1);
+        config.hub.lost = Duration::ZERO;
+    })
+    .await;
+    let mut watcher = server.join("?room=tea").await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let mut unread = socket.connect(server.address).await.unwrap();
+    let request = "GET /api/rooms/tea/events HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    unread.write_all(request.as_bytes()).await.unwrap();
+    while watcher.next_of("members").await["count"] != 2 {}
+    // More than the system holds on the way.
+    let value = "x".repeat(16_000);
+    let mut members = 2;
+    for _ in 0..1_000 {
+        watcher.say(&value).await;
+        loop {
+            let frame = watcher.next().await;
+            match frame["type"].as_str() {
+                Some("ack") => break,
+                Some("members") => members = frame["params"]["count"].as_u64().unwrap(),
+                _ => {}
+            }
+        }
+        if members == 1 {
+            return;
+        }
+    }
+    while watcher.next_of("members").await["count"] != 1 {}
 }
 
 #[tokio::test]
