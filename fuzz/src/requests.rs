@@ -2,7 +2,7 @@
 //! comes in may be the server's own fault.
 #![no_main]
 
-use std::{cell::RefCell, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::connect_info::MockConnectInfo, http::Request};
 use hub::broker::{Retention, memory::MemoryBroker};
@@ -11,7 +11,8 @@ use server::{Config, Server, identity::Identity};
 use tower::ServiceExt;
 
 thread_local! {
-    static SERVER: RefCell<Option<(tokio::runtime::Runtime, Router)>> = const { RefCell::new(None) };
+    // Never dropped: what it needs for that is gone when the process ends.
+    static SERVER: &'static (tokio::runtime::Runtime, Router) = Box::leak(Box::new(start()));
 }
 
 fn start() -> (tokio::runtime::Runtime, Router) {
@@ -42,8 +43,7 @@ fn read(data: &[u8]) -> Option<Request<Body>> {
 
 fuzz_target!(|data: &[u8]| {
     let Some(request) = read(data) else { return };
-    SERVER.with_borrow_mut(|server| {
-        let (runtime, router) = server.get_or_insert_with(start);
+    SERVER.with(|(runtime, router)| {
         runtime.block_on(async {
             let answer = router.clone().oneshot(request);
             if let Ok(Ok(answer)) = tokio::time::timeout(Duration::from_secs(90), answer).await {
