@@ -38,15 +38,9 @@ impl Hubbub {
 
     async fn spawn(command: &mut Command) -> Result<Self> {
         let mut process = command
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--publish-rate",
-                "0",
-                "--connections-per-address",
-                "0",
-            ])
-            .args(["--log", "warn"])
+            .args(["--listen", "127.0.0.1:0", "--publish-rate", "0", "--log", "warn"])
+            // All come from one address. A variable, for older binaries don't know the flag.
+            .env("HUBBUB_CONNECTIONS_PER_ADDRESS", "0")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
