@@ -2,8 +2,9 @@
 //! way, in the order it was written. Every change of a row is told, so that whoever draws them touches
 //! that row alone.
 //!
-//! The rule to keep: an id is in here once, so a message that arrives by its own echo, by an ack and by
-//! a replay is one row.
+//! The rule to keep: an id of a member is in here once, so a message that arrives by its own echo, by an ack and by
+//! a replay is one row. When the log has begun another life, what it still has moves behind the gap; what stays
+//! before it is lost.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -71,6 +72,8 @@ pub(crate) struct Timeline {
     rows: VecDeque<Row>,
     said: usize,
     known: HashSet<MessageId>,
+    /// Ids of an earlier life of the log that have rows, and did not arrive again.
+    earlier: HashSet<MessageId>,
     after: After,
     next_key: u64,
     changes: Vec<RowChange>,
@@ -83,6 +86,7 @@ impl Timeline {
             rows: VecDeque::new(),
             said: 0,
             known: HashSet::new(),
+            earlier: HashSet::new(),
             after,
             next_key: 0,
             changes: Vec::new(),
@@ -129,8 +133,8 @@ impl Timeline {
             if let After::Position(before) = &self.after
                 && before.epoch != position.epoch
             {
-                // The ids of another life of the log say nothing about this one.
-                self.known.clear();
+                // The ids of another life of the log say nothing about what is in this one.
+                self.earlier.extend(self.known.drain());
             }
             let gap = self.new_row(None, Status::Sent);
             self.said += 1;
@@ -147,8 +151,22 @@ impl Timeline {
         let new = self.known.insert(message.id.clone());
         if new {
             self.put(message.into());
+        } else {
+            self.correct(message.into());
         }
         new
+    }
+
+    /// What the server says of a message of ours counts, not what we wrote before it was taken.
+    fn correct(&mut self, message: Arc<Message>) {
+        let at = self.rows.range(..self.said).rposition(|row| row.is(&message.id));
+        if let Some(at) = at
+            && self.rows[at].message.as_ref() != Some(&message)
+        {
+            self.rows[at].message = Some(message);
+            self.rows[at].grouped = self.goes_on(at);
+            self.changed(at);
+        }
     }
 
     /// The server has this message of ours, under the offset it says.
@@ -197,17 +215,24 @@ impl Timeline {
     }
 
     /// Puts a message in offset order, within the stretch behind the last gap, and lets go of the
-    /// oldest row that is too much. A message of ours keeps the row it had.
+    /// oldest row that is too much. A message of ours keeps the row it had, and so does one of an earlier life.
     fn put(&mut self, message: Arc<Message>) {
         let later = |row: &&Row| match &row.message {
             Some(other) => other.offset > message.offset,
             None => false,
         };
         let said = self.rows.range(..self.said);
-        let at = self.said - said.rev().take_while(later).count();
-        let was = self.rows.range(self.said..).position(|row| row.is(&message.id));
+        let mut at = self.said - said.rev().take_while(later).count();
+        let first = if self.earlier.contains(&message.id) { 0 } else { self.said };
+        let is_same = |row: &Row| {
+            row.message
+                .as_ref()
+                .is_some_and(|other| other.id == message.id && other.from.id == message.from.id)
+        };
+        let was = self.rows.range(first..).position(is_same);
+        let id = message.id.clone();
         let mut row = self.new_row(Some(message), Status::Sent);
-        if let Some(was) = was.map(|index| self.said + index) {
+        if let Some(was) = was.map(|index| first + index) {
             row.key = self.rows[was].key;
             if was == at {
                 self.said += 1;
@@ -217,6 +242,10 @@ impl Timeline {
                 return self.forget_the_oldest();
             }
             self.remove(was);
+            if was < self.said {
+                self.earlier.remove(&id);
+                (self.said, at) = (self.said - 1, at - 1);
+            }
         }
         self.said += 1;
         self.insert(at, row);
@@ -225,7 +254,9 @@ impl Timeline {
 
     fn forget_the_oldest(&mut self) {
         if self.said > ROWS {
-            if let Some(message) = &self.rows[0].message {
+            if let Some(message) = &self.rows[0].message
+                && !self.earlier.remove(&message.id)
+            {
                 self.known.remove(&message.id);
             }
             self.said -= 1;

@@ -85,7 +85,10 @@ impl Client {
             ServerFrame::Message(message) => self.take_message(message),
             ServerFrame::Ack { id, offset } => {
                 if let Some(mut message) = self.outbox.taken(&id) {
-                    Arc::make_mut(&mut message).offset = offset;
+                    let said = Arc::make_mut(&mut message);
+                    said.offset = offset;
+                    // It may have been written before it was known who we are.
+                    said.from = self.me.clone().unwrap_or_else(nobody);
                     self.timeline.acked(message);
                     self.tell(Change::Taken { id, offset });
                 }

@@ -1,6 +1,6 @@
 //! The timeline and the outbox together, and whoever draws what they tell.
 
-use common::Refusal;
+use common::{MemberId, Refusal};
 use proptest::prelude::*;
 
 use super::*;
@@ -206,6 +206,17 @@ fn a_replay_doubles_nothing() {
 }
 
 #[test]
+fn what_the_server_says_of_a_message_of_ours_counts() {
+    let mut page = page();
+    page.say("mine");
+    page.acked("mine", 9);
+    let at_the_server = Message { at: 77, ..message("mine", 9) };
+    assert!(!page.receive_message(at_the_server.clone()));
+    assert_eq!(page.drawn[0].message.as_deref(), Some(&at_the_server));
+    assert_eq!(page.ids(), ["mine"]);
+}
+
+#[test]
 fn a_reset_is_shown_where_it_happened() {
     let mut page = Page::new(vec![message("m1", 9)], "old:9");
     page.hello("new:0", Recovery::Reset);
@@ -233,11 +244,48 @@ fn a_gap_stands_before_what_is_still_on_its_way() {
 }
 
 #[test]
-fn an_id_of_another_life_of_the_log_is_another_message() {
+fn what_another_life_of_the_log_still_has_is_behind_the_gap_and_what_it_lost_before() {
+    let first = ["m1", "m2", "lost"].map(|id| message(id, 7));
+    let mut page = Page::new(first.to_vec(), "old:9");
+    let keys: Vec<_> = page.timeline.rows.iter().map(|row| row.key).collect();
+    page.hello("new:0", Recovery::Reset);
+    assert!(page.receive("m1", 7) && page.receive("m2", 8) && page.receive("m3", 9));
+    assert!(!page.receive("m2", 8));
+    assert_eq!(page.ids(), ["lost", "gap", "m1", "m2", "m3"]);
+    let moved: Vec<_> = page.timeline.rows.range(2..4).map(|row| row.key).collect();
+    assert_eq!(moved, keys[..2]);
+    // What was lost may be said again.
+    assert!(page.receive("lost", 10));
+    assert_eq!(page.ids(), ["gap", "m1", "m2", "m3", "lost"]);
+    page.hello("newer:9", Recovery::Reset);
+    assert!(page.receive("m3", 11));
+    assert_eq!(page.ids(), ["gap", "m1", "m2", "lost", "gap", "m3"]);
+}
+
+#[test]
+fn an_id_that_another_member_has_in_another_life_of_the_log_is_another_message() {
     let mut page = Page::new(vec![message("1", 9)], "old:9");
     page.hello("new:0", Recovery::Reset);
-    assert!(page.receive("1", 1));
+    let mut by_another = message("1", 1);
+    by_another.from.id = MemberId::parse("another").unwrap();
+    assert!(page.receive_message(by_another));
     assert_eq!(page.ids(), ["1", "gap", "1"]);
+}
+
+#[test]
+fn forgetting_a_row_of_an_earlier_life_forgets_no_message_of_this_one() {
+    let mut page = Page::new(vec![message("1", 9)], "old:9");
+    page.hello("new:0", Recovery::Reset);
+    let mut by_another = message("1", 1);
+    by_another.from.id = MemberId::parse("another").unwrap();
+    page.receive_message(by_another.clone());
+    for n in 0..ROWS as u64 - 3 {
+        page.receive(&format!("m{n}"), n + 2);
+    }
+    assert_eq!(page.ids()[0], "1");
+    page.receive("more", 1_000);
+    assert_eq!(page.ids()[..2], ["gap", "1"]);
+    assert!(!page.receive_message(by_another));
 }
 
 #[test]
