@@ -9,6 +9,7 @@ use std::{
 
 use common::{Offset, RoomName};
 use hub::{
+    Draft,
     broker::{Broker, Page, Part, Read, Retention},
     contract::draft,
 };
@@ -384,6 +385,18 @@ async fn a_start_with_the_clock_far_ahead_lets_go_of_nothing() {
     assert_eq!(ids(&tea(&broker).await), ["m1"]);
 }
 
+#[tokio::test]
+async fn so_does_one_when_nothing_was_ever_tidied() {
+    let day = 24 * 60 * 60 * 1_000;
+    let dir = empty_dir();
+    let broker = open(&dir).unwrap();
+    broker.append(vec![draft("tea", "m1", day)]).await.unwrap();
+    drop(broker);
+    let broker = open(&dir).unwrap();
+    broker.tidy(41 * day).await.unwrap();
+    assert_eq!(ids(&tea(&broker).await), ["m1"]);
+}
+
 /// Changes one letter of what a message says, as a disk might.
 fn damage(dir: &Path, offset: u64) {
     let file = rusqlite::Connection::open(dir.join("hubbub.db")).unwrap();
@@ -426,6 +439,39 @@ async fn one_damaged_message_is_a_gap_that_is_told_and_stops_nobody() {
     assert_eq!(transfer::check(&dir, &mut report).unwrap(), (28, 2));
     let report = String::from_utf8(report).unwrap();
     assert!(report.contains("message 10 of room tea is damaged: "), "{report}");
+}
+
+/// A page of the file that holds messages becomes something else.
+#[tokio::test]
+async fn a_damaged_page_takes_its_messages_from_an_export_and_no_others() {
+    let dir = empty_dir();
+    let broker = open(&dir).unwrap();
+    for n in 1..=300 {
+        let message = hub::contract::message("tea", &format!("m{n}"), 0);
+        let value = serde_json::Value::from(format!("{n:0500}"));
+        broker.append(vec![Draft::new(common::Message { value, ..message }, None)]).await.unwrap();
+    }
+    drop(broker);
+    let file = dir.join("hubbub.db");
+    let mut bytes = fs::read(&file).unwrap();
+    // A leaf of a table (13), https://sqlite.org/fileformat2.html#b_tree_pages.
+    let holds = |page: &[u8]| {
+        page[0] == 13 && String::from_utf8_lossy(page).contains(&format!("{:0500}", 150))
+    };
+    let page = bytes.chunks_exact_mut(4096).find(|page| holds(page)).unwrap();
+    let lost = String::from_utf8_lossy(page).matches(&"0".repeat(497)).count();
+    assert!((2..20).contains(&lost), "{lost}");
+    page.fill(0xff);
+    fs::write(&file, bytes).unwrap();
+
+    let mut exported = Vec::new();
+    assert_eq!(transfer::export(&dir, &mut exported).unwrap(), 300 - lost);
+    assert_eq!(String::from_utf8(exported).unwrap().lines().count(), 300 - lost);
+    let mut report = Vec::new();
+    let (well, bad) = transfer::check(&dir, &mut report).unwrap();
+    let report = String::from_utf8(report).unwrap();
+    assert!(well == 300 - lost && bad >= 2, "{report}");
+    assert!(report.contains(" can't be read: database disk image is malformed"), "{report}");
 }
 
 #[tokio::test]

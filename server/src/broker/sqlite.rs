@@ -13,7 +13,7 @@ mod row;
 mod witness;
 mod writer;
 
-use std::{path::Path, sync::Arc, thread};
+use std::{fmt::Display, io, path::Path, sync::Arc, thread};
 
 use common::{Epoch, Position, RoomName};
 use hub::{
@@ -23,13 +23,13 @@ use hub::{
         Retention,
     },
 };
-use rusqlite::{ErrorCode, Row};
+use rusqlite::{ErrorCode, Row, Statement};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::open::{OpenError, Sync};
 use self::{
     readers::{Found, Readers},
-    row::{COLUMNS, Damaged},
+    row::COLUMNS,
     writer::{Append, Work, Writer},
 };
 
@@ -129,25 +129,68 @@ impl Broker for SqliteBroker {
     }
 }
 
-/// Hands every record kept in `dir` to `each`, in offset order, and every row that is none any more. A broker may
-/// have it open meanwhile: this sees one state of it.
+/// Hands every record kept in `dir` to `each`, in offset order, and what can't be read any more. A broker may have it
+/// open meanwhile: this sees one state of it.
 pub(crate) fn each_record(
     dir: &Path,
-    mut each: impl FnMut(Result<&Record, &Damaged>) -> std::io::Result<()>,
+    mut each: impl FnMut(Result<&Record, &dyn Display>) -> io::Result<()>,
 ) -> Result<(), OpenError> {
-    let (connection, explain) = open::existing(dir)?;
-    let sql = format!(
-        "SELECT {COLUMNS}, rooms.name FROM messages JOIN rooms ON rooms.id = messages.room
-         WHERE body IS NOT NULL ORDER BY offset"
-    );
-    let mut statement = connection.prepare(&sql).map_err(&explain)?;
-    let mut rows = statement.query([]).map_err(&explain)?;
-    while let Some(row) = rows.next().map_err(&explain)? {
-        let room = row::room(row, row::COUNT).map_err(&explain)?;
-        let read = row::read(row, &room).map_err(&explain)?;
-        each(read.as_deref())?;
+    let (mut connection, explain) = open::existing(dir)?;
+    let log = connection.transaction().map_err(&explain)?;
+    let newest = open::state(&log).map_err(&explain)?.1;
+    let select = |condition: &str| {
+        log.prepare(&format!(
+            "SELECT {COLUMNS}, rooms.name FROM messages JOIN rooms ON rooms.id = messages.room
+             WHERE body IS NOT NULL AND {condition} ORDER BY offset"
+        ))
+    };
+    let mut behind = select("offset > ?").map_err(&explain)?;
+    let mut at = select("offset = ?").map_err(&explain)?;
+    let mut last = 0;
+    while let Err(error) = look(&mut behind, last, |offset, record| {
+        last = offset;
+        each(record)
+    })? {
+        // A page of the file is none any more. What is behind it is looked for one by one.
+        let (first, mut lost) = (last + 1, None);
+        while last < newest {
+            last += 1;
+            match look(&mut at, last, |_, record| each(record))? {
+                Ok(0) => {}
+                Ok(_) => break,
+                Err(_) => lost = Some(last),
+            }
+        }
+        match lost {
+            Some(lost) => {
+                each(Err(&format_args!("messages {first} to {lost} can't be read: {error}")))?
+            }
+            None if last < first => return Err(explain(error)),
+            None => {}
+        }
     }
     Ok(())
+}
+
+/// Hands what `statement` finds for `offset` to `each`, with its offset: how many that were, or why there are no more.
+fn look(
+    statement: &mut Statement<'_>,
+    offset: u64,
+    mut each: impl FnMut(u64, Result<&Record, &dyn Display>) -> io::Result<()>,
+) -> io::Result<rusqlite::Result<usize>> {
+    let (mut count, mut handed) = (0, Ok(()));
+    let looked = statement.query([offset as i64]).and_then(|mut rows| {
+        while let Some(row) = rows.next()?
+            && handed.is_ok()
+        {
+            let read = row::read(row, &row::room(row, row::COUNT)?)?;
+            let record = read.as_deref().map_err(|damaged| damaged as &dyn Display);
+            handed = each(unsigned(row, 0)?, record);
+            count += 1;
+        }
+        Ok(count)
+    });
+    handed.map(|()| looked)
 }
 
 /// What SQLite itself finds wrong with the file in `dir`; nothing where it is well.
@@ -155,8 +198,9 @@ pub(crate) fn check(dir: &Path) -> Result<Vec<String>, OpenError> {
     let (connection, explain) = open::existing(dir)?;
     let mut statement = connection.prepare("PRAGMA integrity_check").map_err(&explain)?;
     let found = statement.query_map([], |row| row.get::<_, String>(0)).map_err(&explain)?;
-    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(&explain)?;
-    Ok(found.into_iter().filter(|word| word != "ok").collect())
+    // It may be too damaged to be looked through to the end.
+    let found = found.map(|word| word.unwrap_or_else(|error| error.to_string()));
+    Ok(found.filter(|word| word != "ok").collect())
 }
 
 /// SQLite's integers are signed; ours are never negative.

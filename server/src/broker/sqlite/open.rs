@@ -169,11 +169,11 @@ pub(super) fn open(dir: &Path, sync: Sync) -> Result<Opened, OpenError> {
             .map_err(&explain)?;
     }
     let witness = Witness::new(dir, &epoch, head, sync)?;
-    let clock = connection
-        .query_row("SELECT value FROM meta WHERE key = 'clock'", [], |row| unsigned(row, 0))
-        .optional()
-        .map_err(&explain)?;
-    let ages = Ages::since(clock);
+    // If nothing has been let go of yet, the newest message tells what time was believed.
+    let clock = "SELECT coalesce((SELECT value FROM meta WHERE key = 'clock'),
+        (SELECT max(at) FROM messages WHERE body IS NOT NULL))";
+    let clock = connection.query_row(clock, [], |row| row.get::<_, Option<i64>>(0));
+    let ages = Ages::since(clock.map_err(&explain)?.and_then(|at| u64::try_from(at).ok()));
     Ok(Opened { connection, file, lock, epoch, head, ages, witness })
 }
 
@@ -291,7 +291,7 @@ fn migrate(connection: &mut Connection, version: usize) -> rusqlite::Result<()> 
 }
 
 /// The epoch, and the highest offset ever given.
-fn state(connection: &Connection) -> rusqlite::Result<(String, u64)> {
+pub(super) fn state(connection: &Connection) -> rusqlite::Result<(String, u64)> {
     let epoch =
         connection.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |row| row.get(0))?;
     let head = connection
