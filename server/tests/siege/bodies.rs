@@ -25,6 +25,7 @@ async fn half_sent_bodies_are_bounded() {
     assert!(more < 160 * 1024, "{more} KiB");
     serves_others(&castle.hubbub.address).await;
     drop(bodies);
+    castle.neighbour_was_served().await;
 }
 
 #[tokio::test]
@@ -43,4 +44,5 @@ async fn half_sent_messages_are_bounded() {
     // They are in memory, and no more than they.
     assert!((16 * 1024..80 * 1024).contains(&more), "{more} KiB");
     serves_others(address).await;
+    castle.neighbour_was_served().await;
 }

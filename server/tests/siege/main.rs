@@ -5,6 +5,7 @@
 mod attack;
 mod bodies;
 mod memory;
+mod neighbour;
 mod soak;
 mod strangers;
 #[path = "../support/mod.rs"]
@@ -15,20 +16,30 @@ use std::{
     time::{Duration, Instant},
 };
 
+use neighbour::Neighbour;
 use support::process::Hubbub;
 use tokio::time::sleep;
 
-/// A server that keeps its data in an empty directory, until it is dropped.
+/// A server that keeps its data in an empty directory, until it is dropped; and somebody who wants to talk there.
 struct Castle {
     hubbub: Hubbub,
     dir: PathBuf,
+    neighbour: Option<Neighbour>,
 }
 
 impl Castle {
     async fn new(flags: &[&str]) -> Self {
         let dir = std::env::temp_dir().join(format!("hubbub-siege-{}", uuid::Uuid::new_v4()));
         let hubbub = Hubbub::start_with(dir.clone(), "127.0.0.1:0", flags).await;
-        Self { hubbub, dir }
+        let neighbour = Some(Neighbour::at(&hubbub.address));
+        Self { hubbub, dir, neighbour }
+    }
+
+    /// Somebody else talked all the while; says how long that took.
+    async fn neighbour_was_served(mut self) {
+        let took = self.neighbour.take().unwrap().took().await;
+        let (middle, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
+        println!("  a neighbour's {} messages: p50 {middle:.1?}, p99 {p99:.1?}", took.len());
     }
 
     /// How much memory it has, in KiB, once it neither takes nor gives back any; its peak begins there.

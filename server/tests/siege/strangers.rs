@@ -36,6 +36,7 @@ async fn sessions_that_are_opened_for_nothing_shut_nobody_out() {
     println!("{opened} sessions of 20000 were opened");
     assert!(opened <= 2_000, "{opened}");
     serves_others(&castle.hubbub.address).await;
+    castle.neighbour_was_served().await;
 }
 
 #[tokio::test]
@@ -56,4 +57,5 @@ async fn sessions_that_nobody_polls_hold_no_text() {
     println!("1500 sessions that nobody polls take {more} KiB");
     assert!(more < 64 * 1024, "{more} KiB");
     serves_others(&address).await;
+    castle.neighbour_was_served().await;
 }
