@@ -1,18 +1,25 @@
-//! A log in memory that writes down the truth, and fails now and then: before it has kept something, or after,
-//! when nobody can know.
+//! What keeps the log of a history: memory, or the SQLite broker that ships on a disk that fails. Beside it stands
+//! the truth, and now and then it says no: before it has kept something, or after, when nobody can know.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    path::PathBuf,
+    sync::Arc,
+};
 
-use common::{Message, Offset, RoomName};
+use common::{Epoch, Message, MessageId, Offset, RoomName};
 use fastrand::Rng;
+use faultdisk::Disk;
 use hub::{
     Draft, Envelope,
     broker::{
-        Appended, BoxFuture, Broker, BrokerError, Follower, KeptRoom, Opened, Page, Read,
+        Appended, BoxFuture, Broker, BrokerError, Follower, KeptRoom, Opened, Page, Part, Read,
         Retention, memory::MemoryBroker,
     },
 };
 use parking_lot::Mutex;
+use server::{SqliteBroker, Sync};
 
 /// What was kept.
 #[derive(Clone, Debug)]
@@ -22,23 +29,246 @@ pub struct Kept {
     pub message: Message,
 }
 
+/// How a process ends that does not stop by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    Killed,
+    PowerCut,
+}
+
 #[derive(Debug)]
 pub struct Log {
-    memory: MemoryBroker,
+    retention: Retention,
+    store: Mutex<Store>,
     pub truth: Mutex<Vec<Arc<Kept>>>,
+    /// What was the truth at the end of each earlier life of the log; some of it may still be on its way.
+    earlier: Mutex<HashMap<Epoch, Vec<Arc<Kept>>>>,
+    /// What a power cut has taken although it was acknowledged.
+    pub lost: Mutex<HashSet<MessageId>>,
     luck: Mutex<(Rng, bool)>,
 }
 
+#[derive(Debug)]
+enum Store {
+    Memory(Arc<MemoryBroker>),
+    File(File),
+}
+
+/// A file on a disk that fails.
+#[derive(Debug)]
+struct File {
+    broker: Option<Arc<SqliteBroker>>,
+    disk: Disk,
+    sync: Sync,
+    failing: u16,
+}
+
 impl Log {
-    pub fn new(kept: usize, rng: Rng) -> Self {
+    /// A log in memory.
+    pub fn in_memory(kept: usize, rng: Rng) -> Self {
         let retention = Retention { room_messages: kept, ..Retention::default() };
-        let memory = MemoryBroker::new(retention);
-        Self { memory, truth: Mutex::default(), luck: Mutex::new((rng, true)) }
+        let store = Store::Memory(Arc::new(MemoryBroker::new(retention.clone())));
+        Self::over(retention, store, rng)
+    }
+
+    /// A log in a file.
+    pub fn in_a_file(kept: usize, mut rng: Rng) -> Self {
+        faultdisk::install();
+        let retention = Retention { room_messages: kept, ..Retention::default() };
+        let disk = Disk::new(empty_dir(), rng.fork()).unwrap();
+        let sync = if rng.bool() { Sync::Full } else { Sync::Normal };
+        let failing = [0, 5, 50][rng.usize(..3)];
+        let file = File { broker: None, disk, sync, failing };
+        let log = Self::over(retention, Store::File(file), rng);
+        log.start();
+        log
+    }
+
+    fn over(retention: Retention, store: Store, rng: Rng) -> Self {
+        let (truth, earlier, lost) = Default::default();
+        let (store, luck) = (Mutex::new(store), Mutex::new((rng, true)));
+        Self { retention, store, truth, earlier, lost, luck }
+    }
+
+    /// What was kept in that life of the log.
+    pub fn truth_of(&self, epoch: &Epoch) -> Vec<Arc<Kept>> {
+        self.earlier.lock().get(epoch).unwrap_or(&self.truth.lock()).clone()
+    }
+
+    /// Nothing was let go of for its age.
+    pub async fn has_all(&self) {
+        let read = Read {
+            part: Part::After(Offset(0)),
+            records: usize::MAX,
+            bytes: usize::MAX,
+            at_least: Offset(0),
+        };
+        let Ok(page) = Broker::read(self, &super::room(), read).await else { return };
+        let truth = self.truth.lock().len();
+        assert!(page.records.len() >= truth, "{} of {truth} are left", page.records.len());
     }
 
     /// From now on it does not fail.
     pub fn heal(&self) {
         self.luck.lock().1 = false;
+        if let Store::File(file) = &mut *self.store.lock() {
+            file.failing = 0;
+            file.disk.fail(0);
+        }
+    }
+
+    /// The process stops as it should, and is started again.
+    pub fn restart(&self) {
+        self.close();
+        self.start();
+    }
+
+    /// The process dies, or all of the machine; a log in memory is elsewhere.
+    pub fn crash(&self, crash: Crash) {
+        let Store::File(file) = &mut *self.store.lock() else { return };
+        let epoch = epoch_of(file.broker.as_deref().unwrap());
+        let left = match crash {
+            Crash::Killed => file.disk.killed(empty_dir()).unwrap(),
+            Crash::PowerCut => file.disk.cut_off(empty_dir()).unwrap(),
+        };
+        // It may write what it likes by now.
+        file.broker = None;
+        file.disk = left;
+        let mut is_witnessed = true;
+        if crash == Crash::PowerCut {
+            is_witnessed = self.luck.lock().0.u8(..4) > 0;
+            file.boot_anew(is_witnessed);
+        }
+        file.open(&self.retention);
+        let goes_on = epoch == epoch_of(file.broker.as_deref().unwrap());
+        if !goes_on {
+            self.earlier.lock().insert(epoch, self.truth.lock().clone());
+        }
+        let keeps_all = is_witnessed && (crash == Crash::Killed || file.sync == Sync::Full);
+        assert!(goes_on || !keeps_all, "{crash:?} with {:?} begins another life", file.sync);
+        let lost = self.reconcile(file.broker.as_deref().unwrap());
+        assert!(
+            lost == 0 || !keeps_all,
+            "invariant 2: {crash:?} with {:?} takes {lost}",
+            file.sync
+        );
+        assert!(lost == 0 || !goes_on, "invariant 4: {lost} are lost, and readers are not told");
+    }
+
+    fn close(&self) {
+        if let Store::File(file) = &mut *self.store.lock() {
+            file.broker = None;
+        }
+    }
+
+    fn start(&self) {
+        if let Store::File(file) = &mut *self.store.lock() {
+            file.open(&self.retention);
+            let lost = self.reconcile(file.broker.as_deref().unwrap());
+            assert_eq!(lost, 0, "invariant 2: a restart takes messages");
+        }
+    }
+
+    /// Makes the truth what is in the file: how much less that is. Of what could not be written for certain some
+    /// may be there.
+    fn reconcile(&self, broker: &SqliteBroker) -> usize {
+        let page = all(broker);
+        let mut truth = self.truth.lock();
+        let found: HashSet<_> = page.records.iter().map(|record| &record.envelope.id).collect();
+        let (mut lost, before) = (self.lost.lock(), truth.len());
+        truth.retain(|kept| {
+            let is_there = kept.offset <= page.floor || found.contains(&kept.envelope.id);
+            if !is_there {
+                lost.insert(kept.envelope.id.clone());
+            }
+            is_there
+        });
+        let gone = before - truth.len();
+        let known: HashSet<_> = truth.iter().map(|kept| kept.envelope.id.clone()).collect();
+        for record in page.records.iter().filter(|record| !known.contains(&record.envelope.id)) {
+            let (offset, envelope) = (record.offset, record.envelope.clone());
+            let message = record.message().expect("it is a message");
+            truth.push(Arc::new(Kept { offset, envelope, message }));
+        }
+        truth.sort_by_key(|kept| kept.offset);
+        gone
+    }
+
+    /// Does `work` with what keeps the log, and is done when this returns: threads of its own leave nothing to chance.
+    fn with<T: Send + 'static>(
+        &self,
+        work: impl for<'a> FnOnce(&'a dyn Broker) -> BoxFuture<'a, Result<T, BrokerError>>
+        + Send
+        + 'static,
+    ) -> BoxFuture<'static, Result<T, BrokerError>> {
+        match &*self.store.lock() {
+            Store::Memory(memory) => {
+                let memory = memory.clone();
+                Box::pin(async move { work(&*memory).await })
+            }
+            Store::File(File { broker: Some(broker), .. }) => {
+                let broker = broker.clone();
+                Box::pin(async move { block(work(&*broker)) })
+            }
+            Store::File(_) => {
+                Box::pin(async { Err(BrokerError::Unavailable("nobody is there".to_owned())) })
+            }
+        }
+    }
+}
+
+impl File {
+    fn open(&mut self, retention: &Retention) {
+        // Whether it comes up on a disk that fails is not in question here.
+        self.disk.fail(0);
+        let broker = SqliteBroker::open(self.disk.dir(), retention.clone(), self.sync).unwrap();
+        self.broker = Some(Arc::new(broker));
+        self.disk.fail(self.failing);
+    }
+
+    /// The system was started anew; of what it did not sync, the witness may be gone.
+    fn boot_anew(&self, is_witnessed: bool) {
+        let witness = self.disk.dir().join("hubbub.head");
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let text = std::fs::read_to_string(&witness).unwrap();
+        let text = if is_witnessed { &text[..] } else { &text[..text.len() / 3] };
+        std::fs::write(witness, text.replace(boot.trim(), "another")).unwrap();
+    }
+}
+
+fn empty_dir() -> PathBuf {
+    // In memory where there is such a place: what a disk takes is no part of it.
+    let shm = PathBuf::from("/dev/shm");
+    let base = if shm.is_dir() { shm } else { std::env::temp_dir() };
+    base.join(format!("hubbub-simulation-{}", uuid::Uuid::new_v4()))
+}
+
+fn block<T>(work: impl Future<Output = T>) -> T {
+    futures_executor::block_on(tokio::task::unconstrained(work))
+}
+
+/// All of the room.
+fn all(broker: &SqliteBroker) -> Page {
+    let (part, at_least) = (Part::After(Offset(0)), Offset(0));
+    let read = Read { part, records: usize::MAX, bytes: usize::MAX, at_least };
+    block(broker.read(&super::room(), read)).unwrap()
+}
+
+fn epoch_of(broker: &SqliteBroker) -> Epoch {
+    let open = block(Broker::open(broker, &RoomName::parse("nobody").unwrap(), Arc::new(|_| {})));
+    open.unwrap().position.epoch
+}
+
+/// Followers have heard of it, too, when this is done: the writer hands on before it takes anything else.
+fn append_and_hand_on(
+    drafts: Vec<Draft>,
+) -> impl FnOnce(&dyn Broker) -> BoxFuture<'_, Result<Appended, BrokerError>> + Send + 'static {
+    move |broker| {
+        Box::pin(async move {
+            let appended = broker.append(drafts).await;
+            let _ = broker.append(Vec::new()).await;
+            appended
+        })
     }
 }
 
@@ -48,7 +278,8 @@ impl Broker for Log {
         room: &RoomName,
         follower: Follower,
     ) -> BoxFuture<'_, Result<Opened, BrokerError>> {
-        self.memory.open(room, follower)
+        let room = room.clone();
+        self.with(move |broker| broker.open(&room, follower))
     }
 
     fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
@@ -62,9 +293,10 @@ impl Broker for Log {
             return Box::pin(async move { error() });
         }
         Box::pin(async move {
-            let appended = self.memory.append(drafts.clone()).await?;
+            let said = drafts.clone();
+            let appended = self.with(append_and_hand_on(drafts)).await?;
             let mut truth = self.truth.lock();
-            for (draft, offset) in drafts.into_iter().zip(&appended.offsets) {
+            for (draft, offset) in said.into_iter().zip(&appended.offsets) {
                 if truth.last().is_none_or(|newest| newest.offset < *offset) {
                     let envelope = draft.envelope.clone();
                     let message = draft.numbered(*offset).message().expect("it is a message");
@@ -76,14 +308,15 @@ impl Broker for Log {
     }
 
     fn read(&self, room: &RoomName, read: Read) -> BoxFuture<'_, Result<Page, BrokerError>> {
-        self.memory.read(room, read)
+        let room = room.clone();
+        self.with(move |broker| broker.read(&room, read))
     }
 
     fn rooms(&self, limit: usize) -> BoxFuture<'_, Result<Vec<KeptRoom>, BrokerError>> {
-        self.memory.rooms(limit)
+        self.with(move |broker| broker.rooms(limit))
     }
 
     fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
-        self.memory.tidy(at)
+        self.with(move |broker| broker.tidy(at))
     }
 }

@@ -3,8 +3,11 @@
 //!
 //! Frames are delayed, lost with their connection, doubled, and arrive from legs that were given up; networks
 //! let some transports through and not others; servers restart, the log fails before or after it has kept
-//! something, pages reload. Nothing sleeps and nothing is random but by seed: a history that fails names its
-//! number, and `HUBBUB_SEED=n cargo test -p server --test simulation` plays that one again.
+//! something, pages reload. In every fourth history the log is a file, by the SQLite broker that ships, on a disk
+//! that fails: it has errors, is full, tears what it writes, and loses its power. Which pages that writes follows the
+//! real time of day a little, so that such a history may have to be played more than once. Nothing sleeps and nothing is random
+//! but by seed: a history that fails names its number, and `HUBBUB_SEED=n cargo test -p server --test simulation`
+//! plays that one again.
 //! `HUBBUB_HISTORIES` is how many there are; 500 unless told.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
@@ -22,7 +25,8 @@ use axum::http::Method;
 use client::{Effect, Event, LegId, Setup, Transport};
 use common::{After, Audience, Message, MessageId, Position, Publish, RoomName};
 use fastrand::Rng;
-use log::Log;
+use hub::broker::Broker;
+use log::{Crash, Log};
 use network::{Far, Leg, Net, Weather};
 use serde::Deserialize;
 use server::{Config, Server, identity::Identity};
@@ -32,11 +36,15 @@ const TABS: usize = 4;
 const STEPS: usize = 250;
 /// When a history begins, on everybody's clock.
 const BEGIN: u64 = 1_795_424_700_000;
+/// More than messages are kept for.
+const FORTY_DAYS: u64 = 40 * 24 * 60 * 60 * 1_000;
 
 struct World {
     net: Net,
     now: u64,
     log: Arc<Log>,
+    /// Whether nothing is let go of because there is too much.
+    keeps_all: bool,
     config: Config,
     identity: Identity,
     /// The server, if it is up.
@@ -76,9 +84,14 @@ impl World {
         let mut config = Config::ephemeral();
         config.publish_rate = 0;
         config.hub.tail_messages = rng.usize(1..20);
+        // Sometimes all rooms may hold next to nothing.
+        config.hub.tails_bytes = [0, 2_000, config.hub.tails_bytes][rng.usize(..3)];
         // In every other history little is kept, so that readers come back too late.
         let kept = if rng.bool() { 10_000 } else { rng.usize(5..40) };
-        let log = Arc::new(Log::new(kept, rng.fork()));
+        let is_file = seed.is_multiple_of(4);
+        let log = if is_file { Log::in_a_file } else { Log::in_memory };
+        let log = Arc::new(log(kept, rng.fork()));
+        while Broker::tidy(&*log, BEGIN).await.is_err() {}
         let identity = Identity::ephemeral();
         let server = Server::over(config.clone(), identity.clone(), log.clone());
         let far = Far::new(&server);
@@ -86,6 +99,7 @@ impl World {
             net: Net { rng, healed: false },
             now: BEGIN,
             log,
+            keeps_all: kept == 10_000,
             config,
             identity,
             far: Some(far.clone()),
@@ -337,9 +351,9 @@ impl World {
     }
 
     fn change_weather(&mut self, n: usize) {
-        let kinds = [Weather::Fine, Weather::Refused, Weather::Mute, Weather::Cut];
+        let kinds = [Weather::Fine, Weather::Refused, Weather::Mute, Weather::Cut, Weather::Slow];
         let transport = self.net.rng.u8(..3);
-        let weather = kinds[self.net.rng.usize(..4)];
+        let weather = kinds[self.net.rng.usize(..kinds.len())];
         self.weather.insert((n, transport), weather);
     }
 
@@ -390,9 +404,15 @@ impl World {
         }
     }
 
+    /// By a clock that may be forty days ahead, or behind.
     async fn tidy(&mut self) {
-        let log: &dyn hub::broker::Broker = &*self.log;
-        log.tidy(self.now).await.unwrap();
+        let jump = [0, 0, FORTY_DAYS][self.net.rng.usize(..3)];
+        let at = if self.net.rng.bool() { self.now + jump } else { self.now - jump };
+        // The disk may be full.
+        let _ = Broker::tidy(&*self.log, at).await;
+        if self.keeps_all {
+            self.log.has_all().await;
+        }
     }
 
     fn start_server(&mut self) {
@@ -404,6 +424,8 @@ impl World {
     fn restart(&mut self) {
         self.legs.iter_mut().for_each(|leg| leg.lose_server(self.now));
         self.far = None;
+        let crash = if self.net.rng.bool() { Crash::Killed } else { Crash::PowerCut };
+        self.log.crash(crash);
         if self.net.rng.bool() {
             self.start_server();
         }
@@ -416,6 +438,9 @@ impl World {
             leg.serve(Some(&far), self.now, &mut self.net).await;
             leg.lose_server(self.now);
         }
+        self.far = None;
+        drop(far);
+        self.log.restart();
         self.start_server();
     }
 }

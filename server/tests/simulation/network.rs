@@ -96,6 +96,8 @@ pub enum Weather {
     Mute,
     /// It is cut after a while.
     Cut,
+    /// The client reads now and then.
+    Slow,
 }
 
 /// The server's end of a connection.
@@ -161,7 +163,7 @@ impl Leg {
         match self.weather {
             Weather::Refused => self.close_at(later),
             Weather::Mute => {}
-            Weather::Cut | Weather::Fine => {
+            Weather::Cut | Weather::Slow | Weather::Fine => {
                 (self.end, self.arrives) = (End::Opening(url), later);
             }
         }
@@ -322,7 +324,9 @@ impl Leg {
     /// What the server has to tell sets out.
     async fn tell(&mut self, now: u64, net: &mut Net) {
         let (mut frames, mut ended) = (Vec::new(), false);
+        let reads = self.weather != Weather::Slow || !net.chance(90);
         match &mut self.end {
+            End::Session(_) | End::Stream(..) if !reads => {}
             End::Session(session) => {
                 // A new turn of the runtime for each, for it lets nobody go on for ever.
                 while let Some(burst) = session.next().now_or_never() {

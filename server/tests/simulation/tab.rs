@@ -71,7 +71,7 @@ impl Tab {
         match change {
             Change::Hello(hello) => self.check_hello(&hello),
             Change::Arrived { message, .. } => {
-                let truth = log.truth.lock();
+                let truth = log.truth_of(&self.cursor.epoch);
                 let from = self.cursor.offset;
                 assert!(message.offset > from, "invariants 1 and 3: {from}, then {message:?}");
                 let passed = truth[truth.partition_point(|kept| kept.offset <= from)..]
@@ -86,8 +86,9 @@ impl Tab {
                 self.cursor.offset = message.offset;
             }
             Change::Taken { id, offset } => {
-                let known = self.taken.insert(id, offset);
-                assert!(known.is_none_or(|known| known == offset), "invariant 3: taken twice");
+                let known = self.taken.insert(id.clone(), offset);
+                let again = known.is_some_and(|known| known != offset);
+                assert!(!again || log.lost.lock().contains(&id), "invariant 3: taken twice");
             }
             Change::Parked { id, refusal } => {
                 assert_ne!(refusal.code, ErrorCode::RateLimited);
@@ -110,7 +111,8 @@ impl Tab {
         self.session = Some(hello.session.public().to_owned());
         match hello.recovery {
             Recovery::Reset => {
-                assert!(hello.position.offset > self.cursor.offset, "a gap where none is");
+                let (to, from) = (&hello.position, &self.cursor);
+                assert!(to.epoch != from.epoch || to.offset > from.offset, "a gap where none is");
                 self.cursor = hello.position.clone();
             }
             Recovery::Replayed | Recovery::Fresh => {
@@ -129,22 +131,27 @@ impl Tab {
     }
 
     pub fn check_the_end(&self, n: usize, log: &Log, members: usize) {
-        let truth = log.truth.lock();
+        let (truth, lost) = (log.truth.lock(), log.lost.lock());
         let kept: HashMap<_, _> =
             truth.iter().map(|kept| (&kept.envelope.id, kept.offset)).collect();
-        assert_eq!(kept.len(), truth.len(), "invariant 3: an id is in the log twice");
+        let mut ids: Vec<_> = truth.iter().map(|kept| (&kept.envelope.id, kept.offset)).collect();
+        ids.sort();
+        let twice = ids.windows(2).find(|two| two[0].0 == two[1].0);
+        assert_eq!(twice, None, "invariant 3: an id is in the log twice");
         let unsent: Vec<_> = self.client.unsent().collect();
         assert!(unsent.is_empty(), "tab {n} has unsent: {unsent:?}");
-        let missing: Vec<_> = self.said.iter().filter(|id| !kept.contains_key(id)).collect();
+        let missing: Vec<_> =
+            self.said.iter().filter(|id| !kept.contains_key(id) && !lost.contains(id)).collect();
         assert!(missing.is_empty(), "invariant 2: said and not kept: {missing:?}");
-        for (id, offset) in &self.taken {
+        for (id, offset) in self.taken.iter().filter(|(id, _)| !lost.contains(*id)) {
             assert_eq!(kept.get(id), Some(offset), "invariant 2: {id} was acknowledged");
         }
         let unread = truth.iter().filter(|kept| kept.offset > self.cursor.offset);
         let unread: Vec<_> = unread.filter(|kept| self.may_read(kept)).collect();
         assert!(unread.is_empty(), "invariant 2: tab {n} never got {unread:?}");
 
-        let in_order = self.said.iter().filter(|id| !self.overtaken.contains(id));
+        let in_order =
+            self.said.iter().filter(|id| !self.overtaken.contains(*id) && !lost.contains(*id));
         let offsets: Vec<_> = in_order.map(|id| kept[id]).collect();
         assert!(offsets.is_sorted(), "tab {n}: the order of one sender: {offsets:?}");
 
@@ -156,8 +163,11 @@ impl Tab {
                 continue;
             };
             assert!(shown.insert(message.id.clone()), "{} is shown twice", message.id);
-            assert!(message.offset > last, "tab {n} shows them out of order");
-            last = message.offset;
+            // What is lost has no place any more.
+            if !lost.contains(&message.id) {
+                assert!(message.offset > last, "tab {n} shows them out of order");
+                last = message.offset;
+            }
         }
         assert_eq!(self.members.count, members, "tab {n} sees {:?}", self.members);
         assert_eq!(self.transport, Transport::WebSocket, "tab {n} is back on the best");
