@@ -65,7 +65,7 @@ pub(crate) fn clippy() -> Result {
     of(&["--package", "common", "--package", "hub", "--package", "socketio"])?;
     of(&["--package", "client", "--all-features"])?;
     of(&["--package", "app", "--features", "ssr"])?;
-    of(&["--package", "xtask", "--package", "bench"])
+    of(&["--package", "xtask", "--package", "bench", "--package", "faultdisk"])
 }
 
 /// What runs in the browser, compiled for it.

@@ -34,7 +34,7 @@ pub(crate) fn all(browser: bool) -> Result {
     step("tests", || {
         // One call a side: together, `ssr` and `hydrate` would both be on (leptos#4587).
         run(cargo().args(["test", "--package", "common", "--package", "hub"]))?;
-        run(cargo().args(["test", "--package", "socketio"]))?;
+        run(cargo().args(["test", "--package", "socketio", "--package", "faultdisk"]))?;
         run(cargo().args(["test", "--package", "client", "--all-features"]))?;
         run(cargo().args(["test", "--package", "app", "--features", "ssr"]))?;
         run(cargo().args(["test", "--package", "server"]))
