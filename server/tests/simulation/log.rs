@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use common::{Epoch, Message, MessageId, Offset, RoomName};
+use common::{Epoch, Message, MessageId, Offset, Position, RoomName};
 use fastrand::Rng;
 use faultdisk::Disk;
 use hub::{
@@ -43,7 +43,7 @@ pub struct Log {
     pub truth: Mutex<Vec<Arc<Kept>>>,
     /// What was the truth at the end of each earlier life of the log; some of it may still be on its way.
     earlier: Mutex<HashMap<Epoch, Vec<Arc<Kept>>>>,
-    /// What a power cut has taken although it was acknowledged.
+    /// What a power cut has taken; some of it was acknowledged.
     pub lost: Mutex<HashSet<MessageId>>,
     luck: Mutex<(Rng, bool)>,
 }
@@ -90,20 +90,17 @@ impl Log {
         Self { retention, store, truth, earlier, lost, luck }
     }
 
-    /// What was kept in that life of the log.
-    pub fn truth_of(&self, epoch: &Epoch) -> Vec<Arc<Kept>> {
-        self.earlier.lock().get(epoch).unwrap_or(&self.truth.lock()).clone()
+    /// What was kept behind `from` up to `to`, in the life of the log that `from` belongs to.
+    pub fn between(&self, from: &Position, to: Offset) -> Vec<Arc<Kept>> {
+        let (earlier, truth) = (self.earlier.lock(), self.truth.lock());
+        let truth = earlier.get(&from.epoch).unwrap_or(&truth);
+        let begin = truth.partition_point(|kept| kept.offset <= from.offset);
+        truth[begin..].iter().take_while(|kept| kept.offset <= to).cloned().collect()
     }
 
     /// Nothing was let go of for its age.
     pub async fn has_all(&self) {
-        let read = Read {
-            part: Part::After(Offset(0)),
-            records: usize::MAX,
-            bytes: usize::MAX,
-            at_least: Offset(0),
-        };
-        let Ok(page) = Broker::read(self, &super::room(), read).await else { return };
+        let Ok(page) = Broker::read(self, &super::room(), everything()).await else { return };
         let truth = self.truth.lock().len();
         assert!(page.records.len() >= truth, "{} of {truth} are left", page.records.len());
     }
@@ -119,7 +116,9 @@ impl Log {
 
     /// The process stops as it should, and is started again.
     pub fn restart(&self) {
-        self.close();
+        if let Store::File(file) = &mut *self.store.lock() {
+            file.broker = None;
+        }
         self.start();
     }
 
@@ -153,12 +152,6 @@ impl Log {
             file.sync
         );
         assert!(lost == 0 || !goes_on, "invariant 4: {lost} are lost, and readers are not told");
-    }
-
-    fn close(&self) {
-        if let Store::File(file) = &mut *self.store.lock() {
-            file.broker = None;
-        }
     }
 
     fn start(&self) {
@@ -206,12 +199,9 @@ impl Log {
                 let memory = memory.clone();
                 Box::pin(async move { work(&*memory).await })
             }
-            Store::File(File { broker: Some(broker), .. }) => {
-                let broker = broker.clone();
+            Store::File(file) => {
+                let broker = file.broker.clone().expect("it is open");
                 Box::pin(async move { block(work(&*broker)) })
-            }
-            Store::File(_) => {
-                Box::pin(async { Err(BrokerError::Unavailable("nobody is there".to_owned())) })
             }
         }
     }
@@ -249,9 +239,12 @@ fn block<T>(work: impl Future<Output = T>) -> T {
 
 /// All of the room.
 fn all(broker: &SqliteBroker) -> Page {
+    block(broker.read(&super::room(), everything())).unwrap()
+}
+
+fn everything() -> Read {
     let (part, at_least) = (Part::After(Offset(0)), Offset(0));
-    let read = Read { part, records: usize::MAX, bytes: usize::MAX, at_least };
-    block(broker.read(&super::room(), read)).unwrap()
+    Read { part, records: usize::MAX, bytes: usize::MAX, at_least }
 }
 
 fn epoch_of(broker: &SqliteBroker) -> Epoch {
@@ -282,7 +275,11 @@ impl Broker for Log {
         self.with(move |broker| broker.open(&room, follower))
     }
 
-    fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
+    fn append(&self, mut drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
+        // The server has the real time. By it other pages of a file would be written each time.
+        for draft in &mut drafts {
+            draft.envelope.at = super::BEGIN + self.truth.lock().len() as u64;
+        }
         let error = || Err(BrokerError::Unavailable("bad luck".to_owned()));
         let (before, after) = {
             let (rng, fails) = &mut *self.luck.lock();

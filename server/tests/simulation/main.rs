@@ -4,10 +4,9 @@
 //! Frames are delayed, lost with their connection, doubled, and arrive from legs that were given up; networks
 //! let some transports through and not others; servers restart, the log fails before or after it has kept
 //! something, pages reload. In every fourth history the log is a file, by the SQLite broker that ships, on a disk
-//! that fails: it has errors, is full, tears what it writes, and loses its power. Which pages that writes follows the
-//! real time of day a little, so that such a history may have to be played more than once. Nothing sleeps and nothing is random
-//! but by seed: a history that fails names its number, and `HUBBUB_SEED=n cargo test -p server --test simulation`
-//! plays that one again.
+//! that fails: it has errors, is full, tears what it writes, and loses its power. Nothing sleeps and nothing is
+//! random but by seed: a history that fails names its number, and
+//! `HUBBUB_SEED=n cargo test -p server --test simulation` plays that one again.
 //! `HUBBUB_HISTORIES` is how many there are; 500 unless told.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
@@ -398,8 +397,8 @@ impl World {
     async fn burst(&mut self) {
         let Some(far) = self.far.clone() else { return };
         let messages = if self.net.rng.u8(..20) == 0 { 600 } else { self.net.rng.usize(5..60) };
-        for _ in 0..messages {
-            let body = r#"{"value":"beep"}"#.to_owned();
+        for n in 0..messages {
+            let body = format!(r#"{{"value":"beep","id":"b{}-{n}"}}"#, self.now);
             far.ask(Method::POST, "http://hub/api/rooms/tea/messages", body).await;
         }
     }
