@@ -414,6 +414,23 @@ fn an_id_that_was_said_is_not_said_again_and_its_number_is_told() {
 }
 
 #[test]
+fn what_was_written_before_it_was_known_who_we_are_is_ours_once_it_is_taken() {
+    let mut world = World::new(Setup { me: None, ..setup() });
+    world.start(&[], &[]);
+    world.say("early");
+    world.hello(1);
+    world.frame(1, ack("early", 3));
+    let drawn = world.told().into_iter().filter_map(|change| match change {
+        Change::Row(RowChange::Inserted { row, .. } | RowChange::Changed { row, .. }) => {
+            row.message
+        }
+        _ => None,
+    });
+    let last = drawn.last().unwrap();
+    assert_eq!((last.offset, &last.from), (common::Offset(3), &ada()));
+}
+
+#[test]
 fn each_message_arrives_once_also_when_it_was_acknowledged_before() {
     let mut world = World::on(Transport::WebSocket);
     world.say("m1");
