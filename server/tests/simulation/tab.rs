@@ -140,7 +140,8 @@ impl Tab {
         let missing: Vec<_> = self
             .said
             .iter()
-            .filter(|id| !kept.contains_key(id) && !(lost.contains(*id) && acknowledged(*id)))
+            .filter(|id| !kept.contains_key(id))
+            .filter(|id| !(lost.contains(*id) && acknowledged(id)))
             .collect();
         assert!(missing.is_empty(), "invariant 2: said and not kept: {missing:?}");
         for (id, offset) in self.taken.iter().filter(|(id, _)| !lost.contains(*id)) {
