@@ -18,11 +18,16 @@ fn main() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return fail(&format!("--log {}: {error}", config.log)),
     };
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .finish();
+    // Not `init`, which would take in what libraries tell by the crate `log`: tungstenite tells whole frames, tokens
+    // and all.
+    if let Err(error) = tracing::subscriber::set_global_default(log) {
+        return fail(&error.to_string());
+    }
     if config.command.is_none() && !server::site::is_there() {
         return fail("this binary was built without its site; build it with `cargo xtask build`");
     }

@@ -130,8 +130,8 @@ pub async fn import(dir: &Path, file: Option<&Path>) -> Result<usize, TransferEr
     for (index, line) in input.lines().enumerate() {
         let line = line?;
         bytes += line.len() as u64 + 1;
-        match read(&line) {
-            Ok(line) => batch.push(line),
+        match draft(&line) {
+            Ok(draft) => batch.push(draft),
             Err(error) => {
                 broker.append(batch).await?;
                 return Err(TransferError::Line { number: index + 1, error });
@@ -148,8 +148,12 @@ pub async fn import(dir: &Path, file: Option<&Path>) -> Result<usize, TransferEr
     Ok(progress.done())
 }
 
-/// The draft in a line; what nobody could say is none.
-fn read(line: &str) -> Result<Draft, String> {
+/// The draft in a line of an export.
+///
+/// # Errors
+///
+/// What is wrong with it: it is no record, or has a value that nobody could say.
+pub fn draft(line: &str) -> Result<Draft, String> {
     let Line { session, message }: Line<Message> =
         serde_json::from_str(line).map_err(|error| error.to_string())?;
     check_value(&message.value).map_err(|refusal| refusal.to_string())?;

@@ -12,8 +12,14 @@ use std::{
 use crate::step::{Result, cargo, output, root, run, step};
 
 /// What is fuzzed, and whether it takes the whole server.
-const TARGETS: [(&str, bool); 4] =
-    [("frames", false), ("packets", false), ("requests", true), ("log", true)];
+const TARGETS: [(&str, bool); 6] = [
+    ("frames", false),
+    ("packets", false),
+    ("requests", true),
+    ("cookies", true),
+    ("lines", true),
+    ("log", true),
+];
 /// How the code is made to tell which way it went.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \

@@ -1,6 +1,10 @@
 //! The real binary as a process of its own.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -26,7 +30,14 @@ impl Hubbub {
 
     pub async fn start_with(dir: PathBuf, address: &str, flags: &[&str]) -> Self {
         let flags = flags.iter().map(|flag| flag.to_string()).collect();
-        Self::start_again(dir, address, flags, watch::Sender::new(0)).await
+        Self::start_again(dir, address, flags, watch::Sender::new(0), Stdio::inherit()).await
+    }
+
+    /// What it logs goes to a file.
+    pub async fn start_logging(dir: PathBuf, log: &Path, flags: &[&str]) -> Self {
+        let flags = flags.iter().map(|flag| flag.to_string()).collect();
+        let log = std::fs::File::create(log).unwrap();
+        Self::start_again(dir, "127.0.0.1:0", flags, watch::Sender::new(0), log.into()).await
     }
 
     /// What the system says of the process, in KiB: `VmRSS` is the memory it has, `VmHWM` the most it had.
@@ -57,12 +68,14 @@ impl Hubbub {
         address: &str,
         flags: Vec<String>,
         started: watch::Sender<u32>,
+        log: Stdio,
     ) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_hubbub"))
             .args(["--listen", address, "--data"])
             .arg(&dir)
             .args(&flags)
             .stdout(Stdio::piped())
+            .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
@@ -77,7 +90,7 @@ impl Hubbub {
     pub async fn kill_and_start(self) -> Self {
         let Self { dir, address, flags, mut process, started } = self;
         process.kill().await.unwrap();
-        Self::start_again(dir, &address, flags, started).await
+        Self::start_again(dir, &address, flags, started, Stdio::inherit()).await
     }
 
     /// Stops it as an upgrade does, and starts it again.
@@ -86,6 +99,6 @@ impl Hubbub {
         let id = process.id().unwrap().to_string();
         Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
         assert!(process.wait().await.unwrap().success());
-        Self::start_again(dir, &address, flags, started).await
+        Self::start_again(dir, &address, flags, started, Stdio::inherit()).await
     }
 }
