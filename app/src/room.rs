@@ -118,6 +118,7 @@ pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
         Change::Roster(StateKind::Members, members) => room.members().set(members),
         Change::Roster(StateKind::Typing, typing) => room.typing().set(typing),
         Change::Roster(StateKind::Idle, idle) => room.idle().set(idle),
+        Change::Roster(StateKind::Direct, _) => {}
         Change::Arrived { mine: true, .. } => {}
         Change::Arrived { message, mine: false } => room.arrived().update(|arrived| {
             arrived.count += 1;

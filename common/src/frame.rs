@@ -8,7 +8,8 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     ErrorCode, Member, MemberName, Message, MessageId, Offset, Position, Publish, Refusal,
-    RoomName, Roster, SessionId, StateKind,
+    RoomName, Roster, SessionId, StateKind, limits::SIGNALLING_BYTES, message::check_json,
+    name::public_part,
 };
 
 /// What a client sends.
@@ -28,6 +29,19 @@ pub enum ClientFrame {
     Idle {
         /// Whether nobody does.
         idle: bool,
+    },
+    /// This session can be reached directly, by another browser, or can't any more.
+    Direct {
+        /// Whether it can.
+        direct: bool,
+    },
+    /// Something for one other session in the room, by which two browsers agree on a connection of their own. It is
+    /// handed on and not kept.
+    Signalling {
+        /// The public part of that session.
+        to: SessionId,
+        /// Any JSON but null, at most [`SIGNALLING_BYTES`] long.
+        data: Value,
     },
 }
 
@@ -49,7 +63,8 @@ impl ClientFrame {
         };
         let Value::Object(mut frame) = frame else { return Err(shape()) };
         let Some(Value::String(kind)) = frame.remove("type") else { return Err(shape()) };
-        let params = frame.remove("params").unwrap_or_else(|| Value::Object(Default::default()));
+        let params = frame.remove("params");
+        let mut params = params.unwrap_or_else(|| Value::Object(Default::default()));
         match kind.as_str() {
             "message" => Publish::from_params(params).map(Self::Message),
             "typing" => Ok(Self::Typing {}),
@@ -57,15 +72,23 @@ impl ClientFrame {
                 Some(Value::String(name)) => Ok(Self::Rename { name: MemberName::parse(name)? }),
                 _ => Err(Refusal::field("name", "`name` is missing or not a string")),
             },
-            "idle" => match params.get("idle") {
-                Some(Value::Bool(idle)) => Ok(Self::Idle { idle: *idle }),
-                _ => Err(Refusal::field("idle", "`idle` is missing or not true or false")),
-            },
+            "idle" => flag(&params, "idle").map(|idle| Self::Idle { idle }),
+            "direct" => flag(&params, "direct").map(|direct| Self::Direct { direct }),
+            "signalling" => {
+                let to = params.get("to").and_then(Value::as_str);
+                let to = to.ok_or_else(|| Refusal::field("to", "`to` is missing or not a string"));
+                // Whoever writes the whole of a session means the part that names it.
+                let to = to.and_then(|to| named("to", SessionId::parse(public_part(to))))?;
+                let data = params.get_mut("data").map(Value::take);
+                let data = data.ok_or_else(|| Refusal::field("data", "`data` is missing"))?;
+                check_json("data", &data, SIGNALLING_BYTES)?;
+                Ok(Self::Signalling { to, data })
+            }
             _ => Err(Refusal {
                 field: Some("type".to_owned()),
                 ..Refusal::new(
                     ErrorCode::UnknownType,
-                    "`type` is none of `message`, `typing`, `rename`, `idle`",
+                    "`type` is none of `message`, `typing`, `rename`, `idle`, `direct`, `signalling`",
                 )
             }),
         }
@@ -76,6 +99,20 @@ impl ClientFrame {
         // Strings, numbers and maps with string keys always encode.
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+fn flag(params: &Value, field: &str) -> Result<bool, Refusal> {
+    let wrong = || Refusal::field(field, format!("`{field}` is missing or not true or false"));
+    params.get(field).and_then(Value::as_bool).ok_or_else(wrong)
+}
+
+/// What was read, or the refusal of it under the name that it has in the frame.
+fn named<T>(field: &str, read: Result<T, Refusal>) -> Result<T, Refusal> {
+    read.map_err(|refusal| {
+        let own = refusal.field.as_deref().unwrap_or_default();
+        let message = refusal.message.replace(&format!("`{own}`"), &format!("`{field}`"));
+        Refusal { field: Some(field.to_owned()), message, ..refusal }
+    })
 }
 
 /// What a client gets.
@@ -94,6 +131,8 @@ pub enum ServerFrame {
     },
     /// Who is here, who is writing, … now: one type a [`StateKind`].
     State(StateKind, Roster),
+    /// What another session in the room sends to this one alone.
+    Signalling(Signalling),
     /// The line is alive. Nothing is to be done about it.
     Beat {},
     /// What this connection sent was refused; the connection is well.
@@ -123,6 +162,7 @@ impl Serialize for ServerFrame {
                 frame.serialize_field("params", &Ack { id, offset: *offset })
             }
             Self::State(_, roster) => frame.serialize_field("params", roster),
+            Self::Signalling(signalling) => frame.serialize_field("params", signalling),
             Self::Beat {} => frame.serialize_field("params", &Nothing {}),
             Self::Error(refusal) => frame.serialize_field("params", refusal),
             Self::Bye(bye) => frame.serialize_field("params", bye),
@@ -139,6 +179,7 @@ impl ServerFrame {
             Self::Message(_) => "message",
             Self::Ack { .. } => "ack",
             Self::State(kind, _) => kind.word(),
+            Self::Signalling(_) => "signalling",
             Self::Beat {} => "beat",
             Self::Error(_) => "error",
             Self::Bye(_) => "bye",
@@ -180,6 +221,7 @@ impl ServerFrame {
                 let Ack { id, offset } = serde_json::from_str(params)?;
                 Self::Ack { id, offset }
             }
+            "signalling" => Self::Signalling(serde_json::from_str(params)?),
             "beat" => Self::Beat {},
             "error" => Self::Error(serde_json::from_str(params)?),
             "bye" => Self::Bye(serde_json::from_str(params)?),
@@ -204,6 +246,17 @@ pub struct Hello {
     pub position: Position,
     /// How that compares with what was asked for.
     pub recovery: Recovery,
+}
+
+/// The params of `signalling`, as it comes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Signalling {
+    /// Who sends it.
+    pub from: Member,
+    /// By which session, its public part: an answer goes there.
+    pub session: SessionId,
+    /// What is sent.
+    pub data: Value,
 }
 
 /// How a reader's start compares with the `after` it asked for.
@@ -262,6 +315,12 @@ mod tests {
             (r#"{"type":"rename","params":{"name":"a\u0000"}}"#, ErrorCode::InvalidField),
             (r#"{"type":"rename"}"#, ErrorCode::InvalidField),
             (r#"{"type":"idle","params":{"idle":1}}"#, ErrorCode::InvalidField),
+            (r#"{"type":"direct","params":{}}"#, ErrorCode::InvalidField),
+            (r#"{"type":"signalling"}"#, ErrorCode::InvalidField),
+            (r#"{"type":"signalling","params":{"to":1,"data":1}}"#, ErrorCode::InvalidField),
+            (r#"{"type":"signalling","params":{"to":"a"}}"#, ErrorCode::InvalidField),
+            (r#"{"type":"signalling","params":{"to":"a","data":null}}"#, ErrorCode::InvalidField),
+            (r#"{"type":"signalling","params":{"to":"","data":1}}"#, ErrorCode::InvalidField),
         ] {
             assert_eq!(ClientFrame::parse(text).unwrap_err().code, code, "{text}");
         }
@@ -271,6 +330,24 @@ mod tests {
     fn a_refused_type_is_named_as_the_field() {
         let refusal = ClientFrame::parse(r#"{"type":"shout"}"#).unwrap_err();
         assert_eq!(refusal.field.as_deref(), Some("type"));
+    }
+
+    #[test]
+    fn signalling_names_the_public_part_of_a_session_and_has_a_limit_of_its_own() {
+        let frame = |to: &str, data: &str| {
+            let frame =
+                format!(r#"{{"type":"signalling","params":{{"to":"{to}","data":{data}}}}}"#);
+            ClientFrame::parse(&frame)
+        };
+        let to = SessionId::parse("tab").unwrap();
+        let data = serde_json::json!({"a": 1});
+        assert_eq!(frame("tab.secret", r#"{"a":1}"#), Ok(ClientFrame::Signalling { to, data }));
+        assert!(frame("tab", &format!("\"{}\"", "x".repeat(SIGNALLING_BYTES - 2))).is_ok());
+        let long = frame("tab", &format!("\"{}\"", "x".repeat(SIGNALLING_BYTES - 1))).unwrap_err();
+        assert_eq!((long.field.as_deref(), long.limit), (Some("data"), Some(16_384)));
+        let long = frame(&"x".repeat(65), "1").unwrap_err();
+        assert_eq!((long.field.as_deref(), long.limit), (Some("to"), Some(64)));
+        assert_eq!(long.message, "`to` is longer than 64 characters");
     }
 
     #[test]
@@ -307,8 +384,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_frame_makes_the_parser_panic(
-            kind in "message|typing|rename|idle|other",
-            field in "value|id|event|to|name|idle|x",
+            kind in "message|typing|rename|idle|direct|signalling|other",
+            field in "value|id|event|to|name|idle|direct|data|x",
             value in "null|true|-1e999|\"\\PC{0,70}\"|\\[(1,){0,3}\"a\"\\]|\\{\\}|\\PC{0,9}",
         ) {
             let text = format!(r#"{{"type":"{kind}","params":{{"value":1,"{field}":{value}}}}}"#);

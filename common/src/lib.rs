@@ -12,9 +12,9 @@ pub mod position;
 pub mod refusal;
 pub mod state;
 
-pub use frame::{Bye, ClientFrame, Hello, Recovery, ServerFrame};
+pub use frame::{Bye, ClientFrame, Hello, Recovery, ServerFrame, Signalling};
 pub use message::{Audience, Member, Message, Publish};
 pub use name::{EventName, MemberId, MemberName, MessageId, RoomName, SessionId};
 pub use position::{After, Epoch, Offset, Position};
 pub use refusal::{ErrorCode, Refusal};
-pub use state::{Members, Roster, StateKind};
+pub use state::{Listed, Members, Roster, StateKind};

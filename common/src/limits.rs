@@ -15,3 +15,7 @@ pub const NAME_CHARS: usize = 64;
 
 /// How many ids an audience may list.
 pub const AUDIENCE_IDS: usize = 100;
+
+/// The longest `data` of a `signalling` frame, in bytes of its JSON encoding: an offer of a call with two cameras is
+/// 10 KiB.
+pub const SIGNALLING_BYTES: usize = 16 * 1024;

@@ -199,7 +199,6 @@ fn text_of(value: Option<Value>, field: &str) -> Result<Option<String>, Refusal>
 /// A [`Refusal`] about the field `value`.
 pub fn check_value(value: &Value) -> Result<(), Refusal> {
     match value {
-        Value::Null => return Err(Refusal::field("value", "`value` is null")),
         Value::String(text) if text.trim().is_empty() => {
             return Err(Refusal::field("value", "`value` is empty"));
         }
@@ -210,16 +209,22 @@ pub fn check_value(value: &Value) -> Result<(), Refusal> {
         }
         _ => {}
     }
-    if depth(value) > VALUE_DEPTH {
-        return Err(Refusal {
-            limit: Some(VALUE_DEPTH as u64),
-            ..Refusal::field("value", format!("`value` is nested deeper than {VALUE_DEPTH} levels"))
-        });
+    check_json("value", value, VALUE_BYTES)
+}
+
+/// Checks that the JSON in `field` is not null, has at most `most` bytes, and is nested at most [`VALUE_DEPTH`] deep.
+pub(crate) fn check_json(field: &str, json: &Value, most: usize) -> Result<(), Refusal> {
+    if json.is_null() {
+        return Err(Refusal::field(field, format!("`{field}` is null")));
     }
-    // A value that was parsed from JSON can always be written as JSON again.
-    let bytes = serde_json::to_vec(value).map_or(usize::MAX, |json| json.len());
-    if bytes > VALUE_BYTES {
-        return Err(Refusal::too_long("value", VALUE_BYTES, "bytes of JSON"));
+    if depth(json) > VALUE_DEPTH {
+        let message = format!("`{field}` is nested deeper than {VALUE_DEPTH} levels");
+        return Err(Refusal { limit: Some(VALUE_DEPTH as u64), ..Refusal::field(field, message) });
+    }
+    // What was parsed from JSON can always be written as JSON again.
+    let bytes = serde_json::to_vec(json).map_or(usize::MAX, |json| json.len());
+    if bytes > most {
+        return Err(Refusal::too_long(field, most, "bytes of JSON"));
     }
     Ok(())
 }

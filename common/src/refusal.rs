@@ -29,6 +29,10 @@ pub enum ErrorCode {
     IdTaken,
     /// There are as many connections or sessions as there may be, in all or from this address.
     TooManyConnections,
+    /// The session that is written to is not in the room, or takes no signalling.
+    NotHere,
+    /// The session that is written to has not taken what was sent to it before.
+    MailboxFull,
     /// The request's body did not come in time.
     TooSlow,
     /// The server keeps as many rooms as it may.

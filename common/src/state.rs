@@ -4,9 +4,11 @@
 //! Each of these is a [`StateKind`], and each is told by a [`Roster`]: whole, or as the difference to
 //! the one told before. [`Members`] is what a client holds.
 
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Member, MemberId};
+use crate::{Member, MemberId, SessionId};
 
 /// How many members a roster lists at the most; its count is of all.
 pub const LISTED: usize = 100;
@@ -20,11 +22,13 @@ pub enum StateKind {
     Typing,
     /// Has the room open where nobody looks at it: `idle`.
     Idle,
+    /// Can be reached directly, in all its sessions: `direct`. Its sessions are told.
+    Direct,
 }
 
 impl StateKind {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 3] = [Self::Members, Self::Typing, Self::Idle];
+    pub const ALL: [Self; 4] = [Self::Members, Self::Typing, Self::Idle, Self::Direct];
 
     /// The type of its frame.
     pub fn word(self) -> &'static str {
@@ -32,12 +36,40 @@ impl StateKind {
             Self::Members => "members",
             Self::Typing => "typing",
             Self::Idle => "idle",
+            Self::Direct => "direct",
         }
     }
 
     /// Reads that word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+/// A member on a list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Listed {
+    /// Who it is.
+    #[serde(flatten)]
+    pub member: Member,
+    /// The public parts of its sessions, where the list is of what they can do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub sessions: Vec<SessionId>,
+}
+
+impl Deref for Listed {
+    type Target = Member;
+
+    fn deref(&self) -> &Member {
+        &self.member
+    }
+}
+
+impl From<Member> for Listed {
+    fn from(member: Member) -> Self {
+        Self { member, sessions: Vec::new() }
     }
 }
 
@@ -49,10 +81,10 @@ pub struct Roster {
     /// They, by name; of more than [`LISTED`] those who came first. Absent where only the difference is
     /// told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub members: Option<Vec<Member>>,
-    /// Who is on the list that was not, or goes by another name now.
+    pub members: Option<Vec<Listed>>,
+    /// Who is on the list that was not, or of whom something else is told now, such as another name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub came: Vec<Member>,
+    pub came: Vec<Listed>,
     /// Who is not on it any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub went: Vec<MemberId>,
@@ -72,7 +104,7 @@ pub struct Members {
     /// How many members.
     pub count: usize,
     /// They, by name; of more than 100 those who came first.
-    pub members: Vec<Member>,
+    pub members: Vec<Listed>,
 }
 
 impl Members {
@@ -94,8 +126,9 @@ mod tests {
     use super::*;
     use crate::MemberName;
 
-    fn member(id: &str, name: &str) -> Member {
-        Member { id: MemberId::parse(id).unwrap(), name: MemberName::parse(name).unwrap() }
+    fn member(id: &str, name: &str) -> Listed {
+        let (id, name) = (MemberId::parse(id).unwrap(), MemberName::parse(name).unwrap());
+        Member { id, name }.into()
     }
 
     #[test]

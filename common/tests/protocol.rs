@@ -15,7 +15,7 @@ fn examples(side: &str) -> Vec<&'static str> {
 #[test]
 fn every_example_to_the_server_is_read_and_written_alike() {
     let examples = examples("client");
-    assert_eq!(examples.len(), 6);
+    assert_eq!(examples.len(), 8);
     for example in examples {
         let frame = ClientFrame::parse(example).expect(example);
         assert_eq!(frame.encode(), example);
@@ -25,7 +25,19 @@ fn every_example_to_the_server_is_read_and_written_alike() {
 #[test]
 fn every_example_from_the_server_is_read_and_written_alike() {
     let examples = examples("server");
-    for kind in ["hello", "message", "ack", "members", "typing", "idle", "beat", "error", "bye"] {
+    for kind in [
+        "hello",
+        "message",
+        "ack",
+        "members",
+        "typing",
+        "idle",
+        "direct",
+        "signalling",
+        "beat",
+        "error",
+        "bye",
+    ] {
         let mark = format!(r#"{{"type":"{kind}""#);
         assert!(examples.iter().any(|example| example.starts_with(&mark)), "no example of {kind}");
     }
@@ -37,9 +49,10 @@ fn every_example_from_the_server_is_read_and_written_alike() {
 
 #[test]
 fn the_page_names_the_limits_in_force() {
-    use common::limits::{AUDIENCE_IDS, FRAME_BYTES, NAME_CHARS, VALUE_BYTES};
+    use common::limits::{AUDIENCE_IDS, FRAME_BYTES, NAME_CHARS, SIGNALLING_BYTES, VALUE_BYTES};
     for limit in [
         format!("at most {VALUE_BYTES} bytes"),
+        format!("at most {SIGNALLING_BYTES} bytes as JSON;"),
         format!("at most {FRAME_BYTES} bytes"),
         format!("1 to {NAME_CHARS} characters"),
         format!("at most {AUDIENCE_IDS};"),

@@ -14,6 +14,7 @@ mod frame;
 mod history;
 mod hub;
 mod limits;
+mod mailbox;
 mod present;
 mod reader;
 mod record;
@@ -25,6 +26,7 @@ pub use self::{
     frame::{FACES, Frame, StateFrame},
     hub::{Hub, HubError, Published, RoomSummary, Stretch, TooManyRooms},
     limits::Limits,
+    mailbox::{Letter, Undelivered},
     present::Present,
     reader::{Delivery, Reader},
     record::{Draft, Envelope, Record, Who},

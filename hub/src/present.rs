@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{MemberId, MemberName, SessionId};
+use common::{MemberId, MemberName, ServerFrame, SessionId};
 
-use crate::{Limits, Who, room::Room};
+use crate::{Letter, Limits, Undelivered, Who, mailbox::Mailbox, room::Room};
 
 /// A member being in a room over one connection. Dropping it is losing the connection: the member is
 /// listed for [`Limits::lost`] more, unless it has another or comes back.
@@ -16,6 +16,7 @@ pub struct Present {
     room: Arc<Room>,
     member: MemberId,
     session: Option<SessionId>,
+    mailbox: Option<Arc<Mailbox>>,
     lost: Duration,
 }
 
@@ -23,7 +24,41 @@ impl Present {
     pub(crate) fn enter(room: Arc<Room>, who: &Who, limits: &Limits) -> Self {
         room.change(|states| states.enter(who));
         let Who { member, session, .. } = who.clone();
-        Self { room, member: member.id, session, lost: limits.lost }
+        Self { room, member: member.id, session, mailbox: None, lost: limits.lost }
+    }
+
+    /// The same connection, taking also what others send to its session alone.
+    #[must_use]
+    pub fn with_mailbox(mut self) -> Self {
+        self.mailbox = self.session.as_ref().map(|session| {
+            let mut mailbox = Arc::default();
+            self.room.change(|states| mailbox = states.open_mailbox(&self.member, session));
+            mailbox
+        });
+        self
+    }
+
+    /// Sends something to one other session in the room alone, by its public part.
+    ///
+    /// # Errors
+    ///
+    /// [`Undelivered`].
+    pub fn send(&self, to: &SessionId, letter: Letter) -> Result<(), Undelivered> {
+        let mailbox = self.room.look(|states| states.mailbox(to));
+        mailbox.ok_or(Undelivered::NotHere)?.put(letter)
+    }
+
+    /// Waits until others have sent something to this session alone.
+    pub async fn mail(&self) {
+        match &self.mailbox {
+            Some(mailbox) => mailbox.came().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What they have sent, the oldest first, as much as may be written at once.
+    pub fn take_mail(&self) -> Vec<ServerFrame> {
+        self.mailbox.as_ref().map(|mailbox| mailbox.take()).unwrap_or_default()
     }
 
     /// The member has closed the connection itself: it is listed for [`Limits::closed`] more.
@@ -49,6 +84,11 @@ impl Present {
     /// Whether nobody looks at this session.
     pub fn set_idle(&self, idle: bool) {
         self.room.change(|states| states.set_idle(&self.member, self.session.as_ref(), idle));
+    }
+
+    /// Whether another browser can reach this session directly.
+    pub fn set_direct(&self, direct: bool) {
+        self.room.change(|states| states.set_direct(&self.member, self.session.as_ref(), direct));
     }
 }
 

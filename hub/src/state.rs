@@ -6,6 +6,7 @@
 //! how many are here. Pure: no clock, no wake-up.
 
 mod listing;
+mod sessions;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,14 +14,12 @@ use std::{
     time::Instant,
 };
 
-use common::{Member, MemberId, MemberName, Members, SessionId, StateKind};
+use common::{Listed, Member, MemberId, MemberName, Members, SessionId, StateKind};
 
-use self::listing::Listing;
-use crate::{StateFrame, Who};
+use self::{listing::Listing, sessions::Sessions};
+use crate::{StateFrame, Who, mailbox::Mailbox};
 
 const KINDS: usize = StateKind::ALL.len();
-/// With so many sessions of a member those are forgotten that are not connected.
-const SESSIONS: usize = 16;
 
 /// The versions of a room's lists that a reader has taken; none at first.
 pub(crate) type Seen = [Option<u64>; KINDS];
@@ -29,40 +28,36 @@ pub(crate) type Seen = [Option<u64>; KINDS];
 pub(crate) struct States {
     here: HashMap<MemberId, Here>,
     lists: [Listing; KINDS],
-    /// When which mark is gone unless it is made again.
-    ends: BTreeSet<(Instant, MemberId, usize)>,
+    /// When which mark is gone unless it is made again, or a session forgotten.
+    ends: BTreeSet<(Instant, MemberId, Ending)>,
+    /// Whose sessions take what others send to them alone.
+    mailboxes: HashMap<SessionId, MemberId>,
 }
 
 #[derive(Debug)]
 struct Here {
     name: MemberName,
-    connections: usize,
-    sessions: Vec<Connected>,
+    sessions: Sessions,
     marks: [Mark; KINDS],
-}
-
-/// A session of a member. One that polls is connected now and then, so it is remembered for a while.
-#[derive(Debug)]
-struct Connected {
-    session: Option<SessionId>,
-    connections: usize,
-    /// Nobody looks at it.
-    idle: bool,
+    /// When one of the sessions is to be forgotten.
+    forget: Option<Instant>,
 }
 
 impl Here {
-    fn session(&mut self, session: Option<&SessionId>) -> &mut Connected {
-        let known = self.sessions.iter().position(|known| known.session.as_ref() == session);
-        let index = known.unwrap_or_else(|| {
-            if self.sessions.len() >= SESSIONS {
-                self.sessions.retain(|known| known.connections > 0);
-            }
-            let session = session.cloned();
-            self.sessions.push(Connected { session, connections: 0, idle: false });
-            self.sessions.len() - 1
-        });
-        &mut self.sessions[index]
+    /// What a list of this kind tells of it.
+    fn listed(&self, id: &MemberId, kind: StateKind) -> Listed {
+        let member = Member { id: id.clone(), name: self.name.clone() };
+        match kind {
+            StateKind::Direct => Listed { member, sessions: self.sessions.direct() },
+            _ => member.into(),
+        }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ending {
+    Mark(usize),
+    Session,
 }
 
 /// Whether a member is marked with a kind of state.
@@ -81,25 +76,22 @@ impl States {
     pub(crate) fn enter(&mut self, Who { member, session, .. }: &Who) {
         let known = self.here.get(&member.id);
         // Whoever is connected goes by the name of now, whatever a later connection was told before.
-        if known.is_some_and(|here| here.connections == 0) {
+        if known.is_some_and(|here| !here.sessions.is_connected()) {
             self.rename(&member.id, member.name.clone());
         }
-        let here = self.here_or_new(member);
-        here.connections += 1;
-        here.session(session.as_ref()).connections += 1;
+        self.here_or_new(member).sessions.enter(session.as_ref());
         self.mark(&member.id, StateKind::Members, Mark::On);
-        self.look_idle(&member.id);
+        self.look(&member.id);
     }
 
     /// One connection less; after the last one the member is listed `until` then. Nobody sees that.
     pub(crate) fn leave(&mut self, id: &MemberId, session: Option<&SessionId>, until: Instant) {
         let Some(here) = self.here.get_mut(id) else { return };
-        here.connections -= 1;
-        here.session(session).connections -= 1;
-        if here.connections == 0 {
+        here.sessions.leave(session, until);
+        if !here.sessions.is_connected() {
             self.mark(id, StateKind::Members, Mark::Until(until));
         }
-        self.look_idle(id);
+        self.look(id);
     }
 
     /// Lists a member that has not come yet, `until` then.
@@ -113,10 +105,10 @@ impl States {
     pub(crate) fn rename(&mut self, id: &MemberId, name: MemberName) {
         let Some(here) = self.here.get_mut(id) else { return };
         here.name = name.clone();
-        for (list, mark) in self.lists.iter_mut().zip(here.marks) {
-            if mark != Mark::Off {
-                list.insert(Member { id: id.clone(), name: name.clone() });
-            }
+        for kind in
+            StateKind::ALL.into_iter().filter(|kind| here.marks[*kind as usize] != Mark::Off)
+        {
+            self.lists[kind as usize].insert(here.listed(id, kind));
         }
     }
 
@@ -128,60 +120,106 @@ impl States {
     /// Nobody looks at this session of `id`, or somebody does again.
     pub(crate) fn set_idle(&mut self, id: &MemberId, session: Option<&SessionId>, idle: bool) {
         let Some(here) = self.here.get_mut(id) else { return };
-        here.session(session).idle = idle;
-        self.look_idle(id);
+        here.sessions.of(session).idle = idle;
+        self.look(id);
     }
 
-    /// A member is idle as long as nobody looks at any of its sessions. While none is connected it is what
-    /// it was.
-    fn look_idle(&mut self, id: &MemberId) {
-        let Some(here) = self.here.get(id).filter(|here| here.connections > 0) else { return };
-        let mut connected = here.sessions.iter().filter(|known| known.connections > 0);
-        let idle = connected.all(|known| known.idle);
-        self.mark(id, StateKind::Idle, if idle { Mark::On } else { Mark::Off });
+    /// This session of `id` can be reached directly, or can't any more.
+    pub(crate) fn set_direct(&mut self, id: &MemberId, session: Option<&SessionId>, direct: bool) {
+        let Some(here) = self.here.get_mut(id) else { return };
+        here.sessions.of(session).direct = direct;
+        self.look(id);
+    }
+
+    /// Where this session of `id` finds what others send to it alone; from now on they can.
+    pub(crate) fn open_mailbox(&mut self, id: &MemberId, session: &SessionId) -> Arc<Mailbox> {
+        self.mailboxes.insert(session.clone(), id.clone());
+        let here = self.here.get_mut(id);
+        let mailbox = here.map(|here| &mut here.sessions.of(Some(session)).mailbox);
+        mailbox.map(|mailbox| mailbox.get_or_insert_default().clone()).unwrap_or_default()
+    }
+
+    /// Where others leave something for `session`.
+    pub(crate) fn mailbox(&self, session: &SessionId) -> Option<Arc<Mailbox>> {
+        let here = self.here.get(self.mailboxes.get(session)?)?;
+        here.sessions.mailbox(session).cloned()
+    }
+
+    /// Sees what follows from how the sessions of `id` are now. A member is idle as long as nobody looks at any of
+    /// them; while none is connected it is what it was.
+    fn look(&mut self, id: &MemberId) {
+        let Some(here) = self.here.get_mut(id) else { return };
+        let forget = here.sessions.until();
+        let before = std::mem::replace(&mut here.forget, forget);
+        let idle = here.sessions.is_connected().then(|| here.sessions.are_idle());
+        let direct = here.listed(id, StateKind::Direct);
+        if before != forget {
+            before.map(|until| self.ends.remove(&(until, id.clone(), Ending::Session)));
+            forget.map(|until| self.ends.insert((until, id.clone(), Ending::Session)));
+        }
+        if let Some(idle) = idle {
+            self.mark(id, StateKind::Idle, if idle { Mark::On } else { Mark::Off });
+        }
+        match direct.sessions.is_empty() {
+            true => self.mark(id, StateKind::Direct, Mark::Off),
+            false => {
+                self.mark(id, StateKind::Direct, Mark::On);
+                self.lists[StateKind::Direct as usize].insert(direct);
+            }
+        }
     }
 
     /// Takes off the marks whose time has come. Whoever is not here any more has no others.
     pub(crate) fn expire(&mut self, now: Instant) {
-        while let Some((until, id, kind)) = self.ends.first().cloned()
+        while let Some((until, id, ending)) = self.ends.first().cloned()
             && until <= now
         {
             self.ends.pop_first();
-            match StateKind::ALL[kind] {
-                StateKind::Members => {
+            match ending {
+                Ending::Mark(kind) if StateKind::ALL[kind] == StateKind::Members => {
                     StateKind::ALL.into_iter().for_each(|kind| self.mark(&id, kind, Mark::Off));
-                    self.here.remove(&id);
+                    if let Some(Here { forget: Some(until), .. }) = self.here.remove(&id) {
+                        self.ends.remove(&(until, id.clone(), Ending::Session));
+                    }
                 }
-                kind => self.mark(&id, kind, Mark::Off),
+                Ending::Mark(kind) => self.mark(&id, StateKind::ALL[kind], Mark::Off),
+                Ending::Session => {
+                    if let Some(here) = self.here.get_mut(&id) {
+                        here.sessions.forget(now);
+                    }
+                    self.look(&id);
+                }
             }
         }
+        let here = &self.here;
+        self.mailboxes.retain(|session, id| {
+            here.get(id).is_some_and(|here| here.sessions.mailbox(session).is_some())
+        });
     }
 
     fn here_or_new(&mut self, member: &Member) -> &mut Here {
         self.here.entry(member.id.clone()).or_insert_with(|| Here {
             name: member.name.clone(),
-            connections: 0,
-            sessions: Vec::new(),
+            sessions: Sessions::default(),
             marks: Default::default(),
+            forget: None,
         })
     }
 
     fn mark(&mut self, id: &MemberId, kind: StateKind, mark: Mark) {
         let Some(here) = self.here.get_mut(id) else { return };
-        let kind = kind as usize;
-        let before = std::mem::replace(&mut here.marks[kind], mark);
+        let before = std::mem::replace(&mut here.marks[kind as usize], mark);
+        let ending = |until| (until, id.clone(), Ending::Mark(kind as usize));
         if let Mark::Until(until) = before {
-            self.ends.remove(&(until, id.clone(), kind));
+            self.ends.remove(&ending(until));
         }
         if let Mark::Until(until) = mark {
-            self.ends.insert((until, id.clone(), kind));
+            self.ends.insert(ending(until));
         }
         match (before, mark) {
             (Mark::Off, Mark::Off) => {}
-            (_, Mark::Off) => self.lists[kind].remove(id),
-            (Mark::Off, _) => {
-                self.lists[kind].insert(Member { id: id.clone(), name: here.name.clone() });
-            }
+            (_, Mark::Off) => self.lists[kind as usize].remove(id),
+            (Mark::Off, _) => self.lists[kind as usize].insert(here.listed(id, kind)),
             _ => {}
         }
     }
@@ -221,32 +259,5 @@ impl States {
     pub(crate) fn take(&mut self, seen: &mut Seen) -> Vec<Arc<StateFrame>> {
         let kinds = StateKind::ALL.into_iter().zip(&mut self.lists).zip(seen);
         kinds.flat_map(|((kind, list), seen)| list.take(kind, seen)).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_a_member_only_so_many_sessions_are_remembered_and_none_that_is_connected_is_forgotten() {
-        let member =
-            Member { id: MemberId::parse("ada").unwrap(), name: MemberName::parse("Ada").unwrap() };
-        let session = |n: usize| SessionId::parse(&format!("tab{n}")).unwrap();
-        let mut states = States::default();
-        for n in 0..100 {
-            states.enter(&Who::new(member.clone(), &session(n)));
-            if n >= SESSIONS {
-                states.leave(&member.id, Some(&session(n)), Instant::now());
-            }
-        }
-        let sessions = &states.here[&member.id].sessions;
-        assert_eq!(sessions.len(), SESSIONS + 1);
-        let connected = sessions.iter().filter(|known| known.connections > 0);
-        assert!(
-            connected
-                .map(|known| known.session.clone())
-                .eq((0..SESSIONS).map(|n| Some(session(n))))
-        );
     }
 }

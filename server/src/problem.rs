@@ -29,7 +29,7 @@ impl Problem {
             | ErrorCode::BinaryFrame
             | ErrorCode::InvalidField => StatusCode::BAD_REQUEST,
             ErrorCode::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
-            ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::RateLimited | ErrorCode::MailboxFull => StatusCode::TOO_MANY_REQUESTS,
             ErrorCode::TooManyConnections
             | ErrorCode::TooManyRooms
             | ErrorCode::ShuttingDown
@@ -40,7 +40,7 @@ impl Problem {
             ErrorCode::InvalidToken => StatusCode::UNAUTHORIZED,
             ErrorCode::ForeignOrigin => StatusCode::FORBIDDEN,
             ErrorCode::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            ErrorCode::NotFound => StatusCode::NOT_FOUND,
+            ErrorCode::NotFound | ErrorCode::NotHere => StatusCode::NOT_FOUND,
             ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -19,6 +19,7 @@ const BURST: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Rates {
     messages: Limit<String>,
+    signalling: Limit<String>,
     address_messages: Limit<Address>,
     arrivals: Limit<Address>,
     rooms: Limit<Address>,
@@ -31,6 +32,7 @@ impl Rates {
             config.address_rate.unwrap_or_else(|| config.publish_rate.saturating_mul(10));
         Self {
             messages: Limit::new(config.publish_rate, "messages"),
+            signalling: Limit::new(config.publish_rate, "frames of signalling"),
             address_messages: Limit::new(by_address, "messages of your address"),
             arrivals: Limit::new(by_address.div_ceil(2), "new sessions of your address"),
             rooms: Limit::new(by_address.div_ceil(20), "new rooms of your address"),
@@ -52,7 +54,32 @@ impl Rates {
         bytes: usize,
     ) -> Result<(), Refusal> {
         self.messages.check(&sender.to_owned(), messages)?;
-        let cost = messages.max(bytes.div_ceil(MESSAGE_BYTES));
+        self.count_bytes(address, messages, bytes)
+    }
+
+    /// Counts a frame of `bytes` of signalling that `sender` sends, beside what it says: a call that begins takes
+    /// nothing from who writes meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::RateLimited`].
+    pub(crate) fn signal(
+        &self,
+        sender: &str,
+        address: Option<Address>,
+        bytes: usize,
+    ) -> Result<(), Refusal> {
+        self.signalling.check(&sender.to_owned(), 1)?;
+        self.count_bytes(address, 1, bytes)
+    }
+
+    fn count_bytes(
+        &self,
+        address: Option<Address>,
+        frames: usize,
+        bytes: usize,
+    ) -> Result<(), Refusal> {
+        let cost = frames.max(bytes.div_ceil(MESSAGE_BYTES));
         address.map_or(Ok(()), |address| self.address_messages.check(&address, cost))
     }
 
@@ -86,6 +113,7 @@ impl Rates {
     /// Forgets whoever has done nothing for long enough that it makes no difference.
     pub(crate) fn forget_idle(&self) {
         self.messages.forget_idle();
+        self.signalling.forget_idle();
         for limit in [&self.address_messages, &self.arrivals, &self.rooms, &self.work] {
             limit.forget_idle();
         }

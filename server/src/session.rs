@@ -2,23 +2,29 @@
 //!
 //! A transport is a loop around [`Session::next`], which says what to write, and [`Session::take`], which is
 //! told what was heard: it turns bytes into frames and bursts into bytes, and decides nothing. The rule to
-//! keep: nothing is queued for a client but the answers to what it said itself; everything else is read from
-//! its position when the transport can write.
+//! keep: nothing is queued for a client but the answers to what it said itself, and a bounded mailbox of what others
+//! send to it alone; everything else is read from its position when the transport can write.
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use common::{
-    ClientFrame, ErrorCode, Hello, Position, Publish, Recovery, Refusal, RoomName, ServerFrame,
-    SessionId,
+    ClientFrame, ErrorCode, Hello, Member, Position, Publish, Recovery, Refusal, RoomName,
+    ServerFrame, SessionId, Signalling,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
-use hub::{Delivery, Present, Reader, Record, StateFrame};
+use hub::{Delivery, Letter, Present, Reader, Record, StateFrame, Undelivered};
+use serde_json::Value;
 use tokio::{
     sync::watch,
     time::{Interval, MissedTickBehavior, interval_at},
 };
 
-use crate::{address::Place, caller::Caller, clock::now_ms, problem::refusal};
+use crate::{
+    address::{Full, Place},
+    caller::Caller,
+    clock::now_ms,
+    problem::refusal,
+};
 
 /// How much of what a client says may be on its way to the log; then it is not to be heard on.
 const APPENDING: usize = 64;
@@ -60,7 +66,7 @@ pub enum Wants {
 /// One thing to write.
 #[derive(Debug)]
 pub enum Out {
-    /// A frame for this client alone: `hello`, `beat` or `bye`.
+    /// A frame for this client alone: `hello`, `signalling`, `beat` or `bye`.
     Frame(ServerFrame),
     /// What came of something it said.
     Answer(Answer),
@@ -114,13 +120,16 @@ impl Session {
             caller.go_by_listed_name();
         }
         let present = hub.enter(&caller.room, &caller.who);
-        let present = present.map_err(|error| refusal(error.into()))?;
+        let mut present = present.map_err(|error| refusal(error.into()))?;
         let (reader, recovery) = caller.read().await?;
         let reader = match &wants {
             Wants::Messages | Wants::Answers => reader,
             Wants::Everything => reader.with_state(None),
             Wants::Since(state) => reader.with_state(Some(state)),
         };
+        if matches!(wants, Wants::Everything | Wants::Since(_)) {
+            present = present.with_mailbox();
+        }
         let greets = !matches!(wants, Wants::Since(_)) || recovery == Recovery::Reset;
         let period = caller.server.config.timing.ping_interval;
         let mut beat = interval_at(tokio::time::Instant::now() + period, period);
@@ -209,6 +218,8 @@ impl Session {
                 _ = self.stopping.changed() => {}
                 // Before the messages: where those never end the line has to be looked after, too.
                 _ = self.beat.tick() => return Ok(vec![Out::Frame(ServerFrame::Beat {})]),
+                // Two browsers that agree on a connection wait for each other.
+                () = self.present.mail() => return Ok(self.mail().collect()),
                 delivery = self.reader.next() => {
                     let delivery = delivery.map_err(|_| End::Unreadable)?;
                     return Ok(self.burst(delivery));
@@ -227,7 +238,12 @@ impl Session {
             return self.greet().await;
         }
         let delivery = self.reader.ready().await.map_err(|_| End::Unreadable)?;
-        Ok(self.burst(delivery))
+        Ok(self.burst(delivery).into_iter().chain(self.mail()).collect())
+    }
+
+    /// What others have sent to this session alone.
+    fn mail(&self) -> impl Iterator<Item = Out> {
+        self.present.take_mail().into_iter().map(Out::Frame)
     }
 
     /// Hello, and what follows it at once.
@@ -276,7 +292,10 @@ impl Session {
         };
         // Every frame counts, also one that is no good.
         let Caller { server, sender, address, .. } = &self.caller;
-        let counted = server.rates.publish(sender, *address, 1, bytes);
+        let counted = match frame {
+            Ok(ClientFrame::Signalling { .. }) => server.rates.signal(sender, *address, bytes),
+            _ => server.rates.publish(sender, *address, 1, bytes),
+        };
         self.over = match counted {
             Ok(()) => self.over.saturating_sub(1),
             Err(_) => self.over + 1,
@@ -300,11 +319,45 @@ impl Session {
                 self.present.rename(name);
                 None
             }
+            Ok(ClientFrame::Direct { direct }) => {
+                self.present.set_direct(direct);
+                None
+            }
+            Ok(ClientFrame::Signalling { to, data }) => {
+                self.signal(&to, data, bytes).err().map(ServerFrame::Error)
+            }
             Err(refusal) => Some(ServerFrame::Error(refusal)),
         };
         if frame.is_some() || ticket.is_some() {
             self.answers.push_back(Answer { ticket, frame });
         }
+    }
+
+    /// Hands `data` on to one other session in the room.
+    fn signal(&self, to: &SessionId, data: Value, bytes: usize) -> Result<(), Refusal> {
+        let Caller { server, who, session, address, .. } = &self.caller;
+        if to.public() == session.public() {
+            return Err(Refusal::field("to", "`to` is this session itself"));
+        }
+        let place = server.in_flight.take_some(*address, bytes.div_ceil(1024));
+        let held = Box::new(place.map_err(Full::too_much_under_way)?);
+        let from = Member {
+            id: who.member.id.clone(),
+            name: self.present.name().unwrap_or_else(|| who.member.name.clone()),
+        };
+        let frame =
+            ServerFrame::Signalling(Signalling { from, session: session.to_public(), data });
+        self.present.send(to, Letter { frame, bytes, held }).map_err(|error| match error {
+            Undelivered::NotHere => Refusal {
+                field: Some("to".to_owned()),
+                ..Refusal::new(ErrorCode::NotHere, error.to_string())
+            },
+            Undelivered::Full(limit) => Refusal {
+                field: Some("to".to_owned()),
+                limit: Some(limit as u64),
+                ..Refusal::new(ErrorCode::MailboxFull, error.to_string())
+            },
+        })
     }
 
     fn keep(&mut self, publish: Publish, id: Option<String>, ticket: Option<u64>) {

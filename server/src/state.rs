@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::{address::Places, config::Config, edge, identity::Identity, rates::Rates};
 
-/// How many KiB of long bodies and answers may be under way, in all; one address has an eighth of that.
+/// How many KiB of long bodies, answers and signalling may be under way, in all; one address has an eighth of that.
 const IN_FLIGHT_KIB: usize = 64 * 1024;
 
 /// The parts of a running server; cheap to clone.
@@ -32,7 +32,7 @@ pub(crate) struct Parts {
     pub sessions: Arc<Places>,
     /// The sessions of stock Socket.IO clients, below those of the rooms.
     pub engines: Arc<Places>,
-    /// The KiB of long bodies and answers that are under way.
+    /// The KiB of long bodies, answers and signalling that are under way.
     pub in_flight: Arc<Places>,
     /// How much of what somebody may do.
     pub rates: Rates,

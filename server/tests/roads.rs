@@ -33,6 +33,9 @@ on_every_road!(
     what_is_too_long_is_refused_by_name_and_nothing_is_lost,
     a_retry_stores_nothing_and_answers_the_first_offset,
     who_is_here_and_who_is_typing_is_told,
+    signalling_reaches_one_session_and_nobody_else,
+    signalling_to_whoever_is_not_here_or_does_not_take_it_is_refused,
+    who_can_be_reached_directly_is_told_with_the_sessions,
     whoever_reads_slowly_gets_everything_and_holds_up_nobody,
     a_stop_is_told_with_when_to_come_back,
 );
@@ -166,6 +169,88 @@ mod behaviour {
                 .any(|member| member["id"] == *id)
             {}
         }
+    }
+
+    pub(super) async fn signalling_reaches_one_session_and_nobody_else(road: Road) {
+        let server = TestServer::start().await;
+        let mut ada = join(&server, road, "").await;
+        let mut bob = join(&server, road, "").await;
+        let mut eve = join(&server, Road::WebSocket, "").await;
+        for n in 0..3 {
+            ada.tell(signalling(bob.public(), json!({"offer": n}))).await.unwrap();
+        }
+        for n in 0..3 {
+            let frame = json!({
+                "from": ada.hello["member"], "session": ada.public(), "data": {"offer": n},
+            });
+            assert_eq!(bob.frame_of("signalling").await.unwrap(), frame);
+        }
+        bob.tell(signalling(ada.public(), json!("answer"))).await.unwrap();
+        let answer = ada.frame_of("signalling").await.unwrap();
+        assert_eq!((&answer["data"], &answer["session"]), (&json!("answer"), &json!(bob.public())));
+        // What comes after it has come, and it has not; and nothing of it is kept.
+        ada.say("end", json!("all")).await;
+        let mut late = join(&server, Road::WebSocket, "after=0").await;
+        for other in [&mut eve, &mut late] {
+            while other.read_frame().await["type"] != "message" {}
+            assert_eq!(other.skipped("signalling"), 0);
+        }
+    }
+
+    pub(super) async fn signalling_to_whoever_is_not_here_or_does_not_take_it_is_refused(
+        road: Road,
+    ) {
+        let server = TestServer::start().await;
+        let mut ada = join(&server, road, "").await;
+        let address = if road == Road::Toy { server.toy } else { server.address };
+        let elsewhere = Traveller::join(&address.to_string(), road, "coffee", "").await.unwrap();
+        let mut plain = server.join_plain("?room=tea").await;
+        ada.say("hi", json!("all")).await;
+        plain.hear().await;
+        let me = ada.public().to_owned();
+        for (to, code, field) in [
+            (elsewhere.public(), "not_here", "to"),
+            ("0123456789abcdef", "not_here", "to"),
+            (me.as_str(), "invalid_field", "to"),
+            ("", "invalid_field", "to"),
+        ] {
+            let refused = ada.refused(signalling(to, json!(1))).await;
+            assert_eq!(
+                (&refused["code"], &refused["field"]),
+                (&json!(code), &json!(field)),
+                "{to}"
+            );
+        }
+        let long = ada.refused(signalling("x", json!("x".repeat(16_383)))).await;
+        assert_eq!((&long["code"], &long["limit"]), (&json!("too_long"), &json!(16_384)));
+        let bob = join(&server, Road::Poll, "").await;
+        for n in 0..64 {
+            ada.tell(signalling(bob.public(), json!(n))).await.unwrap();
+        }
+        let full = ada.refused(signalling(bob.public(), json!(64))).await;
+        assert_eq!((&full["code"], &full["limit"]), (&json!("mailbox_full"), &json!(64)));
+        // Somebody else's still takes it.
+        let mut eve = join(&server, road, "").await;
+        ada.tell(signalling(eve.public(), json!(65))).await.unwrap();
+        assert_eq!(eve.frame_of("signalling").await.unwrap()["data"], 65);
+    }
+
+    pub(super) async fn who_can_be_reached_directly_is_told_with_the_sessions(road: Road) {
+        let server = TestServer::start().await;
+        let mut ada = join(&server, Road::WebSocket, "").await;
+        let mut bob = join(&server, road, "").await;
+        for direct in [true, false] {
+            bob.tell(json!({"type": "direct", "params": {"direct": direct}})).await.unwrap();
+            let told = ada.frame_of("direct").await.unwrap();
+            let mut listed = bob.hello["member"].clone();
+            listed["sessions"] = json!([bob.public()]);
+            let members = if direct { vec![listed] } else { vec![] };
+            assert_eq!(told, json!({"count": members.len(), "members": members}));
+        }
+    }
+
+    fn signalling(to: &str, data: serde_json::Value) -> serde_json::Value {
+        json!({"type": "signalling", "params": {"to": to, "data": data}})
     }
 
     pub(super) async fn whoever_reads_slowly_gets_everything_and_holds_up_nobody(road: Road) {

@@ -13,8 +13,19 @@ const PROTOCOL: &str = "hubbub.v1";
 /// The events of a WebSocket.
 const SOCKET: &[&str] = &["open", "message", "error", "close"];
 /// Those of an event stream: the browser's own two, and one a type of frame.
-const STREAM: &[&str] =
-    &["open", "error", "hello", "message", "members", "typing", "idle", "beat", "bye"];
+const STREAM: &[&str] = &[
+    "open",
+    "error",
+    "hello",
+    "message",
+    "members",
+    "typing",
+    "idle",
+    "direct",
+    "signalling",
+    "beat",
+    "bye",
+];
 
 /// An open, opening or closed connection.
 pub(super) struct Wire {

@@ -31,7 +31,7 @@ pub(crate) fn MemberList() -> impl IntoView {
                     key=|member| member.clone()
                     let(member)
                 >
-                    <Item member/>
+                    <Item member=member.member/>
                 </For>
             </ul>
             <p class="quiet-text">{more}</p>

@@ -112,7 +112,7 @@ mod tests {
             room: RoomName::lobby(),
             messages: Vec::new(),
             position: "e:0".parse().unwrap(),
-            members: Members { count: 1, members: vec![member.clone()] },
+            members: Members { count: 1, members: vec![member.clone().into()] },
             form_id: MessageId::parse("f").unwrap(),
             refused: None,
         };

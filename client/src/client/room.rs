@@ -108,6 +108,8 @@ impl Client {
             ServerFrame::Bye(bye) => self.step(Input::Bye { reconnect_in_ms: bye.reconnect_in_ms }),
             // These belong to the leg they came on.
             ServerFrame::Hello(_) | ServerFrame::State(..) | ServerFrame::Beat {} => {}
+            // No channel is asked for.
+            ServerFrame::Signalling(_) => {}
         }
     }
 
@@ -191,7 +193,7 @@ impl Client {
         // Another tab of mine may have changed my name.
         let me = self.me.as_ref().map(|me| &me.id);
         if let Some(found) = members.members.iter().find(|member| Some(&member.id) == me) {
-            let found = found.clone();
+            let found = found.member.clone();
             if self.name_is_kept && self.name.is_some() {
                 self.name = Some(found.name.clone());
             }

@@ -193,7 +193,7 @@ fn list(names: &[&str]) -> Members {
         id: common::MemberId::parse(name).unwrap(),
         name: MemberName::parse(name).unwrap(),
     };
-    Members { count: names.len(), members: names.iter().map(member).collect() }
+    Members { count: names.len(), members: names.iter().map(|name| member(name).into()).collect() }
 }
 
 #[test]
@@ -726,7 +726,7 @@ fn who_i_am_is_told_when_it_changes_here_or_in_another_tab() {
     world.tell(Event::Rename(named("Countess").name));
     assert_eq!(me(&mut world), [named("Countess")]);
     let others =
-        Members { count: 2, members: vec![list(&["b"]).members[0].clone(), named("Lady")] };
+        Members { count: 2, members: vec![list(&["b"]).members[0].clone(), named("Lady").into()] };
     let roster = ServerFrame::State(StateKind::Members, Roster::whole(others));
     world.frame(1, roster.clone());
     assert_eq!(me(&mut world), [named("Lady")]);
@@ -746,7 +746,7 @@ fn a_name_that_nobody_keeps_is_told_again_whatever_was_listed_and_only_where_it_
     world.hello(1);
     assert!(!world.done.contains(&rename(1)), "the server knows it");
     let listed = common::Member { name: name("guest"), ..ada() };
-    let roster = Roster::whole(Members { count: 1, members: vec![listed.clone()] });
+    let roster = Roster::whole(Members { count: 1, members: vec![listed.clone().into()] });
     world.frame(1, ServerFrame::State(StateKind::Members, roster));
     world.close(1);
     world.pass(1_000);

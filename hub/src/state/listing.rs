@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use common::{Member, MemberId, Members, Roster, StateKind, state::LISTED};
+use common::{Listed, Member, MemberId, Members, Roster, StateKind, state::LISTED};
 
 use crate::StateFrame;
 
@@ -20,7 +20,7 @@ const KEPT: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     /// In the order in which they came.
-    members: BTreeMap<u64, Member>,
+    members: BTreeMap<u64, Listed>,
     came: HashMap<MemberId, u64>,
     next: u64,
     changed: bool,
@@ -34,14 +34,14 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Puts a member on the list, or gives one that is there this name.
-    pub(super) fn insert(&mut self, member: Member) {
+    /// Puts a member on the list, or has this told of one that is there.
+    pub(super) fn insert(&mut self, member: Listed) {
         let came = *self.came.entry(member.id.clone()).or_insert_with(|| {
             self.next += 1;
             self.next
         });
-        self.members.insert(came, member);
-        self.changed = true;
+        let before = self.members.insert(came, member);
+        self.changed |= before.as_ref() != self.members.get(&came);
     }
 
     pub(super) fn remove(&mut self, id: &MemberId) {
@@ -63,7 +63,7 @@ impl Listing {
     }
 
     pub(super) fn all(&self) -> Vec<Member> {
-        self.members.values().cloned().collect()
+        self.members.values().map(|listed| listed.member.clone()).collect()
     }
 
     /// Works out what is to be told now; false if that is nothing.
@@ -120,7 +120,7 @@ impl Listing {
 
 /// What makes `now` of `before`.
 fn change(before: &Members, now: &Members) -> Roster {
-    let known: HashSet<&Member> = before.members.iter().collect();
+    let known: HashSet<&Listed> = before.members.iter().collect();
     let ids: HashSet<&MemberId> = now.members.iter().map(|member| &member.id).collect();
     Roster {
         count: now.count,
@@ -142,8 +142,8 @@ mod tests {
 
     use super::*;
 
-    fn member(n: usize) -> Member {
-        Member { id: id(n), name: MemberName::parse(&format!("guest-{n:05}")).unwrap() }
+    fn member(n: usize) -> Listed {
+        Member { id: id(n), name: MemberName::parse(&format!("guest-{n:05}")).unwrap() }.into()
     }
 
     fn id(n: usize) -> MemberId {

@@ -62,6 +62,7 @@ pub struct Traveller {
     http: reqwest::Client,
     leg: Leg,
     frames: VecDeque<Value>,
+    read: Vec<String>,
 }
 
 impl Traveller {
@@ -116,6 +117,7 @@ impl Traveller {
             http,
             leg,
             frames: VecDeque::new(),
+            read: Vec::new(),
         };
         if let Leg::Polls(_) = traveller.leg {
             traveller.poll(query).await?;
@@ -129,6 +131,39 @@ impl Traveller {
 
     pub fn session(&self) -> &str {
         self.hello["session"].as_str().unwrap()
+    }
+
+    /// The part of the session that others may know.
+    pub fn public(&self) -> &str {
+        self.session().split('.').next().unwrap()
+    }
+
+    /// The next frame, of any type; it is remembered for [`Traveller::skipped`].
+    pub async fn read_frame(&mut self) -> Value {
+        let frame = match self.frames.pop_front() {
+            Some(frame) => frame,
+            None => self.read().await.unwrap(),
+        };
+        self.read.push(frame["type"].as_str().unwrap().to_owned());
+        frame
+    }
+
+    /// How many frames of this type [`Traveller::read_frame`] has read.
+    pub fn skipped(&self, kind: &str) -> usize {
+        self.read.iter().filter(|read| *read == kind).count()
+    }
+
+    /// Sends a frame that is no message; returns the params of what refuses it.
+    pub async fn refused(&mut self, frame: Value) -> Value {
+        match &mut self.leg {
+            Leg::Events(..) | Leg::Polls(_) => {
+                serde_json::from_str(&self.post(&frame).await.unwrap()).unwrap()
+            }
+            _ => {
+                self.tell(frame).await.unwrap();
+                self.frame_of("error").await.unwrap()
+            }
+        }
     }
 
     pub fn recovery(&self) -> &str {

@@ -1,0 +1,111 @@
+//! The sessions of one member. One that polls is connected now and then, so each is remembered for a while after its
+//! last connection.
+
+use std::{sync::Arc, time::Instant};
+
+use common::SessionId;
+
+use crate::mailbox::Mailbox;
+
+/// With so many sessions of a member those are forgotten that are not connected.
+const SESSIONS: usize = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct Sessions(Vec<Session>);
+
+#[derive(Debug)]
+pub(super) struct Session {
+    id: Option<SessionId>,
+    connections: usize,
+    /// When it is forgotten, unless it comes back.
+    until: Option<Instant>,
+    /// Nobody looks at it.
+    pub(super) idle: bool,
+    /// Another browser can reach it directly.
+    pub(super) direct: bool,
+    /// There if it takes what others send to it alone.
+    pub(super) mailbox: Option<Arc<Mailbox>>,
+}
+
+impl Sessions {
+    /// The session of this id; a new one if it is not known.
+    pub(super) fn of(&mut self, id: Option<&SessionId>) -> &mut Session {
+        let known = self.0.iter().position(|known| known.id.as_ref() == id);
+        let index = known.unwrap_or_else(|| {
+            if self.0.len() >= SESSIONS {
+                self.0.retain(|known| known.connections > 0);
+            }
+            let (id, connections, until) = (id.cloned(), 0, None);
+            let new = Session { id, connections, until, idle: false, direct: false, mailbox: None };
+            self.0.push(new);
+            self.0.len() - 1
+        });
+        &mut self.0[index]
+    }
+
+    pub(super) fn enter(&mut self, id: Option<&SessionId>) {
+        let session = self.of(id);
+        session.connections += 1;
+        session.until = None;
+    }
+
+    /// One connection less; after its last one a session is remembered `until` then.
+    pub(super) fn leave(&mut self, id: Option<&SessionId>, until: Instant) {
+        let session = self.of(id);
+        session.connections -= 1;
+        session.until = (session.connections == 0).then_some(until);
+    }
+
+    pub(super) fn forget(&mut self, now: Instant) {
+        self.0.retain(|session| session.until.is_none_or(|until| until > now));
+    }
+
+    /// When the next one is to be forgotten.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.0.iter().filter_map(|session| session.until).min()
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.0.iter().any(|session| session.connections > 0)
+    }
+
+    /// Whether nobody looks at any that is connected.
+    pub(super) fn are_idle(&self) -> bool {
+        self.0.iter().filter(|session| session.connections > 0).all(|session| session.idle)
+    }
+
+    /// All of them, if each can be reached directly; none if one can't, for it would miss what goes directly.
+    pub(super) fn direct(&self) -> Vec<SessionId> {
+        match self.0.iter().all(|session| session.direct) {
+            true => self.0.iter().filter_map(|session| session.id.clone()).collect(),
+            false => Vec::new(),
+        }
+    }
+
+    pub(super) fn mailbox(&self, id: &SessionId) -> Option<&Arc<Mailbox>> {
+        let session = self.0.iter().find(|session| session.id.as_ref() == Some(id))?;
+        session.mailbox.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_member_only_so_many_sessions_are_remembered_and_none_that_is_connected_is_forgotten() {
+        let session = |n: usize| SessionId::parse(&format!("tab{n}")).unwrap();
+        let mut sessions = Sessions::default();
+        for n in 0..100 {
+            sessions.enter(Some(&session(n)));
+            if n >= SESSIONS {
+                sessions.leave(Some(&session(n)), Instant::now());
+            }
+        }
+        assert_eq!(sessions.0.len(), SESSIONS + 1);
+        let connected = sessions.0.iter().filter(|known| known.connections > 0);
+        assert!(
+            connected.map(|known| known.id.clone()).eq((0..SESSIONS).map(|n| Some(session(n))))
+        );
+    }
+}
