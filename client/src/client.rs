@@ -4,6 +4,7 @@
 //! outlives the page. The rule to keep: what is due at a time is done before anything else is
 //! told at that time, so a deadline is never in the past.
 
+mod direct;
 pub(crate) mod kept;
 mod legs;
 mod room;
@@ -12,11 +13,12 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use common::{After, Member, MemberName, MessageId};
+use common::{After, Audience, Member, MemberId, MemberName, MessageId, Offset};
 
 use crate::{
-    Change, Effect, Event, Happening, LegId, Line, Millis, Setup, Transport,
+    Change, Effect, Event, Happening, LegId, Line, Millis, Road, Setup, Transport,
     connection::{Connection, Input, Phase},
+    direct::Direct,
     habits::Habits,
     ladder::Ladder,
     leg::Leg,
@@ -45,6 +47,8 @@ pub enum Why {
     Touch,
     /// Another tab's outbox is taken over, if nobody touches it.
     Adopt,
+    /// A connection to another browser is tried again, or given up.
+    Direct,
 }
 
 /// A client in a room: [`Event`]s in, [`Effect`]s out.
@@ -67,6 +71,14 @@ pub struct Client {
     outbox: Outbox,
     tabs: Tabs,
     habits: Habits,
+    /// Connections to other browsers, where there may be some.
+    direct: Option<Direct>,
+    /// What has come on them and waits.
+    early: VecDeque<direct::Early>,
+    /// Where in the log is what I have said last, and whom it was for.
+    said_last: Option<(Offset, Audience)>,
+    /// Whom what is written now is for, if for one alone.
+    addressee: Option<MemberId>,
     session: Option<String>,
     present: Option<Leg>,
     /// A better transport that is tried beside the present one.
@@ -86,6 +98,7 @@ struct Told {
     transport: (Transport, Option<Transport>),
     ready: u16,
     rosters: Rosters,
+    road: Road,
 }
 
 impl Client {
@@ -108,6 +121,10 @@ impl Client {
             outbox: Outbox::new(!setup.view),
             tabs,
             habits: Habits::default(),
+            direct: setup.direct.then(Direct::default),
+            early: VecDeque::new(),
+            said_last: None,
+            addressee: None,
             session: None,
             present: None,
             probe: None,
@@ -119,6 +136,7 @@ impl Client {
                 transport: (first, None),
                 ready: first.closed(),
                 rosters: Rosters::default(),
+                road: Road::default(),
             },
             effects: VecDeque::new(),
         }
@@ -170,6 +188,10 @@ impl Client {
                 self.outbox.discard(&id);
                 self.pump();
             }
+            Event::Address(member) => self.address(member),
+            Event::Link { link, event } => {
+                self.direct(|direct, now| direct.happened(link, event, now))
+            }
             Event::Typing => self.typing(),
             Event::Idle(idle) => self.look(idle),
             Event::Rename(name) => self.rename(name),
@@ -177,6 +199,7 @@ impl Client {
             Event::Wake => {
                 self.ladder.wake(self.now);
                 self.step(Input::Wake);
+                self.direct(Direct::wake);
                 self.pump();
             }
             Event::Choose(choice) => self.choose(choice),
@@ -210,6 +233,10 @@ impl Client {
                 }
                 Why::Touch => self.keep_outbox(),
                 Why::Adopt => self.adopt(),
+                Why::Direct => {
+                    self.take_early();
+                    self.direct(Direct::tick);
+                }
             }
         }
     }
@@ -225,6 +252,8 @@ impl Client {
             (outbox, Why::Outbox),
             (self.tabs.touch_at(), Why::Touch),
             (self.tabs.adopt_at(), Why::Adopt),
+            (self.direct.as_ref().and_then(Direct::deadline), Why::Direct),
+            (self.early.front().map(|early| early.until), Why::Direct),
         ]
         .into_iter()
         .filter_map(|(at, why)| Some((at?, why)))
@@ -249,6 +278,11 @@ impl Client {
         if self.told.line != line {
             self.told.line = line;
             self.tell(Change::Line(line));
+        }
+        let road = self.road();
+        if self.told.road != road {
+            self.told.road = road;
+            self.tell(Change::Road(road));
         }
         let closed = self.ladder.transport().closed();
         let ready = self.present.as_ref().map_or(closed, |leg| leg.ready);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use common::{Hello, Member, MemberName, Members, Message, MessageId, Offset, Refusal, StateKind};
 
-use crate::{LegId, RequestId, RowChange, Transport};
+use crate::{LegId, LinkEffect, LinkId, RequestId, Road, RowChange, Transport};
 
 /// What is to be done, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +44,15 @@ pub enum Effect {
     Close {
         /// Which.
         leg: LegId,
+    },
+    /// Do something with a connection to another browser. Only where [`Setup::direct`] is on.
+    ///
+    /// [`Setup::direct`]: crate::Setup::direct
+    Link {
+        /// With which.
+        link: LinkId,
+        /// What.
+        what: LinkEffect,
     },
     /// Keep a text under a key, over reloads; an empty text is to be forgotten.
     Keep {
@@ -108,6 +117,8 @@ pub enum Change {
     Renamed(MemberName),
     /// Of whom this can be said now.
     Roster(StateKind, Members),
+    /// How what is written to the one it is for alone would go now.
+    Road(Road),
     /// A row of the timeline is new, different or gone. Only told where [`Setup::view`] is on.
     ///
     /// [`Setup::view`]: crate::Setup::view

@@ -1,9 +1,9 @@
 //! What a [`Client`](crate::Client) is told.
 
-use common::{MemberName, MessageId, Publish};
+use common::{MemberId, MemberName, MessageId, Publish};
 
 use crate::{
-    LegId, RequestId, Transport,
+    LegId, LinkEvent, LinkId, RequestId, Transport,
     client::kept::{CHOSEN, SESSION},
 };
 
@@ -83,6 +83,15 @@ pub enum Event {
     Retry(MessageId),
     /// Give up a message that was not sent; nothing happens while it is on its way.
     Discard(MessageId),
+    /// What is written now is for this member alone, or for all again.
+    Address(Option<MemberId>),
+    /// Something happened on a connection to another browser.
+    Link {
+        /// On which.
+        link: LinkId,
+        /// What.
+        event: LinkEvent,
+    },
     /// A key was pressed that writes something.
     Typing,
     /// Whether nobody looks.

@@ -7,11 +7,12 @@
 //!
 //! Inside, each decision is a small machine of its own: `connection` (when to connect), `ladder`
 //! (which transport), `leg` with `polls` and `posts` (what a transport takes), `outbox` (what is
-//! unsent), `timeline` (what is said), `tabs` (what other tabs left behind). `client` routes between
-//! them.
+//! unsent), `timeline` (what is said), `tabs` (what other tabs left behind), `direct` (what goes from one
+//! browser to another without the hub). `client` routes between them.
 
 mod client;
 mod connection;
+mod direct;
 mod effect;
 mod event;
 mod habits;
@@ -33,6 +34,7 @@ mod transport;
 
 pub use self::{
     client::{Client, Why},
+    direct::{LinkEffect, LinkEvent, LinkId, Road},
     effect::{Change, Effect, Fault, Happening, Line, Method, Scope},
     event::Event,
     outbox::Status,

@@ -7,12 +7,14 @@
 
 use std::sync::Arc;
 
-use common::{ErrorCode, Message, MessageId, Publish, Refusal};
+use common::{Audience, ErrorCode, Message, MessageId, Publish, Refusal};
 
 use crate::Millis;
 
 /// How long the server may take to answer before a message counts as unknown, in milliseconds.
 const ANSWER_MS: Millis = 10_000;
+/// How long the other browser may take to answer before a message goes through the hub, in milliseconds.
+const DIRECT_MS: Millis = 3_000;
 /// How long to wait after the server found it too much, in milliseconds.
 const TOO_MUCH_MS: Millis = 1_000;
 
@@ -35,6 +37,8 @@ pub enum Status {
 struct Outgoing {
     message: Arc<Message>,
     stage: Stage,
+    /// It did not go directly: now it goes through the hub.
+    relayed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -43,6 +47,8 @@ enum Stage {
     Queued(Millis),
     /// Sent at this time, and not answered.
     Sending(Millis),
+    /// As that, to another browser.
+    Direct(Millis),
     Unknown,
     Parked(Refusal),
 }
@@ -61,7 +67,7 @@ impl Outgoing {
     fn status(&self) -> Status {
         match &self.stage {
             Stage::Queued(_) => Status::Queued,
-            Stage::Sending(_) => Status::Sending,
+            Stage::Sending(_) | Stage::Direct(_) => Status::Sending,
             Stage::Unknown => Status::Unknown,
             Stage::Parked(refusal) => Status::Parked(refusal.clone()),
         }
@@ -85,7 +91,8 @@ impl Outbox {
 
     /// Takes a message that is to be sent.
     pub(crate) fn push(&mut self, message: Message) {
-        self.outgoing.push(Outgoing { message: message.into(), stage: Stage::Queued(0) });
+        let (message, stage) = (message.into(), Stage::Queued(0));
+        self.outgoing.push(Outgoing { message, stage, relayed: false });
     }
 
     /// What is in it, each with how far it has got.
@@ -100,13 +107,35 @@ impl Outbox {
 
     /// The next message to send: none while one is under way, or unknown.
     pub(crate) fn next(&mut self, now: Millis) -> Option<Publish> {
+        let next = self.due(now)?;
+        next.stage = Stage::Sending(now);
+        Some(next.publish())
+    }
+
+    /// Whom the next message is for, if it may go directly.
+    pub(crate) fn next_for(&mut self, now: Millis) -> Option<&Audience> {
+        let next = self.due(now).filter(|next| !next.relayed)?;
+        Some(&next.message.to)
+    }
+
+    /// As [`Outbox::next`], to be sent directly.
+    pub(crate) fn next_direct(&mut self, now: Millis) -> Option<Publish> {
+        let next = self.due(now)?;
+        next.stage = Stage::Direct(now);
+        Some(next.publish())
+    }
+
+    fn due(&mut self, now: Millis) -> Option<&mut Outgoing> {
         let next = self.first_of_the_line()?;
-        match next.stage {
-            Stage::Queued(not_before) if not_before <= now => {
-                next.stage = Stage::Sending(now);
-                Some(next.publish())
+        matches!(next.stage, Stage::Queued(not_before) if not_before <= now).then_some(next)
+    }
+
+    /// What is under way directly may not arrive: it goes through the hub, under the same id.
+    pub(crate) fn relay(&mut self) {
+        for out in &mut self.outgoing {
+            if let Stage::Direct(_) = out.stage {
+                (out.stage, out.relayed) = (Stage::Queued(0), true);
             }
-            _ => None,
         }
     }
 
@@ -125,6 +154,11 @@ impl Outbox {
 
     /// Gives up waiting for an answer that is late.
     pub(crate) fn expire(&mut self, now: Millis) {
+        if let Some(Outgoing { stage: Stage::Direct(since), .. }) = self.first_of_the_line()
+            && now >= *since + DIRECT_MS
+        {
+            return self.relay();
+        }
         let late = if self.alone { Stage::Queued(now) } else { Stage::Unknown };
         if let Some(out) = self.first_of_the_line()
             && let Stage::Sending(since) = out.stage
@@ -141,6 +175,7 @@ impl Outbox {
         match next.stage {
             Stage::Queued(not_before) => is_open.then_some(not_before),
             Stage::Sending(since) => Some(since + ANSWER_MS),
+            Stage::Direct(since) => Some(since + DIRECT_MS),
             Stage::Unknown | Stage::Parked(_) => None,
         }
     }
@@ -180,7 +215,7 @@ impl Outbox {
 
     /// Gives a message up, unless it is too late: while it is on its way.
     pub(crate) fn discard(&mut self, id: &MessageId) {
-        let on_its_way = |out: &Outgoing| matches!(out.stage, Stage::Sending(_));
+        let on_its_way = |out: &Outgoing| matches!(out.stage, Stage::Sending(_) | Stage::Direct(_));
         self.outgoing.retain(|out| out.message.id != *id || on_its_way(out));
     }
 }

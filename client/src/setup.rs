@@ -25,6 +25,9 @@ pub struct Setup {
     /// Somebody looks at this: rows and happenings are told. Without, for programs, nobody can be
     /// asked either: what was not answered is sent again by itself, and what was refused is let go.
     pub view: bool,
+    /// Whether what is for one person may go to them directly: the shell carries out
+    /// [`Effect::Link`](crate::Effect::Link).
+    pub direct: bool,
     /// Where all chance comes from. The same seed and the same events give the same effects.
     pub seed: u64,
 }
@@ -42,6 +45,7 @@ impl Setup {
             name: None,
             name_is_kept: false,
             view: false,
+            direct: false,
             seed,
         }
     }

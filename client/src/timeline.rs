@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use common::{After, Message, MessageId, Offset, Position, Recovery};
+use common::{After, MemberId, Message, MessageId, Offset, Position, Recovery};
 
 use crate::outbox::{Outbox, Status};
 
@@ -32,6 +32,8 @@ pub struct Row {
     pub message: Option<Arc<Message>>,
     /// How far it has got.
     pub status: Status,
+    /// Whether it came, or went, directly: the server does not have it.
+    pub direct: bool,
     /// Whether it goes on with what the same member said just before.
     pub grouped: bool,
 }
@@ -72,7 +74,8 @@ pub(crate) struct Timeline {
     rows: VecDeque<Row>,
     said: usize,
     known: HashSet<MessageId>,
-    /// Ids of an earlier life of the log that have rows, and did not arrive again.
+    /// Ids that have rows and are not in the log: those of an earlier life of it that did not arrive again, and of
+    /// what went directly.
     earlier: HashSet<MessageId>,
     after: After,
     next_key: u64,
@@ -150,7 +153,7 @@ impl Timeline {
         }
         let new = self.known.insert(message.id.clone());
         if new {
-            self.put(message.into());
+            self.put(message.into(), false);
         } else {
             self.correct(message.into());
         }
@@ -173,8 +176,32 @@ impl Timeline {
     pub(crate) fn acked(&mut self, message: Arc<Message>) {
         // The position stays: what others said before this may still be on its way.
         if self.known.insert(message.id.clone()) {
-            self.put(message);
+            self.put(message, false);
         }
+    }
+
+    /// A message came, or went, directly; true if it is new here. Its row comes behind what was read so far, and behind
+    /// the offset that it has.
+    pub(crate) fn direct(&mut self, mut message: Message) -> bool {
+        if self.shows(&message.id) {
+            return false;
+        }
+        let id = message.id.clone();
+        let said = self.rows.range(..self.said).rev().find_map(|row| row.message.as_ref());
+        message.offset = said.map_or(message.offset, |last| last.offset.max(message.offset));
+        self.put(message.into(), true);
+        self.earlier.insert(id);
+        true
+    }
+
+    /// Whether there is a row of what was said under this id.
+    fn shows(&self, id: &MessageId) -> bool {
+        self.known.contains(id) || self.earlier.contains(id)
+    }
+
+    /// Whether there is a row of this that came, or went, directly.
+    pub(crate) fn has_direct(&self, id: &MessageId) -> bool {
+        self.earlier.contains(id) && self.rows.iter().any(|row| row.direct && row.is(id))
     }
 
     /// Whether a message with this id was said.
@@ -216,40 +243,58 @@ impl Timeline {
 
     /// Puts a message in offset order, within the stretch behind the last gap, and lets go of the
     /// oldest row that is too much. A message of ours keeps the row it had, and so does one of an earlier life.
-    fn put(&mut self, message: Arc<Message>) {
-        let later = |row: &&Row| match &row.message {
+    fn put(&mut self, message: Arc<Message>, direct: bool) {
+        let first = if self.earlier.contains(&message.id) { 0 } else { self.said };
+        let (id, from) = (message.id.clone(), message.from.id.clone());
+        let is_same = |row: &Row| row.is(&id) && row.is_of(&from);
+        let was = self.rows.range(first..).position(is_same).map(|index| first + index);
+        let later = |row: &Row| match &row.message {
+            Some(other) if row.direct && !direct => other.offset >= message.offset,
             Some(other) => other.offset > message.offset,
             None => false,
         };
-        let said = self.rows.range(..self.said);
-        let mut at = self.said - said.rev().take_while(later).count();
-        let first = if self.earlier.contains(&message.id) { 0 } else { self.said };
-        let is_same = |row: &Row| {
-            row.message
-                .as_ref()
-                .is_some_and(|other| other.id == message.id && other.from.id == message.from.id)
-        };
-        let was = self.rows.range(first..).position(is_same);
-        let id = message.id.clone();
-        let mut row = self.new_row(Some(message), Status::Sent);
-        if let Some(was) = was.map(|index| first + index) {
-            row.key = self.rows[was].key;
-            if was == at {
-                self.said += 1;
-                self.rows[at] = row;
-                self.rows[at].grouped = self.goes_on(at);
-                self.changed(at);
-                return self.forget_the_oldest();
-            }
-            self.remove(was);
-            if was < self.said {
-                self.earlier.remove(&id);
-                (self.said, at) = (self.said - 1, at - 1);
-            }
+        let mut at = self.said;
+        while at > 0 && (was == Some(at - 1) || later(&self.rows[at - 1])) {
+            at -= 1;
         }
-        self.said += 1;
-        self.insert(at, row);
+        let followers = match was {
+            Some(was) if was < at && !direct => self.direct_of(&from, was + 1..at),
+            _ => Vec::new(),
+        };
+        let offset = message.offset;
+        let mut row = Row { direct, ..self.new_row(Some(message), Status::Sent) };
+        match was.is_some_and(|was| was < self.said) {
+            true => _ = self.earlier.remove(&id),
+            false => self.said += 1,
+        }
+        if let Some(was) = was {
+            row.key = self.rows[was].key;
+        }
+        if was == Some(at) {
+            self.rows[at] = row;
+            self.rows[at].grouped = self.goes_on(at);
+            self.changed(at);
+        } else {
+            if let Some(was) = was {
+                self.remove(was);
+                at -= usize::from(was < at);
+            }
+            self.insert(at, row);
+        }
+        // What the same member has said directly after it stays after it.
+        for mut message in followers {
+            Arc::make_mut(&mut message).offset = offset;
+            let id = message.id.clone();
+            self.put(message, true);
+            self.earlier.insert(id);
+        }
         self.forget_the_oldest();
+    }
+
+    /// What a member has said directly, of these rows.
+    fn direct_of(&self, member: &MemberId, rows: std::ops::Range<usize>) -> Vec<Arc<Message>> {
+        let rows = self.rows.range(rows).filter(|row| row.direct && row.is_of(member));
+        rows.filter_map(|row| row.message.clone()).collect()
     }
 
     fn forget_the_oldest(&mut self) {
@@ -267,7 +312,7 @@ impl Timeline {
     fn new_row(&mut self, message: Option<Arc<Message>>, status: Status) -> Row {
         let key = self.next_key;
         self.next_key += 1;
-        Row { key, message, status, grouped: false }
+        Row { key, message, status, direct: false, grouped: false }
     }
 
     fn insert(&mut self, at: usize, row: Row) {
@@ -305,7 +350,9 @@ impl Timeline {
         };
         match (&before.message, &self.rows[at].message) {
             (Some(a), Some(b)) => {
-                a.from == b.from && a.to == b.to && b.at.saturating_sub(a.at) < GROUP_MS
+                let alike =
+                    a.from == b.from && a.to == b.to && before.direct == self.rows[at].direct;
+                alike && b.at.saturating_sub(a.at) < GROUP_MS
             }
             _ => false,
         }
@@ -313,6 +360,10 @@ impl Timeline {
 }
 
 impl Row {
+    fn is_of(&self, member: &MemberId) -> bool {
+        self.message.as_ref().is_some_and(|message| message.from.id == *member)
+    }
+
     fn is(&self, id: &MessageId) -> bool {
         self.message.as_ref().is_some_and(|message| message.id == *id)
     }

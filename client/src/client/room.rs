@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use common::{
-    ClientFrame, Hello, Member, MemberId, MemberName, Message, MessageId, Offset, Publish, Roster,
-    ServerFrame, StateKind,
+    ClientFrame, Hello, Member, MemberId, MemberName, Message, MessageId, Offset, Publish,
+    Recovery, Roster, ServerFrame, StateKind, name::public_part,
 };
 
 use super::{Client, kept::SESSION};
@@ -59,6 +59,7 @@ impl Client {
 
     /// Sends what is next in the outbox, and keeps what is in it.
     pub(super) fn pump(&mut self) {
+        self.pump_direct();
         if self.is_open()
             && let Some(publish) = self.outbox.next(self.now)
         {
@@ -85,6 +86,7 @@ impl Client {
             ServerFrame::Message(message) => self.take_message(message),
             ServerFrame::Ack { id, offset } => {
                 if let Some(mut message) = self.outbox.taken(&id) {
+                    self.said_last = Some((offset, message.to.clone()));
                     let said = Arc::make_mut(&mut message);
                     said.offset = offset;
                     // It may have been written before it was known who we are.
@@ -108,23 +110,28 @@ impl Client {
             ServerFrame::Bye(bye) => self.step(Input::Bye { reconnect_in_ms: bye.reconnect_in_ms }),
             // These belong to the leg they came on.
             ServerFrame::Hello(_) | ServerFrame::State(..) | ServerFrame::Beat {} => {}
-            // No channel is asked for.
-            ServerFrame::Signalling(_) => {}
+            ServerFrame::Signalling(signalling) => {
+                self.direct(|direct, now| direct.signalled(signalling, now));
+            }
         }
     }
 
     fn take_message(&mut self, message: Message) {
         let mine = self.me.as_ref().is_some_and(|me| me.id == message.from.id);
         let ahead = self.timeline.is_ahead(message.offset);
-        let (id, offset) = (message.id.clone(), message.offset);
+        let (id, offset, to) = (message.id.clone(), message.offset, message.to.clone());
+        // It may have come directly before.
+        let shown = self.timeline.has_direct(&id);
         let taken = self.outbox.taken(&id).is_some();
         self.timeline.receive(message.clone());
         if taken {
+            self.said_last = Some((offset, to));
             self.tell(Change::Taken { id, offset });
         }
-        if ahead {
+        if ahead && !shown {
             self.tell(Change::Arrived { message: message.into(), mine });
         }
+        self.take_early();
         self.pump();
     }
 
@@ -133,6 +140,10 @@ impl Client {
         if !fresh && self.timeline.has_read(&hello.position) {
             // What is gone there was read on the leg beside it.
             return;
+        }
+        if hello.recovery == Recovery::Reset {
+            // Numbers may begin again.
+            self.said_last = None;
         }
         self.timeline.hello(hello.position.clone(), hello.recovery);
         if fresh {
@@ -155,6 +166,8 @@ impl Client {
             Some(_) => self.name = Some(member.name),
             None => {}
         }
+        let me = self.session.as_deref().map(public_part).unwrap_or_default().to_owned();
+        self.direct(|direct, now| direct.be(&me, now));
         if fresh {
             self.greet();
         }
@@ -166,7 +179,10 @@ impl Client {
         if self.habits.is_idle() {
             self.send(ClientFrame::Idle { idle: true });
         }
-        for kind in [StateKind::Typing, StateKind::Idle] {
+        if self.direct.is_some() {
+            self.send(ClientFrame::Direct { direct: true });
+        }
+        for kind in [StateKind::Typing, StateKind::Idle, StateKind::Direct] {
             self.show_roster(kind);
         }
     }
@@ -200,6 +216,9 @@ impl Client {
             self.i_am(found);
         }
         self.tell(Change::Roster(kind, members));
+        if kind == StateKind::Direct {
+            self.reach_addressee();
+        }
     }
 
     fn i_am(&mut self, member: Member) {

@@ -131,6 +131,8 @@ impl Driver {
                 Effect::Close { leg } => drop(self.legs.remove(&leg)),
                 // A program that wants to keep something does so itself.
                 Effect::Keep { .. } => {}
+                // It was not asked for.
+                Effect::Link { .. } => {}
                 Effect::Tell(change) => self.tell(change).await,
             }
         }

@@ -1,0 +1,137 @@
+//! What is for one person goes to them directly where it can: to their one page, from this one.
+//!
+//! One that has several pages open, or another one of mine, would miss it there: then it goes through the hub, which
+//! keeps it. The rule to keep: whichever way, under the same id, so that going both shows it once.
+
+use common::{Audience, ClientFrame, Member, MemberId, Message, Offset, SessionId, StateKind};
+
+use super::Client;
+use crate::{
+    Change, Effect, Millis, Road,
+    direct::{Direct, Out},
+};
+
+/// How long something that has come directly waits for what was said before it, in milliseconds.
+const EARLY_MS: Millis = 5_000;
+/// How much of it waits at the most.
+const EARLY: usize = 100;
+
+/// Something that has come directly, before what its sender has said through the hub.
+#[derive(Clone, Debug)]
+pub(super) struct Early {
+    /// Its offset is that of what was said before it.
+    message: Message,
+    pub(super) until: Millis,
+}
+
+impl Client {
+    /// What is written now is for this member alone, or for all again.
+    pub(super) fn address(&mut self, member: Option<MemberId>) {
+        self.addressee = member;
+        self.reach_addressee();
+    }
+
+    /// Has a connection made to the one that is written to.
+    pub(super) fn reach_addressee(&mut self) {
+        let Some((session, member)) = self.addressee.as_ref().and_then(|id| self.page_of(id))
+        else {
+            return;
+        };
+        self.direct(|direct, now| direct.want(&session, &member, now));
+    }
+
+    /// How what is written to them goes.
+    pub(super) fn road(&self) -> Road {
+        let page = self.addressee.as_ref().and_then(|id| self.page_of(id));
+        let road = page.and_then(|(page, _)| Some(self.direct.as_ref()?.road(&page)));
+        road.unwrap_or_default()
+    }
+
+    /// The one page that somebody has, if it can be reached directly, and mine is the only one of me.
+    fn page_of(&self, id: &MemberId) -> Option<(SessionId, Member)> {
+        let listed = |id: &MemberId| {
+            let mut direct = self.told.rosters.of(StateKind::Direct).members.iter();
+            let found = direct.find(|listed| listed.id == *id)?;
+            let [session] = found.sessions.as_slice() else { return None };
+            Some((session.clone(), found.member.clone()))
+        };
+        let me = self.me.as_ref().filter(|me| me.id != *id)?;
+        listed(&me.id).and_then(|_| listed(id))
+    }
+
+    /// The page that all of an audience but me are at, if there is a way to it now.
+    fn way_to(&self, to: &Audience) -> Option<SessionId> {
+        let (Audience::Only(ids), Some(me)) = (to, &self.me) else { return None };
+        let mut others = ids.iter().filter(|id| *id != me.id.as_str());
+        let (Some(other), None) = (others.next(), others.next()) else { return None };
+        let (page, _) = self.page_of(&MemberId::parse(other).ok()?)?;
+        (self.direct.as_ref()?.road(&page) == Road::Direct).then_some(page)
+    }
+
+    /// Sends what is next in the outbox directly, if it may go so.
+    pub(super) fn pump_direct(&mut self) {
+        let to = self.outbox.next_for(self.now).cloned();
+        if let Some(page) = to.and_then(|to| self.way_to(&to))
+            && let Some(publish) = self.outbox.next_direct(self.now)
+        {
+            // What was said before arrives before; if the other side gets it at all.
+            let same =
+                |to: &Audience| matches!(to, Audience::All | Audience::Others) || *to == publish.to;
+            let after = self.said_last.as_ref().filter(|(_, to)| same(to));
+            let after = after.map_or(Offset(0), |(offset, _)| *offset);
+            self.direct(|direct, _| direct.say(&page, publish, after));
+        }
+    }
+
+    /// Takes what has come directly once what was said before it has come through the hub, or will not.
+    pub(super) fn take_early(&mut self) {
+        while let Some(early) = self.early.pop_front() {
+            let after = early.message.offset;
+            let is_ahead = after > Offset(0) && self.timeline.is_ahead(after);
+            if is_ahead && self.now < early.until && self.early.len() < EARLY {
+                return self.early.push_front(early);
+            }
+            if self.timeline.direct(early.message.clone()) {
+                let message = early.message.into();
+                self.tell(Change::Arrived { message, mine: false });
+            }
+        }
+    }
+
+    /// Tells the machine something, and does what comes of it.
+    pub(super) fn direct(&mut self, tell: impl FnOnce(&mut Direct, Millis)) {
+        let Some(direct) = &mut self.direct else { return };
+        tell(direct, self.now);
+        for out in direct.take() {
+            match out {
+                Out::Link(link, what) => self.effects.push_back(Effect::Link { link, what }),
+                Out::Signal(to, data) => self.send(ClientFrame::Signalling { to, data }),
+                Out::Said(from, publish, after) => {
+                    let Some(id) = publish.id else { continue };
+                    let message = Message {
+                        offset: after,
+                        value: publish.value,
+                        id,
+                        room: self.place.room.clone(),
+                        at: self.now - self.set_back,
+                        from,
+                        event: publish.event,
+                        to: publish.to,
+                    };
+                    self.early.push_back(Early { message, until: self.now + EARLY_MS });
+                    self.take_early();
+                }
+                Out::Taken(id) => {
+                    if let Some(message) = self.outbox.taken(&id) {
+                        self.timeline.direct(Message::clone(&message));
+                    }
+                }
+                Out::Lost => self.outbox.relay(),
+            }
+        }
+        self.pump();
+    }
+}
+
+#[cfg(test)]
+mod tests;

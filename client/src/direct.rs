@@ -1,0 +1,345 @@
+//! Talking without the hub: which sessions a connection is wanted to, and what goes over it.
+//!
+//! `link` is how two browsers agree on one connection, `peer` when there is one at all, `simulation` plays both
+//! thousands of times. The rule to keep: the hub says who somebody is. A session is reached by what the hub has handed
+//! on from it, so whoever writes directly can't pass for another.
+
+mod link;
+mod peer;
+#[cfg(test)]
+mod simulation;
+
+use std::collections::HashMap;
+
+use common::{Member, MessageId, Offset, Publish, SessionId, Signalling};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use self::peer::Road;
+use self::{
+    link::Step,
+    peer::{Action, Peer},
+};
+use crate::Millis;
+
+/// One connection to another browser: counts from 1, and never comes again.
+pub type LinkId = u32;
+
+/// What is to be done with a connection to another browser (`RTCPeerConnection`).
+#[derive(Clone, Debug, PartialEq)]
+pub enum LinkEffect {
+    /// Make one, with an ordered channel of the id 0 that is negotiated already.
+    Connect,
+    /// Have it make an offer and take it; where `restart` is set, with other ways than before. Tell
+    /// [`LinkEvent::Described`].
+    Offer {
+        /// Whether the ways are looked for anew.
+        restart: bool,
+    },
+    /// Have it take this offer, in place of its own, and make and take an answer. Tell [`LinkEvent::Described`].
+    Answer {
+        /// The offer.
+        sdp: String,
+    },
+    /// Have it take this answer. Tell [`LinkEvent::Accepted`].
+    Accept {
+        /// The answer.
+        sdp: String,
+    },
+    /// Have it try a way to the other side. Nothing is told.
+    Try {
+        /// An `RTCIceCandidateInit`.
+        candidate: Value,
+    },
+    /// Send this on its channel.
+    Send {
+        /// What.
+        text: String,
+    },
+    /// Close it, and let go of all it had. What it still says is not heard.
+    Close,
+}
+
+/// What happened on a connection to another browser.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LinkEvent {
+    /// It has made what it was asked for; `None` if it can't.
+    Described(Option<String>),
+    /// It has taken the answer, or can't.
+    Accepted(bool),
+    /// It has found a way to this side: an `RTCIceCandidateInit`.
+    Way(Value),
+    /// The two sides reach each other (`connected`).
+    Reached,
+    /// They do not for now (`disconnected`).
+    Interrupted,
+    /// They do not any more (`failed`).
+    Lost,
+    /// The channel is open.
+    Opened,
+    /// This came on the channel.
+    Heard(String),
+    /// The channel is closed, or there can't be a connection.
+    Closed,
+}
+
+/// What comes of it, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Out {
+    /// Do this with a connection.
+    Link(LinkId, LinkEffect),
+    /// Hand this on to a session, through the hub.
+    Signal(SessionId, Value),
+    /// A member says this, which comes behind what is in the log up to there.
+    Said(Member, Publish, Offset),
+    /// The other side has what was said under this id.
+    Taken(MessageId),
+    /// What was on its way directly may be lost.
+    Lost,
+}
+
+/// What crosses a channel.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "type", content = "params", rename_all = "snake_case")]
+enum Word {
+    Ping {},
+    Pong {},
+    /// The params of a `message` frame to the server, and how far its sender has got in the log with what it said before.
+    Message {
+        after: Offset,
+        message: Value,
+    },
+    Ack {
+        id: MessageId,
+    },
+}
+
+/// How many sessions a connection is held to, or tried.
+const PAIRS: usize = 16;
+/// More than this within [`FLOOD_MS`] is too much; a message and what acknowledges another are two.
+const FLOOD: u32 = 500;
+const FLOOD_MS: Millis = 5_000;
+
+#[derive(Clone, Debug)]
+struct Pair {
+    member: Member,
+    peer: Peer,
+    link: Option<LinkId>,
+    /// How what is said went when that was looked at last.
+    road: Road,
+    /// How much came on the channel since when.
+    heard: (Millis, u32),
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Direct {
+    /// The public part of this session; without it nobody is reached.
+    me: String,
+    life: Millis,
+    pairs: HashMap<SessionId, Pair>,
+    last: LinkId,
+    out: Vec<Out>,
+}
+
+impl Direct {
+    /// This session is reached by others as `me`, since `now`; nobody is while that is empty.
+    pub(crate) fn be(&mut self, me: &str, now: Millis) {
+        if self.me == me {
+            return;
+        }
+        for pair in self.pairs.values_mut() {
+            pair.peer.drop_link();
+        }
+        self.collect();
+        self.pairs.clear();
+        (self.me, self.life) = (me.to_owned(), now);
+    }
+
+    /// Something is to be said to this session.
+    pub(crate) fn want(&mut self, session: &SessionId, member: &Member, now: Millis) {
+        if let Some(pair) = self.pair(session, member) {
+            pair.peer.want(now);
+            self.collect();
+        }
+    }
+
+    fn pair(&mut self, session: &SessionId, member: &Member) -> Option<&mut Pair> {
+        if self.me.is_empty() || session.public() == self.me {
+            return None;
+        }
+        if !self.pairs.contains_key(session) {
+            if self.pairs.len() >= PAIRS {
+                self.pairs.retain(|_, pair| pair.link.is_some());
+            }
+            if self.pairs.len() >= PAIRS {
+                return None;
+            }
+            let polite = self.me.as_str() < session.public();
+            let (peer, member) = (Peer::new(polite, self.life), member.clone());
+            let pair = Pair { member, peer, link: None, road: Road::Hub, heard: (0, 0) };
+            self.pairs.insert(session.clone(), pair);
+        }
+        let pair = self.pairs.get_mut(session)?;
+        pair.member = member.clone();
+        Some(pair)
+    }
+
+    /// How what is said to this session goes.
+    pub(crate) fn road(&self, session: &SessionId) -> Road {
+        self.pairs.get(session).map(|pair| pair.peer.road()).unwrap_or_default()
+    }
+
+    /// Sends what is said directly; what was said before is in the log up to `after`.
+    pub(crate) fn say(&mut self, session: &SessionId, publish: Publish, after: Offset) {
+        let link = self.pairs.get(session).and_then(|pair| pair.link);
+        // Strings, numbers and maps with string keys always encode.
+        let message = serde_json::to_value(publish).unwrap_or_default();
+        self.out.extend(link.map(|link| word(link, &Word::Message { after, message })));
+    }
+
+    /// The hub has handed something on.
+    pub(crate) fn signalled(
+        &mut self,
+        Signalling { from, session, data }: Signalling,
+        now: Millis,
+    ) {
+        // What is no letter is of somebody who does this in another way.
+        let Ok(letter) = serde_json::from_value(data) else { return };
+        if let Some(pair) = self.pair(&session, &from) {
+            pair.peer.hear(letter, now);
+            self.collect();
+        }
+    }
+
+    /// Something happened on a connection; on one that is gone, nothing comes of it.
+    pub(crate) fn happened(&mut self, link: LinkId, event: LinkEvent, now: Millis) {
+        let mut pairs = self.pairs.values_mut();
+        let Some(pair) = pairs.find(|pair| pair.link == Some(link)) else { return };
+        let peer = &mut pair.peer;
+        match event {
+            LinkEvent::Described(sdp) => peer.made(sdp, now),
+            LinkEvent::Accepted(ok) => peer.accepted(ok, now),
+            LinkEvent::Way(candidate) => peer.found_way(candidate),
+            LinkEvent::Reached => peer.reach(true, false, now),
+            LinkEvent::Interrupted => peer.reach(false, false, now),
+            LinkEvent::Lost => peer.reach(false, true, now),
+            LinkEvent::Opened => peer.opened(),
+            LinkEvent::Closed => peer.fail(now),
+            LinkEvent::Heard(text) => {
+                let heard = pair.hear(&text, now);
+                self.out.extend(heard);
+            }
+        }
+        self.collect();
+    }
+
+    /// The network has changed.
+    pub(crate) fn wake(&mut self, now: Millis) {
+        self.pairs.values_mut().for_each(|pair| pair.peer.wake(now));
+        self.collect();
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Millis> {
+        self.pairs.values().filter_map(|pair| pair.peer.deadline()).min()
+    }
+
+    pub(crate) fn tick(&mut self, now: Millis) {
+        self.pairs.values_mut().for_each(|pair| pair.peer.tick(now));
+        self.collect();
+    }
+
+    /// What came of all that.
+    pub(crate) fn take(&mut self) -> Vec<Out> {
+        std::mem::take(&mut self.out)
+    }
+
+    fn collect(&mut self) {
+        let Self { pairs, last, out, .. } = self;
+        for (session, pair) in pairs {
+            for action in pair.peer.take_actions() {
+                if action == Action::Connect {
+                    *last += 1;
+                    pair.link = Some(*last);
+                }
+                let Some(link) = pair.link else {
+                    out.extend(pair.letter(session, action));
+                    continue;
+                };
+                match action {
+                    Action::Connect => out.push(Out::Link(link, LinkEffect::Connect)),
+                    Action::Disconnect => {
+                        out.push(Out::Link(link, LinkEffect::Close));
+                        pair.link = None;
+                    }
+                    Action::Ping => out.push(word(link, &Word::Ping {})),
+                    Action::Step(step) => {
+                        out.extend(step_effect(step).map(|effect| Out::Link(link, effect)));
+                    }
+                    action @ Action::Send(_) => out.extend(pair.letter(session, action)),
+                }
+            }
+            let before = std::mem::replace(&mut pair.road, pair.peer.road());
+            if before == Road::Direct && pair.road != Road::Direct {
+                out.push(Out::Lost);
+            }
+        }
+    }
+}
+
+impl Pair {
+    fn letter(&self, session: &SessionId, action: Action) -> Option<Out> {
+        let Action::Send(letter) = action else { return None };
+        let data = serde_json::to_value(letter).ok()?;
+        Some(Out::Signal(session.clone(), data))
+    }
+
+    /// What comes of what the other side has sent on the channel.
+    fn hear(&mut self, text: &str, now: Millis) -> Vec<Out> {
+        let Some(link) = self.link else { return Vec::new() };
+        let (since, heard) = &mut self.heard;
+        if now >= *since + FLOOD_MS {
+            (*since, *heard) = (now, 0);
+        }
+        *heard += 1;
+        if *heard > FLOOD {
+            self.peer.fail(now);
+            return Vec::new();
+        }
+        match serde_json::from_str(text) {
+            Ok(Word::Ping {}) => vec![word(link, &Word::Pong {})],
+            Ok(Word::Pong {}) => {
+                self.peer.answered(now);
+                Vec::new()
+            }
+            Ok(Word::Ack { id }) => vec![Out::Taken(id)],
+            Ok(Word::Message { after, message }) => match Publish::from_params(message) {
+                Ok(publish) => {
+                    let ack = publish.id.clone().map(|id| word(link, &Word::Ack { id }));
+                    let said = Out::Said(self.member.clone(), publish, after);
+                    ack.into_iter().chain([said]).collect()
+                }
+                // What could not be said to the server can't be said here.
+                Err(_) => Vec::new(),
+            },
+            // A newer page may say more.
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+fn word(link: LinkId, word: &Word) -> Out {
+    // Strings and maps with string keys always encode.
+    let text = serde_json::to_string(word).unwrap_or_default();
+    Out::Link(link, LinkEffect::Send { text })
+}
+
+fn step_effect(step: Step) -> Option<LinkEffect> {
+    Some(match step {
+        Step::Offer { restart } => LinkEffect::Offer { restart },
+        Step::Answer { sdp } => LinkEffect::Answer { sdp },
+        Step::Accept { sdp } => LinkEffect::Accept { sdp },
+        Step::Try { candidate } => LinkEffect::Try { candidate },
+        // These are letters.
+        Step::Describe(_) | Step::Candidates { .. } => return None,
+    })
+}
