@@ -2,6 +2,7 @@
 //! Browser only: nothing here may run while a page is rendered.
 
 mod drive;
+mod link;
 mod wire;
 
 pub(crate) use self::drive::Driver;
@@ -9,6 +10,8 @@ pub(crate) use self::drive::Driver;
 use common::MessageId;
 use leptos::prelude::{document, window};
 use uuid::Uuid;
+use wasm_bindgen::JsCast;
+use web_sys::HtmlElement;
 
 /// Milliseconds since 1970.
 pub(crate) fn now() -> f64 {
@@ -28,6 +31,11 @@ pub(crate) fn origin() -> String {
 /// Whether the page can't be seen now.
 pub(crate) fn is_hidden() -> bool {
     document().visibility_state() == web_sys::VisibilityState::Hidden
+}
+
+/// Whether this browser can be connected with another one directly.
+pub(crate) fn reaches_browsers() -> bool {
+    js_sys::Reflect::has(&window(), &"RTCPeerConnection".into()).unwrap_or_default()
 }
 
 /// Whether the main way to point is a finger: there, Enter starts a new line.
@@ -73,6 +81,15 @@ fn put(storage: Result<Option<web_sys::Storage>, wasm_bindgen::JsValue>, key: &s
     let Ok(Some(storage)) = storage else { return };
     // A full or forbidden storage: the page works without.
     let _ = if text.is_empty() { storage.remove_item(key) } else { storage.set_item(key, text) };
+}
+
+/// Puts the focus on the element of this id.
+pub(crate) fn focus(id: &str) {
+    let element = document().get_element_by_id(id);
+    if let Some(element) = element.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
+        // What can't have it leaves it where it was.
+        let _ = element.focus();
+    }
 }
 
 /// Puts `text` on the clipboard; only pages with HTTPS, or on this machine, may.

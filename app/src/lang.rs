@@ -2,7 +2,7 @@
 //!
 //! A language is a value of [`Strings`], so a text that is missing in one does not compile.
 
-use client::{Method, Transport};
+use client::{Method, Road, Transport};
 use common::{ErrorCode, Refusal};
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +105,15 @@ pub struct Strings {
     pub to_others: &'static str,
     pub to_self: &'static str,
     pub to_some: &'static str,
+    pub to_you: &'static str,
+    pub to_one: fn(&str) -> String,
+    pub write_to_one: fn(&str) -> String,
+    pub write_to_all: &'static str,
+    pub road: fn(Road) -> &'static str,
+    pub went_directly: &'static str,
+    pub went_directly_text: &'static str,
+    pub went_by_server: &'static str,
+    pub went_by_server_text: &'static str,
     pub sending: &'static str,
     pub not_sent: &'static str,
     pub unknown: &'static str,
@@ -193,6 +202,20 @@ const EN: Strings = Strings {
     to_others: "to the others",
     to_self: "only to you",
     to_some: "only to some",
+    to_you: "only to you",
+    to_one: |name| format!("only to {name}"),
+    write_to_one: |name| format!("Write to {name} alone"),
+    write_to_all: "Write to everyone again",
+    road: |road| match road {
+        Road::Hub => "through the server, which keeps it",
+        Road::Trying => "looking for a direct way; until then through the server, which keeps it",
+        Road::Direct => "directly, browser to browser; the server doesn’t keep it",
+        Road::Relayed => "no direct way; through the server, which keeps it",
+    },
+    went_directly: "direct",
+    went_directly_text: "Went from browser to browser; the server doesn’t have it",
+    went_by_server: "relayed",
+    went_by_server_text: "Went through the server, which keeps it",
     sending: "Sending…",
     not_sent: "Not sent",
     unknown: "No answer yet. It may or may not have arrived; sending it again is safe.",
@@ -327,6 +350,20 @@ const KO: Strings = Strings {
     to_others: "다른 사람들에게",
     to_self: "나에게만",
     to_some: "일부에게만",
+    to_you: "나에게만",
+    to_one: |name| format!("{name}님에게만"),
+    write_to_one: |name| format!("{name}님에게만 쓰기"),
+    write_to_all: "다시 모두에게 쓰기",
+    road: |road| match road {
+        Road::Hub => "서버를 거쳐 가고, 서버에 남아요",
+        Road::Trying => "직접 가는 길을 찾는 중이에요. 그동안은 서버를 거쳐 가고, 서버에 남아요",
+        Road::Direct => "브라우저에서 브라우저로 바로 가고, 서버에는 남지 않아요",
+        Road::Relayed => "직접 가는 길이 없어요. 서버를 거쳐 가고, 서버에 남아요",
+    },
+    went_directly: "직접",
+    went_directly_text: "브라우저에서 브라우저로 바로 갔고, 서버에는 없어요",
+    went_by_server: "서버 경유",
+    went_by_server_text: "서버를 거쳐 갔고, 서버에 남아 있어요",
     sending: "보내는 중…",
     not_sent: "보내지 못함",
     unknown: "아직 답이 없습니다. 도착했는지 알 수 없으며, 다시 보내도 두 번 나오지 않습니다.",

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use client::{Change, Line, Row, RowChange, Status, Transport, first_rows};
-use common::{Members, Message, RoomName, StateKind};
+use client::{Change, Line, Road, Row, RowChange, Status, Transport, first_rows};
+use common::{Member, Members, Message, RoomName, StateKind};
 use leptos::prelude::*;
 use reactive_stores::{AtKeyed, Store};
 
@@ -31,6 +31,10 @@ pub(crate) struct RoomState {
     typing: Members,
     /// Who has the page open and does not look at it.
     idle: Members,
+    /// Whom what is written now is for, if for one alone.
+    addressee: Option<Member>,
+    /// How that would go.
+    road: Road,
     /// How things are with the server.
     line: Line,
     /// The transport that is used.
@@ -51,6 +55,8 @@ pub(crate) struct RowState {
     key: u64,
     message: Option<Arc<Message>>,
     status: Status,
+    /// The server does not have it.
+    direct: bool,
     grouped: bool,
 }
 
@@ -67,8 +73,8 @@ pub(crate) struct Arrived {
 }
 
 impl From<Row> for RowState {
-    fn from(Row { key, message, status, grouped }: Row) -> Self {
-        Self { key, message, status, grouped }
+    fn from(Row { key, message, status, direct, grouped }: Row) -> Self {
+        Self { key, message, status, direct, grouped }
     }
 }
 
@@ -89,6 +95,8 @@ impl RoomState {
             members: view.members.clone(),
             typing: Members::default(),
             idle: Members::default(),
+            addressee: None,
+            road: Road::Hub,
             line: Line::Idle,
             transport: Transport::WebSocket,
             chosen: None,
@@ -118,7 +126,7 @@ pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
         Change::Roster(StateKind::Members, members) => room.members().set(members),
         Change::Roster(StateKind::Typing, typing) => room.typing().set(typing),
         Change::Roster(StateKind::Idle, idle) => room.idle().set(idle),
-        Change::Roster(StateKind::Direct, _) => {}
+        Change::Road(road) => room.road().set(road),
         Change::Arrived { mine: true, .. } => {}
         Change::Arrived { message, mine: false } => room.arrived().update(|arrived| {
             arrived.count += 1;
@@ -127,6 +135,7 @@ pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
         Change::Happened(what) => room.journal().update(|journal| journal.note(what, at)),
         // Rows show how far a message has got; what else is refused, nobody has asked for.
         Change::Row(_)
+        | Change::Roster(StateKind::Direct, _)
         | Change::Hello(_)
         | Change::Taken { .. }
         | Change::Parked { .. }
@@ -174,7 +183,7 @@ pub(crate) fn apply_rows(room: Store<RoomState>, changes: Vec<RowChange>) {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use common::{Audience, Member, MemberId, MemberName, MessageId, Offset};
+    use common::{Audience, MemberId, MemberName, MessageId, Offset};
 
     use super::*;
 
@@ -209,7 +218,7 @@ mod tests {
 
     fn row(key: u64) -> Row {
         let message = Some(message(key).into());
-        Row { key, message, status: Status::Sending, grouped: true }
+        Row { key, message, status: Status::Sending, direct: false, grouped: true }
     }
 
     #[test]

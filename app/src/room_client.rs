@@ -6,14 +6,14 @@
 use std::rc::Rc;
 
 use client::{Event, Transport};
-use common::{MemberName, MessageId, Position, Publish, Refusal};
+use common::{Audience, Member, MemberName, MessageId, Position, Publish, Refusal};
 use leptos::prelude::*;
 use reactive_stores::Store;
 use send_wrapper::SendWrapper;
 
 use crate::{
     browser::{self, Driver},
-    room::RoomState,
+    room::{RoomState, RoomStateStoreFields},
 };
 
 /// Cheap to copy.
@@ -38,15 +38,22 @@ impl RoomClient {
         self.driver.set_value(Some(SendWrapper::new(Driver::start(room, position))));
     }
 
-    /// Says `text` in the room.
+    /// Says `text` in the room, or to some in it.
     ///
     /// # Errors
     ///
     /// When it can't be said at all; nothing is sent then.
-    pub(crate) fn say(self, text: &str) -> Result<(), Refusal> {
+    pub(crate) fn say(self, text: &str, to: Audience) -> Result<(), Refusal> {
         let id = Some(browser::new_message_id());
-        self.tell(Event::Say(Publish { id, ..Publish::text(text)? }));
+        self.tell(Event::Say(Publish { id, to, ..Publish::text(text)? }));
         Ok(())
+    }
+
+    /// What is written from now on is for this member alone, or for everyone again.
+    pub(crate) fn address(self, room: Store<RoomState>, member: Option<Member>) {
+        let id = member.as_ref().map(|member| member.id.clone());
+        room.addressee().set(member);
+        self.tell(Event::Address(id));
     }
 
     /// Sends a refused or unknown message again.

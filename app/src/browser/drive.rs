@@ -9,7 +9,8 @@ use std::{
 };
 
 use client::{
-    Change, Client, Effect, Event, LegId, Method, Scope, Setup, Transport, encode_component,
+    Change, Client, Effect, Event, LegId, LinkEffect, LinkEvent, LinkId, Method, Scope, Setup,
+    Transport, encode_component,
 };
 use common::{After, MemberName, Message, Position};
 use gloo_net::http::Request;
@@ -19,7 +20,9 @@ use reactive_stores::Store;
 use wasm_bindgen::JsCast;
 use web_sys::{AbortController, AbortSignal, StorageEvent};
 
-use super::{all_kept, is_hidden, keep, keep_here, now, origin, wire::Wire};
+use super::{
+    all_kept, is_hidden, keep, keep_here, link::Link, now, origin, reaches_browsers, wire::Wire,
+};
 use crate::room::{RoomState, RoomStateStoreFields, apply, apply_rows};
 
 /// The longest a timer is set to, in milliseconds: browsers count in 32 bits.
@@ -48,6 +51,7 @@ pub(crate) struct Driver {
     waiting: RefCell<VecDeque<Event>>,
     is_busy: Cell<bool>,
     legs: RefCell<HashMap<LegId, Leg>>,
+    links: RefCell<HashMap<LinkId, Link>>,
     timer: RefCell<Option<Timeout>>,
     own: Weak<Self>,
 }
@@ -67,6 +71,7 @@ impl Driver {
             name_is_kept: true,
             me: Some(me.member),
             view: true,
+            direct: reaches_browsers(),
             ..Setup::new(&origin(), room.name().get_untracked(), seed)
         });
         drop(rows);
@@ -76,6 +81,7 @@ impl Driver {
             waiting: RefCell::default(),
             is_busy: Cell::default(),
             legs: RefCell::default(),
+            links: RefCell::default(),
             timer: RefCell::default(),
             own: own.clone(),
         });
@@ -161,6 +167,7 @@ impl Driver {
                 let leg = self.legs.borrow_mut().remove(&leg);
                 drop(leg);
             }
+            Effect::Link { link, what } => self.link(link, what),
             Effect::Keep { scope: Scope::Tab, key, text } => keep_here(&key, &text),
             Effect::Keep { scope: Scope::Shared, key, text } => keep(&key, &text),
             Effect::Tell(change) => {
@@ -178,6 +185,26 @@ impl Driver {
             Err(_) => {
                 let reason = String::new();
                 self.handle(Event::Closed { leg, code: 1006, reason, was_clean: false });
+            }
+        }
+    }
+
+    fn link(&self, link: LinkId, what: LinkEffect) {
+        let tell = self.teller();
+        let tell = move |event| tell(Event::Link { link, event });
+        match what {
+            LinkEffect::Connect => match Link::new(tell.clone()) {
+                Ok(made) => drop(self.links.borrow_mut().insert(link, made)),
+                Err(_) => tell(LinkEvent::Closed),
+            },
+            LinkEffect::Close => {
+                let closed = self.links.borrow_mut().remove(&link);
+                drop(closed);
+            }
+            what => {
+                if let Some(link) = self.links.borrow().get(&link) {
+                    link.carry_out(what, tell);
+                }
             }
         }
     }

@@ -4,8 +4,8 @@
 //! The field belongs to the person: it is never written to but to empty it after sending, so what was
 //! typed before the page came alive is still there after.
 
-use client::encode_component;
-use common::MemberName;
+use client::{Road, encode_component};
+use common::{Audience, MemberName};
 use leptos::{
     ev::{CompositionEvent, KeyboardEvent, SubmitEvent},
     html,
@@ -57,7 +57,13 @@ pub(crate) fn Composer(view: RoomView, refused: Option<Refused>) -> impl IntoVie
         {
             client.rename(name);
         }
-        match client.say(text) {
+        let to = room.addressee().with_untracked(|to| {
+            let to = to.as_ref()?;
+            let me = room.me().with_untracked(|me| me.member.id.to_string());
+            // Mine, too: then it is there in my other pages, and after a reload.
+            Some(Audience::Only(vec![to.id.to_string(), me]))
+        });
+        match client.say(text, to.unwrap_or_default()) {
             Ok(()) => {
                 field.set_value("");
                 browser::keep(&key, "");
@@ -77,6 +83,10 @@ pub(crate) fn Composer(view: RoomView, refused: Option<Refused>) -> impl IntoVie
     let press = {
         let send = send.clone();
         move |event: KeyboardEvent| {
+            let addressed = room.addressee().with_untracked(Option::is_some);
+            if event.key() == "Escape" && addressed && !event.is_composing() {
+                return client.address(room, None);
+            }
             if event.key() != "Enter" || browser::is_touch() {
                 return;
             }
@@ -132,14 +142,16 @@ pub(crate) fn Composer(view: RoomView, refused: Option<Refused>) -> impl IntoVie
                     dir="auto"
                 />
             </Show>
+            <Addressee/>
             <div class="row">
                 <textarea
+                    id="composer-text"
                     name="message"
                     rows="1"
                     required
                     placeholder=strings.write_here
                     aria-label=strings.message
-                    aria-describedby="composer-problem composer-keys"
+                    aria-describedby="composer-to composer-problem composer-keys"
                     autocomplete="off"
                     dir="auto"
                     node_ref=field
@@ -158,5 +170,47 @@ pub(crate) fn Composer(view: RoomView, refused: Option<Refused>) -> impl IntoVie
             <p class="problem" id="composer-problem" role="alert">{problem}</p>
             <p class="keys-hint" id="composer-keys">{strings.keys_hint}</p>
         </form>
+    }
+}
+
+/// Whom what is written is for, if for one alone, and how it goes there.
+#[component]
+fn Addressee() -> impl IntoView {
+    let strings = strings();
+    let (room, client) = (room(), room_client());
+    let name = move || room.addressee().with(|to| Some(to.as_ref()?.name.to_string()));
+    let to_all = move |_| {
+        client.address(room, None);
+        browser::focus("composer-text");
+    };
+    view! {
+        <div id="composer-to" aria-live="polite">
+            <Show when=move || name().is_some()>
+                <p class="addressee" data-road=move || road_word(room.road().get())>
+                    <span class="tag" dir="auto">
+                        {move || (strings.to_one)(&name().unwrap_or_default())}
+                    </span>
+                    <span class="quiet-text">{move || (strings.road)(room.road().get())}</span>
+                    <button
+                        type="button"
+                        class="icon"
+                        aria-label=strings.write_to_all
+                        title=strings.write_to_all
+                        on:click=to_all
+                    >
+                        <span aria-hidden="true">"✕"</span>
+                    </button>
+                </p>
+            </Show>
+        </div>
+    }
+}
+
+fn road_word(road: Road) -> &'static str {
+    match road {
+        Road::Hub => "hub",
+        Road::Trying => "trying",
+        Road::Direct => "direct",
+        Road::Relayed => "relayed",
     }
 }

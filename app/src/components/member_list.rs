@@ -4,7 +4,9 @@ use common::Member;
 use leptos::prelude::*;
 
 use crate::{
+    browser,
     room::{RoomStateStoreFields, room},
+    room_client::room_client,
     shell::strings,
 };
 
@@ -44,16 +46,44 @@ pub(crate) fn MemberList() -> impl IntoView {
 fn Item(member: Member) -> impl IntoView {
     let strings = strings();
     let room = room();
-    let id = member.id.clone();
+    let (id, it) = (member.id.to_string(), member.id.clone());
     let idle = Memo::new(move |_| {
-        room.idle().with(|idle| idle.members.iter().any(|member| member.id == id))
+        room.idle().with(|idle| idle.members.iter().any(|member| member.id == it))
     });
     let is_me = room.me().with_untracked(|me| me.member.id == member.id);
+    let client = room_client();
+    let (name, it) = (member.name.to_string(), member.id.clone());
+    let is_addressed =
+        move || room.addressee().with(|to| to.as_ref().is_some_and(|to| to.id == it));
+    let is_addressed = Memo::new(move |_| is_addressed());
+    let write = move |_| {
+        let to = (!is_addressed.get_untracked()).then(|| member.clone());
+        client.address(room, to);
+        browser::focus("composer-text");
+    };
     view! {
         <li class:idle=idle>
-            <Avatar id=member.id.to_string() name=member.name.to_string()/>
-            <span class="member-name" dir="auto">{member.name.to_string()}</span>
-            {is_me.then(|| view! { <span class="tag">{strings.you}</span> })}
+            <Avatar id=id name=name.clone()/>
+            <span class="member-name" dir="auto">{name.clone()}</span>
+            {match is_me {
+                true => view! { <span class="tag">{strings.you}</span> }.into_any(),
+                false => {
+                    let label = (strings.write_to_one)(&name);
+                    view! {
+                        <button
+                            type="button"
+                            class="icon write-to needs-script"
+                            aria-label=label.clone()
+                            title=label
+                            aria-pressed=move || is_addressed.get().to_string()
+                            on:click=write
+                        >
+                            <span aria-hidden="true">"✉"</span>
+                        </button>
+                    }
+                        .into_any()
+                }
+            }}
             <Show when=move || idle.get()>
                 <span class="visually-hidden">", "{strings.away}</span>
             </Show>

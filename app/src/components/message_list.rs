@@ -1,7 +1,7 @@
 //! What is said: the log, its scroll position, and the word for screen readers.
 
 use client::Status;
-use common::{Audience, Member, MessageId};
+use common::{Audience, Member, Message, MessageId};
 use leptos::{html, prelude::*};
 use serde_json::Value;
 
@@ -125,9 +125,9 @@ fn Line(row: RowField) -> impl IntoView {
     };
     let audience = match &message.to {
         Audience::All => None,
-        Audience::Others => Some(strings.to_others),
-        Audience::Own => Some(strings.to_self),
-        Audience::Only(_) => Some(strings.to_some),
+        Audience::Others => Some(strings.to_others.to_owned()),
+        Audience::Own => Some(strings.to_self.to_owned()),
+        Audience::Only(ids) => Some(to_whom(&message, ids)),
     };
     let event = message.event.as_ref().map(ToString::to_string);
     let said = spoken(&message.value);
@@ -140,13 +140,59 @@ fn Line(row: RowField) -> impl IntoView {
             data-offset=offset
         >
             <Head row/>
-            {audience.map(|whom| view! { <span class="tag">{whom}</span> })}
+            {audience.map(|whom| view! { <span class="tag" dir="auto">{whom}</span> })}
+            <Way row/>
             {event.map(|event| view! { <span class="tag event">{event}</span> })}
             <Body value=message.value.clone()/>
             <Fate id=message.id.clone() status said/>
         </li>
     }
     .into_any()
+}
+
+/// For whom something is that is not for all: one is named, if they are known.
+fn to_whom(message: &Message, ids: &[String]) -> String {
+    let (strings, room) = (strings(), room());
+    let me = room.me().with_untracked(|me| me.member.id.clone());
+    let mut others = ids.iter().filter(|id| *id != me.as_str() && *id != message.from.id.as_str());
+    match (others.next(), others.next()) {
+        (None, _) if message.from.id != me => strings.to_you.to_owned(),
+        (None, _) => strings.to_self.to_owned(),
+        (Some(one), None) => {
+            let name = room.members().with_untracked(|members| {
+                let found = members.members.iter().find(|member| member.id.as_str() == one);
+                found.map(|found| found.name.to_string())
+            });
+            name.map_or_else(|| strings.to_some.to_owned(), |name| (strings.to_one)(&name))
+        }
+        _ => strings.to_some.to_owned(),
+    }
+}
+
+/// Which way something went that is for one alone: whether the server has it.
+#[component]
+fn Way(row: RowField) -> impl IntoView {
+    let strings = strings();
+    let way = Memo::new(move |_| {
+        let message = row.message().try_get().flatten()?;
+        let is_sent = row.status().try_get() == Some(Status::Sent);
+        let is_private = matches!(message.to, Audience::Only(_));
+        (is_private && is_sent).then(|| row.direct().try_get().unwrap_or_default())
+    });
+    move || {
+        way.get().map(|direct| {
+            let (word, title) = match direct {
+                true => (strings.went_directly, strings.went_directly_text),
+                false => (strings.went_by_server, strings.went_by_server_text),
+            };
+            view! {
+                <span class="tag way" class:direct=direct title=title>
+                    {word}
+                    <span class="visually-hidden">": "{title}</span>
+                </span>
+            }
+        })
+    }
 }
 
 /// Who said it and when, above the first message of a group.

@@ -108,6 +108,10 @@ impl Client {
                 Out::Signal(to, data) => self.send(ClientFrame::Signalling { to, data }),
                 Out::Said(from, publish, after) => {
                     let Some(id) = publish.id else { continue };
+                    // It may go by another name by now.
+                    let members = &self.told.rosters.of(StateKind::Members).members;
+                    let listed = members.iter().find(|listed| listed.id == from.id);
+                    let from = listed.map_or(from, |listed| listed.member.clone());
                     let message = Message {
                         offset: after,
                         value: publish.value,

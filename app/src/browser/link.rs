@@ -1,0 +1,162 @@
+//! The browser's own connection to another browser, with its channel: dropping one closes it, and no event comes
+//! after.
+//!
+//! What takes time is told as an event when it is done, to whoever is there then: of a connection that was closed
+//! meanwhile nobody hears.
+
+use client::{LinkEffect, LinkEvent};
+use js_sys::JSON;
+use leptos::task::spawn_local;
+use serde_json::Value;
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    EventTarget, MessageEvent, RtcDataChannel, RtcDataChannelInit, RtcIceCandidateInit,
+    RtcOfferOptions, RtcPeerConnection, RtcPeerConnectionIceEvent, RtcPeerConnectionState as State,
+    RtcSdpType, RtcSessionDescriptionInit,
+};
+
+/// What is heard of a connection, and of its channel.
+const CONNECTION: [&str; 2] = ["icecandidate", "connectionstatechange"];
+const CHANNEL: [&str; 3] = ["open", "message", "close"];
+/// Of a channel that takes no more than this the other side is gone: 1 MiB.
+const BUFFERED: u32 = 1024 * 1024;
+
+type Listener = Closure<dyn Fn(web_sys::Event)>;
+
+pub(super) struct Link {
+    connection: RtcPeerConnection,
+    channel: RtcDataChannel,
+    on_event: Listener,
+}
+
+impl Link {
+    /// Makes a connection that leads nowhere yet; `tell` hears what happens to it.
+    ///
+    /// # Errors
+    ///
+    /// What the browser throws, where there can be none.
+    pub(super) fn new(tell: impl Fn(LinkEvent) + 'static) -> Result<Self, JsValue> {
+        let connection = RtcPeerConnection::new()?;
+        let options = RtcDataChannelInit::new();
+        // Both sides have it from the beginning, so neither has to hear of it from the other.
+        options.set_negotiated(true);
+        options.set_id(0);
+        let channel = connection.create_data_channel_with_data_channel_dict("hubbub", &options);
+        let of = connection.clone();
+        let on_event = Listener::new(move |event: web_sys::Event| {
+            read(&of, &event).into_iter().for_each(&tell);
+        });
+        let link = Self { connection, channel, on_event };
+        for (target, name) in link.targets() {
+            target
+                .add_event_listener_with_callback(name, link.on_event.as_ref().unchecked_ref())?;
+        }
+        Ok(link)
+    }
+
+    fn targets(&self) -> impl Iterator<Item = (&EventTarget, &'static str)> {
+        let connection: &EventTarget = &self.connection;
+        let channel: &EventTarget = &self.channel;
+        let of =
+            |target, names: &'static [&'static str]| names.iter().map(move |name| (target, *name));
+        of(connection, &CONNECTION).chain(of(channel, &CHANNEL))
+    }
+
+    /// Does one thing with it; `tell` hears what comes of that.
+    pub(super) fn carry_out(&self, what: LinkEffect, tell: impl Fn(LinkEvent) + 'static) {
+        let connection = self.connection.clone();
+        match what {
+            LinkEffect::Offer { restart } => spawn_local(async move {
+                tell(LinkEvent::Described(offer(&connection, restart).await.ok()));
+            }),
+            LinkEffect::Answer { sdp } => spawn_local(async move {
+                tell(LinkEvent::Described(answer(&connection, &sdp).await.ok()));
+            }),
+            LinkEffect::Accept { sdp } => spawn_local(async move {
+                let accepted = take(&connection, RtcSdpType::Answer, &sdp).await;
+                tell(LinkEvent::Accepted(accepted.is_ok()));
+            }),
+            LinkEffect::Try { candidate } => spawn_local(async move {
+                // A way that is of no use is one less.
+                let _ = try_way(&connection, &candidate).await;
+            }),
+            LinkEffect::Send { text } => {
+                if self.channel.buffered_amount() > BUFFERED
+                    || self.channel.send_with_str(&text).is_err()
+                {
+                    tell(LinkEvent::Closed);
+                }
+            }
+            LinkEffect::Connect | LinkEffect::Close => {}
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        for (target, name) in self.targets() {
+            // Removing a listener that was added does not fail.
+            let listener = self.on_event.as_ref().unchecked_ref();
+            let _ = target.remove_event_listener_with_callback(name, listener);
+        }
+        self.channel.close();
+        self.connection.close();
+    }
+}
+
+async fn offer(connection: &RtcPeerConnection, restart: bool) -> Result<String, JsValue> {
+    let options = RtcOfferOptions::new();
+    options.set_ice_restart(restart);
+    let made = JsFuture::from(connection.create_offer_with_rtc_offer_options(&options)).await?;
+    describe(connection, made).await
+}
+
+async fn answer(connection: &RtcPeerConnection, sdp: &str) -> Result<String, JsValue> {
+    // Takes back an offer of ours by itself (WebRTC 1.0, section 4.4.1.5).
+    take(connection, RtcSdpType::Offer, sdp).await?;
+    let made = JsFuture::from(connection.create_answer()).await?;
+    describe(connection, made).await
+}
+
+async fn describe(connection: &RtcPeerConnection, made: JsValue) -> Result<String, JsValue> {
+    let made: RtcSessionDescriptionInit = made.unchecked_into();
+    JsFuture::from(connection.set_local_description(&made)).await?;
+    let local = connection.local_description().ok_or(JsValue::NULL)?;
+    Ok(local.sdp())
+}
+
+async fn take(connection: &RtcPeerConnection, kind: RtcSdpType, sdp: &str) -> Result<(), JsValue> {
+    let description = RtcSessionDescriptionInit::new(kind);
+    description.set_sdp(sdp);
+    JsFuture::from(connection.set_remote_description(&description)).await?;
+    Ok(())
+}
+
+async fn try_way(connection: &RtcPeerConnection, candidate: &Value) -> Result<(), JsValue> {
+    let candidate: RtcIceCandidateInit = JSON::parse(&candidate.to_string())?.unchecked_into();
+    let tried = connection.add_ice_candidate_with_opt_rtc_ice_candidate_init(Some(&candidate));
+    JsFuture::from(tried).await?;
+    Ok(())
+}
+
+fn read(connection: &RtcPeerConnection, event: &web_sys::Event) -> Option<LinkEvent> {
+    Some(match event.type_().as_str() {
+        "icecandidate" => {
+            // Without one, all were told.
+            let candidate = event.dyn_ref::<RtcPeerConnectionIceEvent>()?.candidate()?;
+            let json = JSON::stringify(&candidate.to_json()).ok()?;
+            LinkEvent::Way(serde_json::from_str(&json.as_string()?).ok()?)
+        }
+        "connectionstatechange" => match connection.connection_state() {
+            State::Connected => LinkEvent::Reached,
+            State::Disconnected => LinkEvent::Interrupted,
+            State::Failed => LinkEvent::Lost,
+            _ => return None,
+        },
+        "open" => LinkEvent::Opened,
+        "close" => LinkEvent::Closed,
+        // Bytes are none of ours.
+        _ => LinkEvent::Heard(event.dyn_ref::<MessageEvent>()?.data().as_string()?),
+    })
+}

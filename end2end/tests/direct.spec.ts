@@ -1,0 +1,146 @@
+// What is for one person alone: straight from browser to browser where there is a way, else through the server.
+import type { Page } from '@playwright/test';
+import { expect, isConnected, open, say, test, texts } from './support.js';
+
+/** Lets the test close the ways between browsers: connections then find none, and those there are end. */
+async function withWays(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const made: RTCPeerConnection[] = [];
+    const ways = { open: true };
+    const Browsers = window.RTCPeerConnection;
+    window.RTCPeerConnection = class extends Browsers {
+      constructor(configuration?: RTCConfiguration) {
+        // Without a relay there is no way by relays alone.
+        super(ways.open ? configuration : { ...configuration, iceTransportPolicy: 'relay' });
+        made.push(this);
+      }
+    };
+    Object.assign(window, {
+      setWays(open: boolean) {
+        ways.open = open;
+        if (!open) made.splice(0).forEach((connection) => connection.close());
+      },
+    });
+  });
+}
+
+const setWays = (page: Page, open: boolean) =>
+  page.evaluate((open) => (window as unknown as { setWays(open: boolean): void }).setWays(open), open);
+
+/** From now on writes to the other one who is here, alone. */
+async function writeToTheOther(page: Page): Promise<void> {
+  await page.getByRole('button', { name: /^Write to .* alone$/ }).click();
+  await expect(page.locator('.addressee')).toBeVisible();
+}
+
+const ways = (page: Page) => page.locator('.message .way');
+const road = (page: Page) => page.locator('.addressee');
+
+async function two(person: () => Promise<Page>): Promise<[Page, Page]> {
+  const [ada, bob] = [await person(), await person()];
+  for (const page of [ada, bob]) {
+    await withWays(page);
+    await open(page, '/rooms/tea');
+  }
+  return [ada, bob];
+}
+
+test('what is for one alone goes straight to them, and the server has nothing of it', async ({ person, server }) => {
+  const [ada, bob] = await two(person);
+  const eve = await person();
+  await open(eve, '/rooms/tea');
+  await ada.getByRole('button', { name: /^Write to .* alone$/ }).first().click();
+  await expect(road(ada)).toHaveAttribute('data-road', 'direct');
+  const name = (await road(ada).locator('.tag').textContent())!.replace('only to ', '');
+  const isBob = name === (await bob.locator('.me-name').textContent());
+  const [reader, other] = isBob ? [bob, eve] : [eve, bob];
+  await say(ada, 'between us');
+  await expect(texts(reader)).toHaveText(['between us']);
+  await expect(ways(reader)).toContainText(['direct']);
+  await expect(ways(ada)).toContainText(['direct']);
+  await expect(reader.locator('.message .tag').first()).toHaveText('only to you');
+  await ada.getByRole('button', { name: 'Write to everyone again' }).click();
+  await say(ada, 'for all');
+  await expect(texts(reader)).toHaveText(['between us', 'for all']);
+  await expect(texts(other)).toHaveText(['for all']);
+  const kept = await fetch(server.url('/api/rooms/tea/messages?after=0'));
+  expect(await kept.text()).not.toContain('between us');
+});
+
+test('without a way it goes through the server, and directly again when there is one, each once', async ({ person }) => {
+  test.setTimeout(120_000);
+  const [ada, bob] = await two(person);
+  await writeToTheOther(ada);
+  await expect(road(ada)).toHaveAttribute('data-road', 'direct');
+  await say(ada, 'one');
+  await expect(texts(bob)).toHaveText(['one']);
+  for (const page of [ada, bob]) await setWays(page, false);
+  await expect(road(ada)).not.toHaveAttribute('data-road', 'direct');
+  await say(ada, 'two');
+  await expect(texts(bob)).toHaveText(['one', 'two']);
+  await expect(ways(bob)).toContainText(['direct', 'relayed']);
+  for (const page of [ada, bob]) await setWays(page, true);
+  await expect(road(ada)).toHaveAttribute('data-road', 'direct', { timeout: 60_000 });
+  await say(ada, 'three');
+  for (const page of [ada, bob]) {
+    await expect(texts(page)).toHaveText(['one', 'two', 'three']);
+    await expect(ways(page)).toContainText(['direct', 'relayed', 'direct']);
+  }
+});
+
+test('both may begin, and a reload of one is another page to the other', async ({ person }) => {
+  const [ada, bob] = await two(person);
+  await Promise.all([writeToTheOther(ada), writeToTheOther(bob)]);
+  for (const page of [ada, bob]) await expect(road(page)).toHaveAttribute('data-road', 'direct');
+  await say(ada, 'one');
+  await say(bob, 'two');
+  for (const page of [ada, bob]) await expect(texts(page)).toHaveCount(2);
+  await bob.reload();
+  await isConnected(bob);
+  // What went directly is in no log.
+  await expect(texts(bob)).toHaveCount(0);
+  await expect(road(ada)).toHaveAttribute('data-road', 'direct');
+  await say(ada, 'three');
+  await expect(texts(bob)).toHaveText(['three']);
+  await expect(texts(ada).last()).toHaveText('three');
+});
+
+test('whoever has two pages gets it in both, through the server', async ({ person }) => {
+  const [ada, bob] = await two(person);
+  const second = await bob.context().newPage();
+  await open(second, '/rooms/tea');
+  await writeToTheOther(ada);
+  await expect(road(ada)).toHaveAttribute('data-road', 'hub');
+  await say(ada, 'to both of you');
+  for (const page of [bob, second, ada]) {
+    await expect(texts(page)).toHaveText(['to both of you']);
+    await expect(ways(page)).toContainText(['relayed']);
+  }
+  await second.close();
+  await expect(road(ada)).toHaveAttribute('data-road', 'direct', { timeout: 30_000 });
+});
+
+test('a browser without WebRTC writes through the server', async ({ person }) => {
+  const [ada, bob] = [await person(), await person()];
+  await ada.addInitScript(() => Reflect.deleteProperty(window, 'RTCPeerConnection'));
+  for (const page of [ada, bob]) await open(page, '/rooms/tea');
+  await writeToTheOther(bob);
+  await expect(road(bob)).toHaveAttribute('data-road', 'hub');
+  await say(bob, 'hello');
+  await expect(texts(ada)).toHaveText(['hello']);
+  await expect(ways(ada)).toContainText(['relayed']);
+});
+
+test('Escape writes to everyone again, and the keyboard alone is enough', async ({ person }) => {
+  const [ada, bob] = await two(person);
+  await ada.getByRole('button', { name: /^Write to .* alone$/ }).focus();
+  await ada.keyboard.press('Enter');
+  await expect(road(ada)).toBeVisible();
+  await expect(ada.locator('textarea[name=message]')).toBeFocused();
+  await ada.keyboard.press('Escape');
+  await expect(road(ada)).toHaveCount(0);
+  await ada.keyboard.type('hello, all');
+  await ada.keyboard.press('Enter');
+  await expect(texts(bob)).toHaveText(['hello, all']);
+  await expect(ways(bob)).toHaveCount(0);
+});
