@@ -76,6 +76,31 @@ pub struct RoomView {
     pub form_id: MessageId,
     /// Why the text just sent by the form was not taken, with that text.
     pub refused: Option<Refused>,
+    /// By what means the browser finds a way to another one, beyond its own network.
+    pub ice: Option<Ice>,
+}
+
+/// By what means two browsers find a way to each other: written, it is what `RTCPeerConnection` takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ice {
+    /// Servers that help.
+    pub ice_servers: Vec<IceServer>,
+    /// Until when what they ask for is good: milliseconds since 1970, UTC.
+    pub expires_at: u64,
+}
+
+/// One of them, by several addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServer {
+    /// Where it is.
+    pub urls: Vec<String>,
+    /// What it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// What it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
 }
 
 /// A text that was not taken, and why.

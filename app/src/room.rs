@@ -212,6 +212,7 @@ mod tests {
             members: Members::default(),
             form_id: MessageId::parse("f").unwrap(),
             refused: None,
+            ice: None,
         };
         Store::new(RoomState::new(&view, Me { member: ada(), named: false }))
     }

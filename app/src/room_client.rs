@@ -13,6 +13,7 @@ use send_wrapper::SendWrapper;
 
 use crate::{
     browser::{self, Driver},
+    page::Ice,
     room::{RoomState, RoomStateStoreFields},
 };
 
@@ -34,8 +35,8 @@ impl RoomClient {
     }
 
     /// Connects, and stays connected while the page lives. Browser only.
-    pub(crate) fn start(self, room: Store<RoomState>, position: Position) {
-        self.driver.set_value(Some(SendWrapper::new(Driver::start(room, position))));
+    pub(crate) fn start(self, room: Store<RoomState>, position: Position, ice: Option<Ice>) {
+        self.driver.set_value(Some(SendWrapper::new(Driver::start(room, position, ice))));
     }
 
     /// Says `text` in the room, or to some in it.

@@ -136,12 +136,18 @@ pub(crate) struct Direct {
     /// The public part of this session; without it nobody is reached.
     me: String,
     life: Millis,
+    meets_strangers: bool,
     pairs: HashMap<SessionId, Pair>,
     last: LinkId,
     out: Vec<Out>,
 }
 
 impl Direct {
+    /// Reached by nobody yet; later by whoever asks, or only by whom it is wanted with.
+    pub(crate) fn new(meets_strangers: bool) -> Self {
+        Self { meets_strangers, ..Self::default() }
+    }
+
     /// This session is reached by others as `me`, since `now`; nobody is while that is empty.
     pub(crate) fn be(&mut self, me: &str, now: Millis) {
         if self.me == me {
@@ -205,8 +211,12 @@ impl Direct {
     ) {
         // What is no letter is of somebody who does this in another way.
         let Ok(letter) = serde_json::from_value(data) else { return };
+        let meets_strangers = self.meets_strangers;
         if let Some(pair) = self.pair(&session, &from) {
-            pair.peer.hear(letter, now);
+            match meets_strangers || pair.peer.is_wanted() {
+                true => pair.peer.hear(letter, now),
+                false => pair.peer.decline(letter),
+            }
             self.collect();
         }
     }
@@ -339,7 +349,7 @@ fn step_effect(step: Step) -> Option<LinkEffect> {
         Step::Answer { sdp } => LinkEffect::Answer { sdp },
         Step::Accept { sdp } => LinkEffect::Accept { sdp },
         Step::Try { candidate } => LinkEffect::Try { candidate },
-        // These are letters.
-        Step::Describe(_) | Step::Candidates { .. } => return None,
+        // These are letters, and what the pair does.
+        Step::Describe(_) | Step::Candidates { .. } | Step::Afresh => return None,
     })
 }

@@ -33,10 +33,10 @@ export class Server {
     copyFileSync(binary(), join(this.dir, 'hubbub'));
   }
 
-  /** Starts it, on the port it had before if it had one. */
-  async start(): Promise<void> {
+  /** Starts it with these flags, on the port it had before if it had one. */
+  async start(...flags: string[]): Promise<void> {
     const listen = this.address || '127.0.0.1:0';
-    const child = spawn('./hubbub', ['--listen', listen], { cwd: this.dir, env: {} });
+    const child = spawn('./hubbub', ['--listen', listen, ...flags], { cwd: this.dir, env: {} });
     this.process = child;
     let printed = '';
     this.address = await new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 //! All addresses under `/api`: the transports over HTTP, and what else programs ask for; with their
 //! description.
 
+mod ice;
 mod rooms;
 mod token;
 
@@ -29,6 +30,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/api/rooms/{room}/events", get(events::stream))
         .route("/api/rooms/{room}/frames", get(frames::read).post(frames::take))
         .route("/api/token", post(token::give))
+        .route("/api/ice", get(ice::give))
         .route("/api/openapi.json", get(async || Json(Description::openapi())))
 }
 
@@ -49,6 +51,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         frames::read,
         frames::take,
         token::give,
+        ice::give,
     )
 )]
 struct Description;

@@ -13,6 +13,8 @@ use axum::http::Uri;
 use clap::{Parser, Subcommand, builder::FalseyValueParser};
 use ipnet::IpNet;
 
+use crate::ice::{TurnSecret, parse_url};
+
 use crate::broker::sqlite::Sync;
 
 /// Real-time rooms in one binary. Without arguments it serves http://127.0.0.1:3000.
@@ -83,6 +85,27 @@ pub struct Config {
     /// of the local network need not be told.
     #[arg(long = "host", env = "HUBBUB_HOST", value_name = "NAME", value_delimiter = ',', value_parser = parse_host)]
     pub hosts: Vec<String>,
+
+    /// A server that tells browsers how they are seen from outside, such as stun:stun.example.org:3478 (may be
+    /// repeated). Without any, two browsers are connected directly within one network only.
+    #[arg(long, env = "HUBBUB_STUN", value_name = "URL", value_delimiter = ',', value_parser = parse_stun)]
+    pub stun: Vec<String>,
+
+    /// A server that carries what browsers can't send each other directly, such as turn:turn.example.org:3478 (may be
+    /// repeated).
+    #[arg(
+        long,
+        env = "HUBBUB_TURN",
+        value_name = "URL",
+        value_delimiter = ',',
+        value_parser = parse_turn,
+        requires = "turn_secret"
+    )]
+    pub turn: Vec<String>,
+
+    /// The file with the secret that it shares with this one (coturn's static-auth-secret) in its first line.
+    #[arg(long, env = "HUBBUB_TURN_SECRET", value_name = "FILE", value_parser = TurnSecret::read)]
+    pub turn_secret: Option<TurnSecret>,
 
     /// What to log to stderr: error, warn, info, debug, trace, or directives like hub=debug.
     #[arg(long, env = "HUBBUB_LOG", value_name = "LEVEL", default_value = "info")]
@@ -184,6 +207,14 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
     text.parse().ok().or_else(alone).ok_or_else(|| format!("`{text}` is no address or network"))
 }
 
+fn parse_stun(text: &str) -> Result<String, String> {
+    parse_url(text, ["stun", "stuns"])
+}
+
+fn parse_turn(text: &str) -> Result<String, String> {
+    parse_url(text, ["turn", "turns"])
+}
+
 /// The name of a host, without a port.
 fn parse_host(text: &str) -> Result<String, String> {
     let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
@@ -225,6 +256,25 @@ mod tests {
         ] {
             assert!(parse_origin(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_turn_server_takes_a_secret_from_a_file() {
+        let read = |flags: &[&str]| Config::try_parse_from([&["hubbub"], flags].concat());
+        let turn = ["--turn", "turn:10.0.0.1"];
+        let error = read(&turn).unwrap_err().to_string();
+        assert!(error.contains("--turn-secret"), "{error}");
+        let file = std::env::temp_dir().join(format!("hubbub-secret-{}", uuid::Uuid::new_v4()));
+        let path = file.to_str().unwrap();
+        let with = [&turn[..], &["--turn-secret", path]].concat();
+        std::fs::write(&file, "short\n").unwrap();
+        let error = read(&with).unwrap_err().to_string();
+        assert!(error.contains("shorter than 16 bytes"), "{error}");
+        std::fs::write(&file, "long enough to be one\n").unwrap();
+        assert_eq!(read(&with).unwrap().turn, ["turn:10.0.0.1"]);
+        std::fs::remove_file(file).unwrap();
+        let error = read(&["--stun", "stun.example.org"]).unwrap_err().to_string();
+        assert!(error.contains("is not like stun:host.example.org"), "{error}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod clock;
 pub mod config;
 mod edge;
 mod host;
+mod ice;
 pub mod identity;
 mod origin;
 mod pages;

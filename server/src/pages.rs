@@ -23,6 +23,8 @@ use uuid::Uuid;
 
 use crate::{
     body::whole,
+    clock::now_ms,
+    ice,
     identity::{Visitor, cookie, lasting_cookie},
     origin,
     problem::Problem,
@@ -155,6 +157,7 @@ pub(crate) async fn room_page(
         members: server.hub.members(&room),
         form_id: MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a message id"),
         refused,
+        ice: ice::of(&server.config, &who.member.id, now_ms()),
         room,
     };
     let path = room_path(&view.room);

@@ -52,6 +52,7 @@ fn end_to_end() -> Result {
         .args(["playwright", "test"])
         .current_dir(root().join("end2end"))
         .env("HUBBUB_CHROMIUM", chromium)
+        .env("HUBBUB_TURNSERVER", turnserver()?)
         .env("HUBBUB_PYTHON", python()?)
         .env("HUBBUB_BIN", root().join("target/release/hubbub")))
 }
@@ -61,17 +62,39 @@ fn chromium() -> Result<PathBuf> {
     if let Some(found) = env::var_os("HUBBUB_CHROMIUM").map(PathBuf::from).or_else(find_chromium) {
         return Ok(found);
     }
-    let root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    if root && has("apt-get") {
-        let install = ["install", "--yes", "--no-install-recommends", "chromium"];
-        run(Command::new("apt-get").args(["update", "--quiet"]))?;
-        run(Command::new("apt-get").args(install).env("DEBIAN_FRONTEND", "noninteractive"))?;
-    }
+    install("chromium")?;
     find_chromium().ok_or_else(|| {
         "install Chromium or Chrome (on Debian: apt-get install chromium), or name one in \
          HUBBUB_CHROMIUM"
             .to_owned()
     })
+}
+
+/// A TURN server, coturn; empty where there is none and none can be installed, and the test that needs it says it is
+/// skipped. In CI a test that is left out is a failure.
+fn turnserver() -> Result<String> {
+    if !has("turnserver") {
+        install("coturn")?;
+    }
+    match (has("turnserver"), env::var_os("CI")) {
+        (true, _) => Ok("turnserver".to_owned()),
+        (false, Some(_)) => Err("install coturn".to_owned()),
+        (false, None) => {
+            println!("    coturn is not here, and its tests are left out");
+            Ok(String::new())
+        }
+    }
+}
+
+/// Installs a package of Debian's, as root and where it is Debian.
+fn install(package: &str) -> Result {
+    let root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if root && has("apt-get") {
+        let install = ["install", "--yes", "--no-install-recommends", package];
+        run(Command::new("apt-get").args(["update", "--quiet"]))?;
+        run(Command::new("apt-get").args(install).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    }
+    Ok(())
 }
 
 fn find_chromium() -> Option<PathBuf> {

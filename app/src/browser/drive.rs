@@ -23,10 +23,16 @@ use web_sys::{AbortController, AbortSignal, StorageEvent};
 use super::{
     all_kept, is_hidden, keep, keep_here, link::Link, now, origin, reaches_browsers, wire::Wire,
 };
-use crate::room::{RoomState, RoomStateStoreFields, apply, apply_rows};
+use crate::{
+    page::Ice,
+    room::{RoomState, RoomStateStoreFields, apply, apply_rows},
+};
 
 /// The longest a timer is set to, in milliseconds: browsers count in 32 bits.
 const LONGEST_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// How long before it expires what TURN servers ask for is asked for anew, in milliseconds.
+const RENEW_ICE_MS: f64 = 6.0 * 60.0 * 60.0 * 1_000.0;
 
 /// One leg: dropping it closes its connection and breaks off its requests.
 #[derive(Default)]
@@ -52,13 +58,14 @@ pub(crate) struct Driver {
     is_busy: Cell<bool>,
     legs: RefCell<HashMap<LegId, Leg>>,
     links: RefCell<HashMap<LinkId, Link>>,
+    ice: Rc<RefCell<Option<Ice>>>,
     timer: RefCell<Option<Timeout>>,
     own: Weak<Self>,
 }
 
 impl Driver {
     /// Connects to the room as it was rendered, up to `position`, and stays connected.
-    pub(crate) fn start(room: Store<RoomState>, position: Position) -> Rc<Self> {
+    pub(crate) fn start(room: Store<RoomState>, position: Position, ice: Option<Ice>) -> Rc<Self> {
         let me = room.me().get_untracked();
         let rows = room.rows().read_untracked();
         let messages: Vec<Message> =
@@ -72,6 +79,8 @@ impl Driver {
             me: Some(me.member),
             view: true,
             direct: reaches_browsers(),
+            // Without a server that tells how one is seen from outside, nobody learns that.
+            meets_strangers: ice.is_none(),
             ..Setup::new(&origin(), room.name().get_untracked(), seed)
         });
         drop(rows);
@@ -82,6 +91,7 @@ impl Driver {
             is_busy: Cell::default(),
             legs: RefCell::default(),
             links: RefCell::default(),
+            ice: Rc::new(RefCell::new(ice)),
             timer: RefCell::default(),
             own: own.clone(),
         });
@@ -192,8 +202,11 @@ impl Driver {
     fn link(&self, link: LinkId, what: LinkEffect) {
         let tell = self.teller();
         let tell = move |event| tell(Event::Link { link, event });
+        if matches!(what, LinkEffect::Connect | LinkEffect::Offer { restart: true }) {
+            self.renew_ice();
+        }
         match what {
-            LinkEffect::Connect => match Link::new(tell.clone()) {
+            LinkEffect::Connect => match Link::new(self.ice.borrow().as_ref(), tell.clone()) {
                 Ok(made) => drop(self.links.borrow_mut().insert(link, made)),
                 Err(_) => tell(LinkEvent::Closed),
             },
@@ -203,9 +216,25 @@ impl Driver {
             }
             what => {
                 if let Some(link) = self.links.borrow().get(&link) {
-                    link.carry_out(what, tell);
+                    link.carry_out(what, self.ice.borrow().as_ref(), tell);
                 }
             }
+        }
+    }
+
+    /// Asks anew for what TURN servers ask for, while what is known is still good for a while.
+    fn renew_ice(&self) {
+        let due = self.ice.borrow().as_ref().map(|ice| ice.expires_at as f64 - RENEW_ICE_MS);
+        if due.is_some_and(|due| now() > due) {
+            let ice = self.ice.clone();
+            spawn_local(async move {
+                // Another time, if not now.
+                if let Ok((200, _, body)) = ask(Method::Get, "/api/ice", None, None).await
+                    && let Ok(new) = serde_json::from_str(&body)
+                {
+                    *ice.borrow_mut() = Some(new);
+                }
+            });
         }
     }
 

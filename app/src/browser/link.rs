@@ -11,10 +11,12 @@ use serde_json::Value;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    EventTarget, MessageEvent, RtcDataChannel, RtcDataChannelInit, RtcIceCandidateInit,
-    RtcOfferOptions, RtcPeerConnection, RtcPeerConnectionIceEvent, RtcPeerConnectionState as State,
-    RtcSdpType, RtcSessionDescriptionInit,
+    EventTarget, MessageEvent, RtcConfiguration, RtcDataChannel, RtcDataChannelInit,
+    RtcIceCandidateInit, RtcOfferOptions, RtcPeerConnection, RtcPeerConnectionIceEvent,
+    RtcPeerConnectionState as State, RtcSdpType, RtcSessionDescriptionInit,
 };
+
+use crate::page::Ice;
 
 /// What is heard of a connection, and of its channel.
 const CONNECTION: [&str; 2] = ["icecandidate", "connectionstatechange"];
@@ -31,13 +33,16 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Makes a connection that leads nowhere yet; `tell` hears what happens to it.
+    /// Makes a connection that leads nowhere yet, and finds its ways by means of `ice`; `tell` hears what happens to it.
     ///
     /// # Errors
     ///
     /// What the browser throws, where there can be none.
-    pub(super) fn new(tell: impl Fn(LinkEvent) + 'static) -> Result<Self, JsValue> {
-        let connection = RtcPeerConnection::new()?;
+    pub(super) fn new(
+        ice: Option<&Ice>,
+        tell: impl Fn(LinkEvent) + 'static,
+    ) -> Result<Self, JsValue> {
+        let connection = RtcPeerConnection::new_with_configuration(&configuration(ice)?)?;
         let options = RtcDataChannelInit::new();
         // Both sides have it from the beginning, so neither has to hear of it from the other.
         options.set_negotiated(true);
@@ -64,8 +69,19 @@ impl Link {
     }
 
     /// Does one thing with it; `tell` hears what comes of that.
-    pub(super) fn carry_out(&self, what: LinkEffect, tell: impl Fn(LinkEvent) + 'static) {
+    pub(super) fn carry_out(
+        &self,
+        what: LinkEffect,
+        ice: Option<&Ice>,
+        tell: impl Fn(LinkEvent) + 'static,
+    ) {
         let connection = self.connection.clone();
+        if let LinkEffect::Offer { restart: true } = what
+            && let Ok(configuration) = configuration(ice)
+        {
+            // What servers ask for may be another by now; if not, the old will do.
+            let _ = connection.set_configuration_with_configuration(&configuration);
+        }
         match what {
             LinkEffect::Offer { restart } => spawn_local(async move {
                 tell(LinkEvent::Described(offer(&connection, restart).await.ok()));
@@ -103,6 +119,12 @@ impl Drop for Link {
         self.channel.close();
         self.connection.close();
     }
+}
+
+fn configuration(ice: Option<&Ice>) -> Result<RtcConfiguration, JsValue> {
+    let Some(ice) = ice else { return Ok(RtcConfiguration::new()) };
+    let json = serde_json::to_string(ice).unwrap_or_default();
+    Ok(JSON::parse(&json)?.unchecked_into())
 }
 
 async fn offer(connection: &RtcPeerConnection, restart: bool) -> Result<String, JsValue> {

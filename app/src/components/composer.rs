@@ -178,7 +178,15 @@ pub(crate) fn Composer(view: RoomView, refused: Option<Refused>) -> impl IntoVie
 fn Addressee() -> impl IntoView {
     let strings = strings();
     let (room, client) = (room(), room_client());
-    let name = move || room.addressee().with(|to| Some(to.as_ref()?.name.to_string()));
+    let name = move || {
+        let to = room.addressee().get()?;
+        // Their name of now, as long as they are here.
+        let named = room.members().with(|members| {
+            let found = members.members.iter().find(|listed| listed.id == to.id);
+            found.map(|listed| listed.name.to_string())
+        });
+        Some(named.unwrap_or_else(|| to.name.to_string()))
+    };
     let to_all = move |_| {
         client.address(room, None);
         browser::focus("composer-text");

@@ -23,8 +23,8 @@ pub(crate) fn RoomPage(data: PageData, view: RoomView) -> impl IntoView {
     let client = RoomClient::new();
     provide_context(room);
     provide_context(client);
-    let position = view.position.clone();
-    Effect::new(move || client.start(room, position.clone()));
+    let (position, ice) = (view.position.clone(), view.ice.clone());
+    Effect::new(move || client.start(room, position.clone(), ice.clone()));
     let opener = NodeRef::<html::Button>::new();
     let inspecting = RwSignal::new(false);
     let title = view.room.to_string();
@@ -115,6 +115,7 @@ mod tests {
             members: Members { count: 1, members: vec![member.clone().into()] },
             form_id: MessageId::parse("f").unwrap(),
             refused: None,
+            ice: None,
         };
         PageData {
             lang: Lang::En,

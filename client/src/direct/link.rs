@@ -1,7 +1,8 @@
 //! One connection between two browsers, as far as it has to be agreed on: perfect negotiation ([WebRTC 1.0], section
 //! 10.7), so that both may begin and either may begin again.
 //!
-//! Of two offers that cross, that of the impolite one stands; the polite one takes its own back. Descriptions are
+//! Of two offers that cross, that of the impolite one stands; the polite one takes its own back, and if that was its first,
+//! the whole connection. Descriptions are
 //! numbered by whoever makes them, and candidates say which one they belong to ([RFC 8838], 11.1): so nothing that
 //! comes late, twice or in another order lands where it does not belong. The rule to keep: the browser is asked for one
 //! thing at a time; what comes meanwhile waits.
@@ -29,6 +30,8 @@ pub(super) struct Description {
 pub(super) enum Step {
     /// Have the browser make an offer; with a `restart` of how the two reach each other.
     Offer { restart: bool },
+    /// Take another connection in place of this one, which has offered something and got no further.
+    Afresh,
     /// Have it take an offer, whatever it has offered itself, and answer.
     Answer { sdp: String },
     /// Have it take the answer to its offer.
@@ -213,8 +216,12 @@ impl Link {
                 // Ours stands: the other side takes its own back, and answers.
                 None if self.open && !self.polite => {}
                 None => {
+                    // Chromium may find no way any more on a connection that takes back its first offer: its gathering
+                    // goes on for ever (seen in 156, with addresses hidden behind names).
+                    let is_first = self.open && self.applied == 0;
                     self.begin(Busy::Answering(number));
-                    return vec![Step::Answer { sdp }];
+                    let afresh = is_first.then_some(Step::Afresh);
+                    return afresh.into_iter().chain([Step::Answer { sdp }]).collect();
                 }
                 Some(answered) if self.open && answered == self.made => {
                     self.busy = Some(Busy::Accepting(number));

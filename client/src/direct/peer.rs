@@ -154,6 +154,10 @@ impl Peer {
         }
     }
 
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
     /// The network has changed: what did not go may go now.
     pub(super) fn wake(&mut self, now: Millis) {
         self.failures = 0;
@@ -166,7 +170,7 @@ impl Peer {
     }
 
     fn begin(&mut self, now: Millis) {
-        self.attempt += 1;
+        self.attempt = self.attempt.saturating_add(1);
         self.hold(now);
         self.step(|link| link.want(false));
     }
@@ -193,6 +197,7 @@ impl Peer {
                 Step::Candidates { of, candidates: list } => {
                     self.send(What::Candidates { of, list });
                 }
+                Step::Afresh => self.actions.extend([Action::Disconnect, Action::Connect]),
                 step => self.actions.push(Action::Step(step)),
             }
         }
@@ -236,6 +241,15 @@ impl Peer {
         self.retry_at = self.wanted.then_some(now);
     }
 
+    /// Something came from the other page, with which there is to be no connection.
+    pub(super) fn decline(&mut self, letter: Letter) {
+        if matches!(&letter.what, What::Description(theirs) if theirs.answers.is_none()) {
+            let Letter { life: to, attempt, .. } = letter;
+            let (life, to, what) = (self.life, Some(to), What::Over);
+            self.actions.push(Action::Send(Letter { life, to, attempt, what }));
+        }
+    }
+
     /// Something came from the other page.
     pub(super) fn hear(&mut self, letter: Letter, now: Millis) {
         let Letter { life, to, attempt, what } = letter;
@@ -247,7 +261,8 @@ impl Peer {
         }
         if to.is_some_and(|to| to > self.life) {
             // By a clock that was set back we would be a page that is gone. No other page finds the same way out.
-            self.life = to.map_or(self.life, |to| to + 1 + self.life % 1_000);
+            let out = 1 + self.life % 1_000;
+            self.life = to.map_or(self.life, |to| to.saturating_add(out));
             return self.start_over(now);
         }
         let late = self.theirs != Some(life) || to.is_some_and(|to| to < self.life);

@@ -44,3 +44,49 @@ async fn answers_that_are_not_read_are_bounded_and_their_memory_is_given_back() 
         castle.neighbour_was_served().await;
     }
 }
+
+/// Opens a session that polls once.
+async fn session(stream: &mut tokio::net::TcpStream) -> String {
+    let (status, body) = ask(stream, &get("/api/rooms/lobby/frames")).await.unwrap();
+    assert_eq!(status, 200, "{body}");
+    body.split("\"session\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn signalling_that_nobody_takes_is_bounded_and_let_go_of() {
+    let castle = Castle::new(&["--publish-rate", "0"]).await;
+    let address = castle.hubbub.address.clone();
+    let before = castle.calm().await;
+    let data = "x".repeat(16_000);
+    let (mut taken, mut refused) = (0, 0);
+    for from in 1..=10 {
+        let mut stream = connect(&address, from).await.unwrap();
+        let sender = session(&mut stream).await;
+        for _ in 0..12 {
+            let to = session(&mut stream).await;
+            let to = to.split('.').next().unwrap();
+            let frame =
+                format!(r#"{{"type":"signalling","params":{{"to":"{to}","data":"{data}"}}}}"#);
+            let request = post(&format!("/api/rooms/lobby/frames?session={sender}"), &frame);
+            for _ in 0..64 {
+                match ask(&mut stream, &request).await.unwrap() {
+                    (204, _) => taken += 1,
+                    (429, _) => refused += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+    let most = castle.peak().await.saturating_sub(before);
+    println!("{taken} frames that nobody takes, and {refused} refused: {most} KiB at the most");
+    // Of an address there may be 8 MiB, and 64 of all.
+    assert!(taken <= 4 * 1024 && refused > 0, "{taken} were taken, {refused} refused");
+    assert!(most < 128 * MIB, "{most} KiB");
+    serves_others(&address).await;
+    // Those that never came back are gone with their sessions, after twenty seconds.
+    castle.given_back(before + 16 * MIB).await;
+    let left = castle.given_back(before + 16 * MIB).await.saturating_sub(before);
+    println!("{left} KiB are left");
+    assert!(left < 16 * MIB, "{left} KiB are left");
+    castle.neighbour_was_served().await;
+}

@@ -49,16 +49,19 @@ struct World {
     hub: bool,
     way: bool,
     said: [usize; 2],
+    /// Who has ever made a connection.
+    connected: [bool; 2],
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, meets_strangers: bool) -> Self {
         let page = |n: usize| Page {
             client: Client::new(Setup {
                 after: After::Position("e:0".parse().unwrap()),
                 me: Some(member(n)),
                 view: true,
                 direct: true,
+                meets_strangers,
                 ..Setup::new("http://host", RoomName::lobby(), n as u64)
             }),
             leg: None,
@@ -77,10 +80,17 @@ impl World {
             hub: true,
             way: true,
             said: [0, 0],
+            connected: [false; 2],
         };
         for n in 0..2 {
             world.tell(n, Event::start(None, Some(Transport::WebSocket)));
         }
+        world
+    }
+
+    /// Both write to each other.
+    fn both(seed: u64) -> Self {
+        let mut world = Self::new(seed, true);
         for n in 0..2 {
             world.tell(n, Event::Address(Some(member(1 - n).id)));
         }
@@ -204,6 +214,7 @@ impl World {
             LinkEffect::Connect => {
                 assert_eq!(self.pages[n].link, None);
                 (self.pages[n].link, self.pages[n].open) = (Some(link), false);
+                self.connected[n] = true;
             }
             LinkEffect::Offer { .. } | LinkEffect::Answer { .. } => {
                 self.on_link(n, link, LinkEvent::Described(Some("sdp".to_owned())));
@@ -225,10 +236,12 @@ impl World {
                 }
             }
             LinkEffect::Close => {
+                // Where there is no connection yet the other side does not hear of it.
+                let met = self.way && self.pages.iter().all(|page| page.open);
                 if self.pages[n].link == Some(link) {
                     (self.pages[n].link, self.pages[n].open) = (None, false);
                 }
-                if let Some(other) = self.pages[1 - n].link.filter(|_| self.way) {
+                if let Some(other) = self.pages[1 - n].link.filter(|_| met) {
                     self.on_link(1 - n, other, LinkEvent::Closed);
                 }
             }
@@ -325,7 +338,7 @@ fn private() -> Audience {
 
 #[test]
 fn what_is_for_one_alone_goes_directly_once_they_are_connected() {
-    let mut world = World::new(1);
+    let mut world = World::both(1);
     world.pass(5_000);
     assert_eq!([world.pages[0].road, world.pages[1].road], [Road::Direct; 2]);
     world.say(0, private());
@@ -340,7 +353,7 @@ fn what_is_for_one_alone_goes_directly_once_they_are_connected() {
 
 #[test]
 fn what_is_on_its_way_when_the_connection_is_lost_goes_through_the_hub_under_its_id() {
-    let mut world = World::new(1);
+    let mut world = World::both(1);
     world.pass(5_000);
     world.way = false;
     world.say(0, private());
@@ -352,8 +365,19 @@ fn what_is_on_its_way_when_the_connection_is_lost_goes_through_the_hub_under_its
 }
 
 #[test]
+fn who_meets_no_strangers_is_connected_only_with_whom_it_writes_to_as_well() {
+    let mut world = World::new(1, false);
+    world.tell(0, Event::Address(Some(member(1).id)));
+    world.pass(60_000);
+    assert_eq!((world.pages[0].road, world.connected), (Road::Relayed, [true, false]));
+    world.tell(1, Event::Address(Some(member(0).id)));
+    world.pass(5_000);
+    assert_eq!([world.pages[0].road, world.pages[1].road], [Road::Direct; 2]);
+}
+
+#[test]
 fn without_the_hub_those_who_are_connected_go_on_writing() {
-    let mut world = World::new(1);
+    let mut world = World::both(1);
     world.pass(5_000);
     world.set_hub(false);
     world.pass(1_000);
@@ -389,7 +413,7 @@ proptest! {
     fn whichever_way_it_goes_what_is_said_is_shown_once_and_in_order(
         seed in any::<u64>(), acts in acts(),
     ) {
-        let mut world = World::new(seed);
+        let mut world = World::both(seed);
         for act in acts {
             match act {
                 Act::Say(n, true) => world.say(n, private()),

@@ -1,0 +1,41 @@
+//! `GET /api/ice`: by what means the browser that asks finds a way to another one.
+
+use app::page::Ice;
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use common::{ErrorCode, Refusal};
+
+use crate::{
+    clock::now_ms,
+    ice,
+    problem::{Document, Problem},
+    state::ServerState,
+};
+
+/// Brings what `RTCPeerConnection` takes: servers, with what they ask for, as long as that is good. Only for somebody:
+/// with a token, or the cookie of a page.
+#[utoipa::path(
+    get,
+    path = "/api/ice",
+    responses(
+        (status = 200, body = serde_json::Value),
+        (status = "default", body = Document, content_type = "application/problem+json; charset=utf-8"),
+    )
+)]
+pub(crate) async fn give(
+    State(server): State<ServerState>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = server.identity.caller(&headers, None)?;
+    let caller = caller.ok_or_else(|| {
+        let message = "this is for somebody; ask for a token (POST /api/token) and show it";
+        Refusal::new(ErrorCode::InvalidToken, message)
+    })?;
+    let nothing = Ice { ice_servers: Vec::new(), expires_at: 0 };
+    let ice = ice::of(&server.config, &caller.id, now_ms()).unwrap_or(nothing);
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(ice)).into_response())
+}
