@@ -117,6 +117,11 @@ impl Full {
     pub(crate) fn too_much_under_way(self) -> Refusal {
         self.refusal(ErrorCode::RateLimited, "KiB under way")
     }
+
+    /// As [`Full::refusal`], of signalling that nobody has taken.
+    pub(crate) fn too_much_waiting(self) -> Refusal {
+        self.refusal(ErrorCode::RateLimited, "KiB of signalling that were not taken")
+    }
 }
 
 impl Places {

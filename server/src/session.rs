@@ -339,8 +339,8 @@ impl Session {
         if to.public() == session.public() {
             return Err(Refusal::field("to", "`to` is this session itself"));
         }
-        let place = server.in_flight.take_some(*address, bytes.div_ceil(1024));
-        let held = Box::new(place.map_err(Full::too_much_under_way)?);
+        let place = server.mail.take_some(*address, bytes.div_ceil(1024));
+        let held = Box::new(place.map_err(Full::too_much_waiting)?);
         let from = Member {
             id: who.member.id.clone(),
             name: self.present.name().unwrap_or_else(|| who.member.name.clone()),

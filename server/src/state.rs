@@ -8,8 +8,10 @@ use tokio::sync::watch;
 
 use crate::{address::Places, config::Config, edge, identity::Identity, rates::Rates};
 
-/// How many KiB of long bodies, answers and signalling may be under way, in all; one address has an eighth of that.
+/// How many KiB of long bodies and answers may be under way, in all; one address has an eighth of that.
 const IN_FLIGHT_KIB: usize = 64 * 1024;
+/// How many KiB of signalling may wait to be taken, in all; one address has an eighth of that.
+const MAIL_KIB: usize = 16 * 1024;
 
 /// The parts of a running server; cheap to clone.
 pub(crate) type ServerState = Arc<Parts>;
@@ -32,8 +34,10 @@ pub(crate) struct Parts {
     pub sessions: Arc<Places>,
     /// The sessions of stock Socket.IO clients, below those of the rooms.
     pub engines: Arc<Places>,
-    /// The KiB of long bodies, answers and signalling that are under way.
+    /// The KiB of long bodies and answers that are under way.
     pub in_flight: Arc<Places>,
+    /// The KiB of signalling that nobody has taken yet.
+    pub mail: Arc<Places>,
     /// How much of what somebody may do.
     pub rates: Rates,
 }
@@ -55,6 +59,7 @@ impl Parts {
             sessions: places(),
             engines: places(),
             in_flight: Places::new(IN_FLIGHT_KIB, IN_FLIGHT_KIB / 8),
+            mail: Places::new(MAIL_KIB, MAIL_KIB / 8),
             rates: Rates::new(&config),
             stopping: watch::Sender::new(false),
             config,

@@ -21,7 +21,7 @@ const EACH: usize = 25;
 const ATTACKERS: u8 = 20;
 
 /// What the process may take, in KiB, for so many connections: as docs/operating.md has it.
-const MEMORY_KIB: u64 = (64 + 128 + 64 + 16) * 1024 + CONNECTIONS * 160;
+const MEMORY_KIB: u64 = (64 + 128 + 64 + 16 + 16) * 1024 + CONNECTIONS * 160;
 
 /// What an attacker sends on one connection, and whether it reads the answer.
 fn attack(rng: &mut fastrand::Rng) -> (Vec<u8>, bool) {
