@@ -209,8 +209,12 @@ const EN: Strings = Strings {
     road: |road| match road {
         Road::Hub => "through the server, which keeps it",
         Road::Trying => "looking for a direct way; until then through the server, which keeps it",
-        Road::Direct => "directly, browser to browser; the server doesn’t keep it",
-        Road::Relayed => "no direct way; through the server, which keeps it",
+        Road::Direct => {
+            "directly, browser to browser; only if it doesn’t arrive, through the server, which keeps it"
+        }
+        Road::Relayed => {
+            "through the server, which keeps it; directly once they pick you as well, where there is a way"
+        }
     },
     went_directly: "direct",
     went_directly_text: "Went from browser to browser; the server doesn’t have it",
@@ -357,8 +361,12 @@ const KO: Strings = Strings {
     road: |road| match road {
         Road::Hub => "서버를 거쳐 가고, 서버에 남아요",
         Road::Trying => "직접 가는 길을 찾는 중이에요. 그동안은 서버를 거쳐 가고, 서버에 남아요",
-        Road::Direct => "브라우저에서 브라우저로 바로 가고, 서버에는 남지 않아요",
-        Road::Relayed => "직접 가는 길이 없어요. 서버를 거쳐 가고, 서버에 남아요",
+        Road::Direct => {
+            "브라우저에서 브라우저로 바로 가요. 닿지 않을 때만 서버를 거쳐 가고, 그러면 서버에 남아요"
+        }
+        Road::Relayed => {
+            "서버를 거쳐 가고, 서버에 남아요. 상대도 나를 고르고 길이 있으면 바로 가요"
+        }
     },
     went_directly: "직접",
     went_directly_text: "브라우저에서 브라우저로 바로 갔고, 서버에는 없어요",

@@ -121,7 +121,7 @@ impl Client {
             outbox: Outbox::new(!setup.view),
             tabs,
             habits: Habits::default(),
-            direct: setup.direct.then(|| Direct::new(setup.meets_strangers)),
+            direct: setup.direct.then(Direct::default),
             early: VecDeque::new(),
             said_last: None,
             addressee: None,

@@ -116,6 +116,8 @@ enum Word {
 
 /// How many sessions a connection is held to, or tried.
 const PAIRS: usize = 16;
+/// How many letters that nobody asked for are answered in a second.
+const ANSWERED: u32 = 4;
 /// More than this within [`FLOOD_MS`] is too much; a message and what acknowledges another are two.
 const FLOOD: u32 = 500;
 const FLOOD_MS: Millis = 5_000;
@@ -136,18 +138,14 @@ pub(crate) struct Direct {
     /// The public part of this session; without it nobody is reached.
     me: String,
     life: Millis,
-    meets_strangers: bool,
+    /// How many letters were answered that nobody asked for, since when.
+    answered: (Millis, u32),
     pairs: HashMap<SessionId, Pair>,
     last: LinkId,
     out: Vec<Out>,
 }
 
 impl Direct {
-    /// Reached by nobody yet; later by whoever asks, or only by whom it is wanted with.
-    pub(crate) fn new(meets_strangers: bool) -> Self {
-        Self { meets_strangers, ..Self::default() }
-    }
-
     /// This session is reached by others as `me`, since `now`; nobody is while that is empty.
     pub(crate) fn be(&mut self, me: &str, now: Millis) {
         if self.me == me {
@@ -211,14 +209,35 @@ impl Direct {
     ) {
         // What is no letter is of somebody who does this in another way.
         let Ok(letter) = serde_json::from_value(data) else { return };
-        let meets_strangers = self.meets_strangers;
-        if let Some(pair) = self.pair(&session, &from) {
-            match meets_strangers || pair.peer.is_wanted() {
-                true => pair.peer.hear(letter, now),
-                false => pair.peer.decline(letter),
+        match self.pairs.get_mut(&session) {
+            Some(pair) => {
+                pair.member = from;
+                pair.peer.hear(letter, now);
+                self.collect();
             }
-            self.collect();
+            // A connection may tell each the other's address: it is made only with whom both want it.
+            None => {
+                let letter = Peer::decline(letter, self.life);
+                let letter = letter.filter(|_| self.may_answer(now));
+                let data = letter.and_then(|letter| serde_json::to_value(letter).ok());
+                self.out.extend(data.map(|data| Out::Signal(session, data)));
+            }
         }
+    }
+
+    /// Whoever makes us answer takes from what we may say.
+    fn may_answer(&mut self, now: Millis) -> bool {
+        let (since, answered) = &mut self.answered;
+        if now >= *since + 1_000 {
+            (*since, *answered) = (now, 0);
+        }
+        *answered += 1;
+        *answered <= ANSWERED
+    }
+
+    /// Of those with whom there is no connection only these pages are still there.
+    pub(crate) fn keep(&mut self, is_there: impl Fn(&SessionId) -> bool) {
+        self.pairs.retain(|session, pair| pair.link.is_some() || is_there(session));
     }
 
     /// Something happened on a connection; on one that is gone, nothing comes of it.

@@ -28,9 +28,6 @@ pub struct Setup {
     /// Whether what is for one person may go to them directly: the shell carries out
     /// [`Effect::Link`](crate::Effect::Link).
     pub direct: bool,
-    /// Whether a connection is made with whoever in the room asks for one, or only with whom is written to from here:
-    /// whoever is connected may learn our address.
-    pub meets_strangers: bool,
     /// Where all chance comes from. The same seed and the same events give the same effects.
     pub seed: u64,
 }
@@ -49,7 +46,6 @@ impl Setup {
             name_is_kept: false,
             view: false,
             direct: false,
-            meets_strangers: false,
             seed,
         }
     }

@@ -187,7 +187,8 @@ impl Timeline {
             return false;
         }
         let id = message.id.clone();
-        let said = self.rows.range(..self.said).rev().find_map(|row| row.message.as_ref());
+        // Behind a gap numbers may begin again.
+        let said = self.said.checked_sub(1).and_then(|last| self.rows[last].message.as_ref());
         message.offset = said.map_or(message.offset, |last| last.offset.max(message.offset));
         self.put(message.into(), true);
         self.earlier.insert(id);

@@ -47,13 +47,10 @@ async function two(person: () => Promise<Page>): Promise<[Page, Page]> {
 
 test('what is for one alone goes straight to them, and the server has nothing of it', async ({ person, server }) => {
   const [ada, bob] = await two(person);
-  const eve = await person();
-  await open(eve, '/rooms/tea');
-  await ada.getByRole('button', { name: /^Write to .* alone$/ }).first().click();
+  for (const page of [ada, bob]) await writeToTheOther(page);
+  const [reader, other] = [bob, await person()];
+  await open(other, '/rooms/tea');
   await expect(road(ada)).toHaveAttribute('data-road', 'direct');
-  const name = (await road(ada).locator('.tag').textContent())!.replace('only to ', '');
-  const isBob = name === (await bob.locator('.me-name').textContent());
-  const [reader, other] = isBob ? [bob, eve] : [eve, bob];
   await say(ada, 'between us');
   await expect(texts(reader)).toHaveText(['between us']);
   await expect(ways(reader)).toContainText(['direct']);
@@ -70,7 +67,7 @@ test('what is for one alone goes straight to them, and the server has nothing of
 test('without a way it goes through the server, and directly again when there is one, each once', async ({ person }) => {
   test.setTimeout(120_000);
   const [ada, bob] = await two(person);
-  await writeToTheOther(ada);
+  for (const page of [ada, bob]) await writeToTheOther(page);
   await expect(road(ada)).toHaveAttribute('data-road', 'direct');
   await say(ada, 'one');
   await expect(texts(bob)).toHaveText(['one']);
@@ -99,9 +96,12 @@ test('both may begin, and a reload of one is another page to the other', async (
   await isConnected(bob);
   // What went directly is in no log.
   await expect(texts(bob)).toHaveCount(0);
-  await expect(road(ada)).toHaveAttribute('data-road', 'direct');
+  await expect(road(ada)).not.toHaveAttribute('data-road', 'direct');
   await say(ada, 'three');
   await expect(texts(bob)).toHaveText(['three']);
+  await expect(ways(bob)).toContainText(['relayed']);
+  await writeToTheOther(bob);
+  await expect(road(ada)).toHaveAttribute('data-road', 'direct', { timeout: 20_000 });
   await expect(texts(ada).last()).toHaveText('three');
 });
 
@@ -109,7 +109,7 @@ test('whoever has two pages gets it in both, through the server', async ({ perso
   const [ada, bob] = await two(person);
   const second = await bob.context().newPage();
   await open(second, '/rooms/tea');
-  await writeToTheOther(ada);
+  for (const page of [ada, bob]) await writeToTheOther(page);
   await expect(road(ada)).toHaveAttribute('data-road', 'hub');
   await say(ada, 'to both of you');
   for (const page of [bob, second, ada]) {
@@ -118,6 +118,38 @@ test('whoever has two pages gets it in both, through the server', async ({ perso
   }
   await second.close();
   await expect(road(ada)).toHaveAttribute('data-road', 'direct', { timeout: 30_000 });
+});
+
+test('whoever has not picked the other is connected with nobody, and what is for them comes through the server', async ({ person }) => {
+  const [ada, bob] = [await person(), await person()];
+  await bob.addInitScript(() => {
+    const Browsers = window.RTCPeerConnection;
+    Object.assign(window, { made: 0 });
+    window.RTCPeerConnection = class extends Browsers {
+      constructor(configuration?: RTCConfiguration) {
+        super(configuration);
+        (window as unknown as { made: number }).made += 1;
+      }
+    };
+  });
+  for (const page of [ada, bob]) await open(page, '/rooms/tea');
+  await writeToTheOther(ada);
+  await expect(road(ada)).toHaveAttribute('data-road', 'relayed', { timeout: 20_000 });
+  await say(ada, 'do you hear me?');
+  await expect(texts(bob)).toHaveText(['do you hear me?']);
+  await expect(ways(bob)).toContainText(['relayed']);
+  expect(await bob.evaluate(() => (window as unknown as { made: number }).made)).toBe(0);
+});
+
+test('what is written for one alone is no draft for all', async ({ person }) => {
+  const [ada] = await two(person);
+  await writeToTheOther(ada);
+  await ada.locator('textarea[name=message]').pressSequentially('for you alone');
+  await ada.keyboard.press('Escape');
+  await expect(road(ada)).toBeVisible();
+  await ada.reload();
+  await isConnected(ada);
+  await expect(ada.locator('textarea[name=message]')).toHaveValue('');
 });
 
 test('a browser without WebRTC writes through the server', async ({ person }) => {

@@ -93,7 +93,6 @@ for (const [what, theirs] of [['the same', SECRET], ['another', 'not the secret 
         await byRelaysAlone(page);
         await open(page, '/rooms/tea');
       }
-      // Beyond one network only those are connected who both write to each other.
       for (const page of [ada, bob]) await page.getByRole('button', { name: /^Write to .* alone$/ }).click();
       const works = theirs === SECRET;
       const road = works ? 'direct' : 'relayed';

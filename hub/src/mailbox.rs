@@ -16,17 +16,15 @@ const TAKEN_BYTES: usize = 32 * 1024;
 
 /// A frame for one session alone.
 pub struct Letter {
-    /// The frame.
-    pub frame: ServerFrame,
-    /// About how long it is.
-    pub bytes: usize,
+    /// The frame, written: parsed, it may be a hundred times as large.
+    pub text: String,
     /// Given back when it was taken, or nobody can take it any more.
     pub held: Box<dyn Any + Send>,
 }
 
 impl fmt::Debug for Letter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Letter({} bytes)", self.bytes)
+        write!(f, "Letter({} bytes)", self.text.len())
     }
 }
 
@@ -65,8 +63,9 @@ impl Mailbox {
         while bytes < TAKEN_BYTES
             && let Some(letter) = letters.pop_front()
         {
-            bytes += letter.bytes;
-            taken.push(letter.frame);
+            bytes += letter.text.len();
+            // It was a frame when it was written.
+            taken.extend(ServerFrame::parse(&letter.text).ok().flatten());
         }
         taken
     }

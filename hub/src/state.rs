@@ -171,10 +171,12 @@ impl States {
 
     /// Takes off the marks whose time has come. Whoever is not here any more has no others.
     pub(crate) fn expire(&mut self, now: Instant) {
+        let mut gone = false;
         while let Some((until, id, ending)) = self.ends.first().cloned()
             && until <= now
         {
             self.ends.pop_first();
+            gone |= !matches!(ending, Ending::Mark(kind) if kind != StateKind::Members as usize);
             match ending {
                 Ending::Mark(kind) if StateKind::ALL[kind] == StateKind::Members => {
                     StateKind::ALL.into_iter().for_each(|kind| self.mark(&id, kind, Mark::Off));
@@ -190,6 +192,9 @@ impl States {
                     self.look(&id);
                 }
             }
+        }
+        if !gone {
+            return;
         }
         let here = &self.here;
         self.mailboxes.retain(|session, id| {

@@ -23,14 +23,14 @@ fn letter(n: usize) -> Letter {
     let frame = ServerFrame::Signalling(Signalling {
         from: who("ada").member,
         session: session("ada-tab"),
-        data: n.into(),
+        data: format!("{n:0900}").into(),
     });
-    Letter { frame, bytes: 1_000, held: Box::new(()) }
+    Letter { text: frame.encode(), held: Box::new(()) }
 }
 
 fn numbers(frames: Vec<ServerFrame>) -> Vec<u64> {
     let number = |frame| match frame {
-        ServerFrame::Signalling(Signalling { data, .. }) => data.as_u64().unwrap(),
+        ServerFrame::Signalling(Signalling { data, .. }) => data.as_str().unwrap().parse().unwrap(),
         other => panic!("{other:?}"),
     };
     frames.into_iter().map(number).collect()

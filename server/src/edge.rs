@@ -101,6 +101,11 @@ fn is_of_one(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
+/// How many bytes the system takes of us that it can't send yet: without a bound it takes megabytes for a client that
+/// reads nothing, and that is no memory of ours (tcp(7), `TCP_NOTSENT_LOWAT`).
+#[cfg(target_os = "linux")]
+const NOT_SENT: u32 = 128 * 1024;
+
 fn tune(server: &ServerState, stream: &TcpStream) {
     // Small frames go out at once (RFC 896 would hold them back).
     if let Err(error) = stream.set_nodelay(true) {
@@ -113,6 +118,9 @@ fn tune(server: &ServerState, stream: &TcpStream) {
         let socket = socket2::SockRef::from(stream);
         if let Err(error) = socket.set_tcp_user_timeout(Some(unacknowledged)) {
             tracing::debug!(%error, "can't set TCP_USER_TIMEOUT");
+        }
+        if let Err(error) = socket.set_tcp_notsent_lowat(NOT_SENT) {
+            tracing::debug!(%error, "can't set TCP_NOTSENT_LOWAT");
         }
     }
 }

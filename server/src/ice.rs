@@ -77,7 +77,12 @@ pub(crate) fn of(config: &Config, member: &MemberId, now: u64) -> Option<Ice> {
 /// [RFC 7065](https://www.rfc-editor.org/rfc/rfc7065)).
 pub(crate) fn parse_url(text: &str, schemes: [&str; 2]) -> Result<String, String> {
     let host = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)?.strip_prefix(':'));
-    let is_of_one = |c: char| c.is_ascii_alphanumeric() || "-._:[]?=".contains(c);
+    let is_of_one = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    // Only relays have several ways to them.
+    let host = host.map(|host| match schemes[0] {
+        "turn" => host.trim_end_matches("?transport=udp").trim_end_matches("?transport=tcp"),
+        _ => host,
+    });
     match host {
         Some(host) if !host.is_empty() && host.chars().all(is_of_one) => Ok(text.to_owned()),
         _ => Err(format!("`{text}` is not like {}:host.example.org:3478", schemes[0])),
@@ -109,7 +114,17 @@ mod tests {
         ] {
             assert_eq!(parse_url(url, schemes).as_deref(), Ok(url));
         }
-        for bad in ["", "stun:", "stun", "http://a", "turn:a", "stun:a b", "stun:a/b", "stun://a"] {
+        for bad in [
+            "",
+            "stun:",
+            "stun",
+            "http://a",
+            "turn:a",
+            "stun:a b",
+            "stun:a/b",
+            "stun://a",
+            "stun:a?transport=udp",
+        ] {
             assert!(parse_url(bad, stun).is_err(), "{bad}");
         }
     }

@@ -219,7 +219,7 @@ impl Session {
                 // Before the messages: where those never end the line has to be looked after, too.
                 _ = self.beat.tick() => return Ok(vec![Out::Frame(ServerFrame::Beat {})]),
                 // Two browsers that agree on a connection wait for each other.
-                () = self.present.mail() => return Ok(self.mail().collect()),
+                () = self.present.mail() => return self.ready().await,
                 delivery = self.reader.next() => {
                     let delivery = delivery.map_err(|_| End::Unreadable)?;
                     return Ok(self.burst(delivery));
@@ -324,7 +324,7 @@ impl Session {
                 None
             }
             Ok(ClientFrame::Signalling { to, data }) => {
-                self.signal(&to, data, bytes).err().map(ServerFrame::Error)
+                self.signal(&to, data).err().map(ServerFrame::Error)
             }
             Err(refusal) => Some(ServerFrame::Error(refusal)),
         };
@@ -334,20 +334,20 @@ impl Session {
     }
 
     /// Hands `data` on to one other session in the room.
-    fn signal(&self, to: &SessionId, data: Value, bytes: usize) -> Result<(), Refusal> {
+    fn signal(&self, to: &SessionId, data: Value) -> Result<(), Refusal> {
         let Caller { server, who, session, address, .. } = &self.caller;
         if to.public() == session.public() {
             return Err(Refusal::field("to", "`to` is this session itself"));
         }
-        let place = server.mail.take_some(*address, bytes.div_ceil(1024));
-        let held = Box::new(place.map_err(Full::too_much_waiting)?);
         let from = Member {
             id: who.member.id.clone(),
             name: self.present.name().unwrap_or_else(|| who.member.name.clone()),
         };
-        let frame =
-            ServerFrame::Signalling(Signalling { from, session: session.to_public(), data });
-        self.present.send(to, Letter { frame, bytes, held }).map_err(|error| match error {
+        let frame = Signalling { from, session: session.to_public(), data };
+        let text = ServerFrame::Signalling(frame).encode();
+        let place = server.mail.take_some(*address, text.len().div_ceil(1024));
+        let held = Box::new(place.map_err(Full::too_much_waiting)?);
+        self.present.send(to, Letter { text, held }).map_err(|error| match error {
             Undelivered::NotHere => Refusal {
                 field: Some("to".to_owned()),
                 ..Refusal::new(ErrorCode::NotHere, error.to_string())

@@ -79,8 +79,6 @@ impl Driver {
             me: Some(me.member),
             view: true,
             direct: reaches_browsers(),
-            // Without a server that tells how one is seen from outside, nobody learns that.
-            meets_strangers: ice.is_none(),
             ..Setup::new(&origin(), room.name().get_untracked(), seed)
         });
         drop(rows);

@@ -43,6 +43,12 @@ pub(crate) fn Composer(view: RoomView, refused: Option<Refused>) -> impl IntoVie
         }
     });
 
+    let key = draft_key.clone();
+    Effect::new(move || {
+        if room.addressee().with(Option::is_some) {
+            browser::keep(&key, "");
+        }
+    });
     let rule = StoredValue::new(EnterRule::default());
     let key = draft_key.clone();
     let send = move || {
@@ -84,7 +90,9 @@ pub(crate) fn Composer(view: RoomView, refused: Option<Refused>) -> impl IntoVie
         let send = send.clone();
         move |event: KeyboardEvent| {
             let addressed = room.addressee().with_untracked(Option::is_some);
-            if event.key() == "Escape" && addressed && !event.is_composing() {
+            let is_empty = field.get_untracked().is_none_or(|field| field.value().is_empty());
+            // What is written for one must not become for all by a key.
+            if event.key() == "Escape" && addressed && is_empty {
                 return client.address(room, None);
             }
             if event.key() != "Enter" || browser::is_touch() {
@@ -120,8 +128,11 @@ pub(crate) fn Composer(view: RoomView, refused: Option<Refused>) -> impl IntoVie
     };
     let input = move |_| {
         let Some(field) = field.get_untracked() else { return };
-        browser::keep(&draft_key, &field.value());
-        if !field.value().trim().is_empty() {
+        let text = field.value();
+        // Who it is for is not kept, so neither is what is for one alone.
+        let is_for_all = room.addressee().with_untracked(Option::is_none);
+        browser::keep(&draft_key, if is_for_all { &text } else { "" });
+        if !text.trim().is_empty() {
             client.typing();
         }
     };

@@ -158,7 +158,7 @@ fn to_whom(message: &Message, ids: &[String]) -> String {
     match (others.next(), others.next()) {
         (None, _) if message.from.id != me => strings.to_you.to_owned(),
         (None, _) => strings.to_self.to_owned(),
-        (Some(one), None) => {
+        (Some(one), None) if message.from.id == me => {
             let name = room.members().with_untracked(|members| {
                 let found = members.members.iter().find(|member| member.id.as_str() == one);
                 found.map(|found| found.name.to_string())
@@ -286,7 +286,11 @@ fn Announcer() -> impl IntoView {
         told.set_value(arrived.count);
         let words = match arrived.last {
             Some(message) if new == 1 => {
-                format!("{}: {}", message.from.name, spoken(&message.value))
+                let whom = match message.to {
+                    Audience::All | Audience::Others => String::new(),
+                    _ => format!(" ({})", strings.to_you),
+                };
+                format!("{}{whom}: {}", message.from.name, spoken(&message.value))
             }
             _ => (strings.new_messages)(new),
         };

@@ -40,6 +40,13 @@ impl Client {
         self.direct(|direct, now| direct.want(&session, &member, now));
     }
 
+    /// Nobody tries to reach pages that are gone.
+    pub(super) fn forget_who_left(&mut self) {
+        let direct = &self.told.rosters.of(StateKind::Direct).members;
+        let there: Vec<_> = direct.iter().flat_map(|listed| listed.sessions.clone()).collect();
+        self.direct(|direct, _| direct.keep(|session| there.contains(session)));
+    }
+
     /// How what is written to them goes.
     pub(super) fn road(&self) -> Road {
         let page = self.addressee.as_ref().and_then(|id| self.page_of(id));
@@ -91,8 +98,13 @@ impl Client {
             if is_ahead && self.now < early.until && self.early.len() < EARLY {
                 return self.early.push_front(early);
             }
-            if self.timeline.direct(early.message.clone()) {
-                let message = early.message.into();
+            let mut message = early.message;
+            if is_ahead && self.is_open() {
+                // It was never there.
+                message.offset = Offset(0);
+            }
+            if self.timeline.direct(message.clone()) {
+                let message = message.into();
                 self.tell(Change::Arrived { message, mine: false });
             }
         }
@@ -107,7 +119,7 @@ impl Client {
                 Out::Link(link, what) => self.effects.push_back(Effect::Link { link, what }),
                 Out::Signal(to, data) => self.send(ClientFrame::Signalling { to, data }),
                 Out::Said(from, publish, after) => {
-                    let Some(id) = publish.id else { continue };
+                    let (Some(id), Some(me)) = (publish.id, self.me.clone()) else { continue };
                     // It may go by another name by now.
                     let members = &self.told.rosters.of(StateKind::Members).members;
                     let listed = members.iter().find(|listed| listed.id == from.id);
@@ -118,9 +130,10 @@ impl Client {
                         id,
                         room: self.place.room.clone(),
                         at: self.now - self.set_back,
-                        from,
                         event: publish.event,
-                        to: publish.to,
+                        // Whatever the other page says: nobody else has it.
+                        to: Audience::Only(vec![from.id.to_string(), me.id.to_string()]),
+                        from,
                     };
                     self.early.push_back(Early { message, until: self.now + EARLY_MS });
                     self.take_early();

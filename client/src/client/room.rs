@@ -217,6 +217,7 @@ impl Client {
         }
         self.tell(Change::Roster(kind, members));
         if kind == StateKind::Direct {
+            self.forget_who_left();
             self.reach_addressee();
         }
     }

@@ -24,6 +24,8 @@ const RESTART_MS: Millis = 8_000;
 const RESTARTS: u32 = 3;
 /// How often a connection is begun before what is said goes through the hub for good.
 const TRIES: u32 = 3;
+/// How often the other page may have a connection made anew, or be answered that one is over.
+const ANEW_MS: Millis = 1_000;
 /// Whatever was open for so long was no failure.
 const LASTED_MS: Millis = 60_000;
 
@@ -111,6 +113,9 @@ pub(super) struct Peer {
     wanted: bool,
     held: Option<Held>,
     failures: u32,
+    /// When the other page may bring about another connection, and when it is answered again that one is over.
+    anew_at: Millis,
+    answer_at: Millis,
     retry_at: Option<Millis>,
     actions: Vec<Action>,
 }
@@ -126,6 +131,8 @@ impl Peer {
             wanted: false,
             held: None,
             failures: 0,
+            anew_at: 0,
+            answer_at: 0,
             retry_at: None,
             actions: Vec::new(),
         }
@@ -152,10 +159,6 @@ impl Peer {
         if self.held.is_none() && self.retry_at.is_none() && self.failures < TRIES {
             self.begin(now);
         }
-    }
-
-    pub(super) fn is_wanted(&self) -> bool {
-        self.wanted
     }
 
     /// The network has changed: what did not go may go now.
@@ -214,6 +217,14 @@ impl Peer {
         self.actions.retain(|action| *action == Action::Disconnect);
     }
 
+    /// Tells the other page what it does not know; not as often as it may ask.
+    fn answer(&mut self, what: What, now: Millis) {
+        if now >= self.answer_at {
+            self.answer_at = now + ANEW_MS;
+            self.send(what);
+        }
+    }
+
     fn let_go(&mut self) {
         if self.held.take().is_some() {
             self.actions.push(Action::Disconnect);
@@ -241,19 +252,23 @@ impl Peer {
         self.retry_at = self.wanted.then_some(now);
     }
 
-    /// Something came from the other page, with which there is to be no connection.
-    pub(super) fn decline(&mut self, letter: Letter) {
-        if matches!(&letter.what, What::Description(theirs) if theirs.answers.is_none()) {
-            let Letter { life: to, attempt, .. } = letter;
-            let (life, to, what) = (self.life, Some(to), What::Over);
-            self.actions.push(Action::Send(Letter { life, to, attempt, what }));
-        }
+    /// What the other page is told, with which there is to be no connection: its try is over.
+    pub(super) fn decline(letter: Letter, life: Millis) -> Option<Letter> {
+        let Letter { life: to, attempt, what, .. } = letter;
+        let is_offer = matches!(&what, What::Description(theirs) if theirs.answers.is_none());
+        is_offer.then_some(Letter { life, to: Some(to), attempt, what: What::Over })
     }
 
     /// Something came from the other page.
     pub(super) fn hear(&mut self, letter: Letter, now: Millis) {
         let Letter { life, to, attempt, what } = letter;
         let is_offer = matches!(&what, What::Description(theirs) if theirs.answers.is_none());
+        let is_new = self.theirs.is_some_and(|known| known < life) || attempt > self.attempt;
+        if is_new && self.held.is_some() && now < self.anew_at {
+            // Connections cost the browser much; whoever means it says it again.
+            return;
+        }
+        self.anew_at = if is_new { now + ANEW_MS } else { self.anew_at };
         if self.theirs.is_none_or(|known| known < life) {
             let before = self.theirs.replace(life);
             // That page is gone, and with it what it had.
@@ -268,10 +283,9 @@ impl Peer {
         let late = self.theirs != Some(life) || to.is_some_and(|to| to < self.life);
         if late || attempt < self.attempt {
             // It is of a page, or was meant for one, or for a try, that is over; who sends it may not know.
-            if is_offer {
-                self.send(What::Here);
-            }
-            return;
+            return if is_offer {
+                self.answer(What::Here, now)
+            };
         }
         if attempt > self.attempt {
             self.let_go();
@@ -281,7 +295,7 @@ impl Peer {
         if self.held.is_none() && (is_offer || matches!(what, What::Candidates { .. })) {
             if attempt == self.over {
                 return if is_offer {
-                    self.send(What::Over)
+                    self.answer(What::Over, now)
                 };
             }
             self.hold(now);

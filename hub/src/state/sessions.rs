@@ -74,9 +74,10 @@ impl Sessions {
         self.0.iter().filter(|session| session.connections > 0).all(|session| session.idle)
     }
 
-    /// All of them, if each can be reached directly; none if one can't, for it would miss what goes directly.
+    /// All of them, if each can be reached directly; none if one can't, for it would miss what goes directly, or if they
+    /// are many.
     pub(super) fn direct(&self) -> Vec<SessionId> {
-        match self.0.iter().all(|session| session.direct) {
+        match self.0.len() <= SESSIONS && self.0.iter().all(|session| session.direct) {
             true => self.0.iter().filter_map(|session| session.id.clone()).collect(),
             false => Vec::new(),
         }

@@ -90,3 +90,34 @@ async fn signalling_that_nobody_takes_is_bounded_and_let_go_of() {
     assert!(left < 8 * MIB, "{left} KiB are left");
     castle.neighbour_was_served().await;
 }
+
+/// The longest queue of bytes that the system holds for a connection of this server (proc_net_tcp, `tx_queue`).
+fn longest_queue(address: &str) -> u64 {
+    let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let queues = table.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let local = fields.next()?.ends_with(&format!(":{port:04X}"));
+        let queues = fields.nth(2)?.split_once(':')?.0;
+        local.then(|| u64::from_str_radix(queues, 16).unwrap())
+    });
+    queues.max().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn what_a_client_does_not_read_does_not_pile_up_in_the_system_either() {
+    let castle = Castle::new(&["--publish-rate", "0"]).await;
+    let address = castle.hubbub.address.clone();
+    fill(&address, "full").await;
+    for (status, request) in
+        [("200", get("/api/rooms/full/events?after=0")), ("101", upgrade("/ws?room=full&after=0"))]
+    {
+        let _streams = crowd(&address, 100, request.as_bytes(), Some(status)).await;
+        castle.peak().await;
+        let longest = longest_queue(&address);
+        println!("100 x {}: at most {longest} bytes wait", request.split(' ').nth(1).unwrap());
+        assert!(longest > 0, "nothing waits");
+        assert!(longest < 512 * 1024, "{longest} bytes wait");
+    }
+    castle.neighbour_was_served().await;
+}

@@ -54,14 +54,13 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64, meets_strangers: bool) -> Self {
+    fn new(seed: u64) -> Self {
         let page = |n: usize| Page {
             client: Client::new(Setup {
                 after: After::Position("e:0".parse().unwrap()),
                 me: Some(member(n)),
                 view: true,
                 direct: true,
-                meets_strangers,
                 ..Setup::new("http://host", RoomName::lobby(), n as u64)
             }),
             leg: None,
@@ -90,7 +89,7 @@ impl World {
 
     /// Both write to each other.
     fn both(seed: u64) -> Self {
-        let mut world = Self::new(seed, true);
+        let mut world = Self::new(seed);
         for n in 0..2 {
             world.tell(n, Event::Address(Some(member(1 - n).id)));
         }
@@ -365,8 +364,8 @@ fn what_is_on_its_way_when_the_connection_is_lost_goes_through_the_hub_under_its
 }
 
 #[test]
-fn who_meets_no_strangers_is_connected_only_with_whom_it_writes_to_as_well() {
-    let mut world = World::new(1, false);
+fn a_connection_is_made_only_with_whom_both_want_it() {
+    let mut world = World::new(1);
     world.tell(0, Event::Address(Some(member(1).id)));
     world.pass(60_000);
     assert_eq!((world.pages[0].road, world.connected), (Road::Relayed, [true, false]));
