@@ -57,7 +57,8 @@ async fn signalling_that_nobody_takes_is_bounded_and_let_go_of() {
     let castle = Castle::new(&["--publish-rate", "0"]).await;
     let address = castle.hubbub.address.clone();
     let before = castle.calm().await;
-    let data = "x".repeat(16_000);
+    // Small as text, and a hundred times as large once it is parsed.
+    let data = format!("[{}0]", r#"{"":0},"#.repeat(2_285));
     let (mut taken, mut refused) = (0, 0);
     for from in 1..=10 {
         let mut stream = connect(&address, from).await.unwrap();
@@ -66,7 +67,7 @@ async fn signalling_that_nobody_takes_is_bounded_and_let_go_of() {
             let to = session(&mut stream).await;
             let to = to.split('.').next().unwrap();
             let frame =
-                format!(r#"{{"type":"signalling","params":{{"to":"{to}","data":"{data}"}}}}"#);
+                format!(r#"{{"type":"signalling","params":{{"to":"{to}","data":{data}}}}}"#);
             let request = post(&format!("/api/rooms/lobby/frames?session={sender}"), &frame);
             for _ in 0..64 {
                 match ask(&mut stream, &request).await.unwrap() {
@@ -91,7 +92,7 @@ async fn signalling_that_nobody_takes_is_bounded_and_let_go_of() {
     castle.neighbour_was_served().await;
 }
 
-/// The longest queue of bytes that the system holds for a connection of this server (proc_net_tcp, `tx_queue`).
+/// The longest queue of bytes that the system holds for a connection of this server (`proc_net_tcp`, `tx_queue`).
 fn longest_queue(address: &str) -> u64 {
     let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
