@@ -2,10 +2,14 @@
 //! Browser only: nothing here may run while a page is rendered.
 
 mod drive;
+mod files;
 mod link;
 mod wire;
 
-pub(crate) use self::drive::Driver;
+pub(crate) use self::{
+    drive::Driver,
+    files::{BLOB_BYTES, Sink, writes_to_disk},
+};
 
 use common::MessageId;
 use leptos::prelude::{document, window};
@@ -18,7 +22,7 @@ pub(crate) fn now() -> f64 {
     js_sys::Date::now()
 }
 
-/// A fresh id for a message.
+/// A fresh id for a message, or a file.
 pub(crate) fn new_message_id() -> MessageId {
     MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a message id")
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use client::{Change, Line, Road, Row, RowChange, Status, Transport, first_rows};
+use client::{Change, File, Line, Road, Row, RowChange, Status, Transport, first_rows};
 use common::{Member, Members, Message, RoomName, StateKind};
 use leptos::prelude::*;
 use reactive_stores::{AtKeyed, Store};
@@ -35,6 +35,8 @@ pub(crate) struct RoomState {
     addressee: Option<Member>,
     /// How that would go.
     road: Road,
+    /// Files that go from browser to browser.
+    files: Vec<File>,
     /// How things are with the server.
     line: Line,
     /// The transport that is used.
@@ -97,6 +99,7 @@ impl RoomState {
             idle: Members::default(),
             addressee: None,
             road: Road::Hub,
+            files: Vec::new(),
             line: Line::Idle,
             transport: Transport::WebSocket,
             chosen: None,
@@ -127,6 +130,7 @@ pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
         Change::Roster(StateKind::Typing, typing) => room.typing().set(typing),
         Change::Roster(StateKind::Idle, idle) => room.idle().set(idle),
         Change::Road(road) => room.road().set(road),
+        Change::Files(files) => room.files().set(files),
         Change::Arrived { mine: true, .. } => {}
         Change::Arrived { message, mine: false } => room.arrived().update(|arrived| {
             arrived.count += 1;

@@ -5,9 +5,9 @@
 
 use std::rc::Rc;
 
-use client::{Event, Transport};
+use client::{Event, File, FileEvent, Transport};
 use common::{Audience, Member, MemberName, MessageId, Position, Publish, Refusal};
-use leptos::prelude::*;
+use leptos::{prelude::*, task::spawn_local};
 use reactive_stores::Store;
 use send_wrapper::SendWrapper;
 
@@ -57,6 +57,29 @@ impl RoomClient {
         self.tell(Event::Address(id));
     }
 
+    /// Offers a file to a member.
+    pub(crate) fn send_file(self, file: web_sys::File, to: &Member) {
+        if let Some(driver) = self.driver() {
+            driver.send_file(browser::new_message_id(), file, to.id.clone());
+        }
+    }
+
+    /// Takes a file that was offered, once there is a place for it.
+    pub(crate) fn take_file(self, file: File) {
+        spawn_local(async move {
+            if let Some(sink) = browser::Sink::ask(&file.name).await
+                && let Some(driver) = self.driver()
+            {
+                driver.take_file(file.id, sink);
+            }
+        });
+    }
+
+    /// Declines a file, gives it up, or shows it no more.
+    pub(crate) fn close_file(self, id: MessageId) {
+        self.tell(Event::File { id, event: FileEvent::Close });
+    }
+
     /// Sends a refused or unknown message again.
     pub(crate) fn retry(self, id: MessageId) {
         self.tell(Event::Retry(id));
@@ -87,9 +110,12 @@ impl RoomClient {
         self.tell(Event::Choose(transport));
     }
 
+    fn driver(self) -> Option<SendWrapper<Rc<Driver>>> {
+        self.driver.try_get_value().flatten()
+    }
+
     fn tell(self, event: Event) {
-        let driver = self.driver.try_get_value();
-        if let Some(driver) = driver.flatten() {
+        if let Some(driver) = self.driver() {
             driver.handle(event);
         }
     }

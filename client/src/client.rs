@@ -192,6 +192,7 @@ impl Client {
             Event::Link { link, event } => {
                 self.direct(|direct, now| direct.happened(link, event, now))
             }
+            Event::File { id, event } => self.file(&id, event),
             Event::Typing => self.typing(),
             Event::Idle(idle) => self.look(idle),
             Event::Rename(name) => self.rename(name),

@@ -1,9 +1,10 @@
 //! Talking without the hub: which sessions a connection is wanted to, and what goes over it.
 //!
 //! `link` is how two browsers agree on one connection, `peer` when there is one at all, `simulation` plays both
-//! thousands of times. The rule to keep: the hub says who somebody is. A session is reached by what the hub has handed
+//! thousands of times; `files` is what goes over it that the hub could not carry. The rule to keep: the hub says who somebody is. A session is reached by what the hub has handed
 //! on from it, so whoever writes directly can't pass for another.
 
+mod files;
 mod link;
 mod peer;
 #[cfg(test)]
@@ -15,10 +16,14 @@ use common::{Member, MessageId, Offset, Publish, SessionId, Signalling};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::peer::Road;
 use self::{
+    files::{Do, Files},
     link::Step,
-    peer::{Action, Peer},
+    peer::{Action, Letter, Peer},
+};
+pub use self::{
+    files::{File, FileEffect, FileEvent, Stage, Why as FileWhy},
+    peer::Road,
 };
 use crate::Millis;
 
@@ -28,7 +33,7 @@ pub type LinkId = u32;
 /// What is to be done with a connection to another browser (`RTCPeerConnection`).
 #[derive(Clone, Debug, PartialEq)]
 pub enum LinkEffect {
-    /// Make one, with an ordered channel of the id 0 that is negotiated already.
+    /// Make one, with the ordered channels of all [`Lane`]s, which are negotiated already.
     Connect,
     /// Have it make an offer and take it; where `restart` is set, with other ways than before. Tell
     /// [`LinkEvent::Described`].
@@ -51,11 +56,20 @@ pub enum LinkEffect {
         /// An `RTCIceCandidateInit`.
         candidate: Value,
     },
-    /// Send this on its channel.
+    /// Send this on one of its channels.
     Send {
+        /// On which.
+        lane: Lane,
         /// What.
         text: String,
     },
+    /// Send these bytes on its channel of files.
+    Bytes {
+        /// What: 64 KiB at the most.
+        bytes: Vec<u8>,
+    },
+    /// Tell [`LinkEvent::Room`] once little waits on its channel of files.
+    Room,
     /// Close it, and let go of all it had. What it still says is not heard.
     Close,
 }
@@ -75,12 +89,30 @@ pub enum LinkEvent {
     Interrupted,
     /// They do not any more (`failed`).
     Lost,
-    /// The channel is open.
+    /// All channels are open.
     Opened,
-    /// This came on the channel.
-    Heard(String),
-    /// The channel is closed, or there can't be a connection.
+    /// This came on a channel.
+    Heard(Lane, String),
+    /// These bytes came on the channel of files.
+    Bytes(Vec<u8>),
+    /// The channel of files takes more.
+    Room,
+    /// A channel is closed, or there can't be a connection.
     Closed,
+}
+
+/// The channels of a connection: what goes on one does not wait for what goes on another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// What is said.
+    Talk,
+    /// Files.
+    Files,
+}
+
+impl Lane {
+    /// All of them; the id of its channel is its place here.
+    pub const ALL: [Self; 2] = [Self::Talk, Self::Files];
 }
 
 /// What comes of it, in this order.
@@ -96,6 +128,18 @@ pub(crate) enum Out {
     Taken(MessageId),
     /// What was on its way directly may be lost.
     Lost,
+    /// Do this with a file.
+    File(MessageId, FileEffect),
+    /// These files are on their way, offered, or over.
+    Files(Vec<File>),
+}
+
+/// The `data` of `signalling` between pages.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Mail {
+    Letter(Letter),
+    File { file: files::Word },
 }
 
 /// What crosses a channel.
@@ -118,8 +162,9 @@ enum Word {
 const PAIRS: usize = 16;
 /// How many letters that nobody asked for are answered in a second.
 const ANSWERED: u32 = 4;
-/// More than this within [`FLOOD_MS`] is too much; a message and what acknowledges another are two.
-const FLOOD: u32 = 500;
+/// More texts than this within [`FLOOD_MS`] are too much; a message and what acknowledges another are two, and so are
+/// each MiB of a file that goes and one that comes.
+const FLOOD: u32 = 2_000;
 const FLOOD_MS: Millis = 5_000;
 
 #[derive(Clone, Debug)]
@@ -127,6 +172,8 @@ struct Pair {
     member: Member,
     peer: Peer,
     link: Option<LinkId>,
+    /// Its channels are open.
+    open: bool,
     /// How what is said went when that was looked at last.
     road: Road,
     /// How much came on the channel since when.
@@ -141,6 +188,7 @@ pub(crate) struct Direct {
     /// How many letters were answered that nobody asked for, since when.
     answered: (Millis, u32),
     pairs: HashMap<SessionId, Pair>,
+    files: Files,
     last: LinkId,
     out: Vec<Out>,
 }
@@ -155,6 +203,7 @@ impl Direct {
             pair.peer.drop_link();
         }
         self.collect();
+        self.settle(now);
         self.pairs.clear();
         (self.me, self.life) = (me.to_owned(), now);
     }
@@ -180,7 +229,8 @@ impl Direct {
             }
             let polite = self.me.as_str() < session.public();
             let (peer, member) = (Peer::new(polite, self.life), member.clone());
-            let pair = Pair { member, peer, link: None, road: Road::Hub, heard: (0, 0) };
+            let pair =
+                Pair { member, peer, link: None, open: false, road: Road::Hub, heard: (0, 0) };
             self.pairs.insert(session.clone(), pair);
         }
         let pair = self.pairs.get_mut(session)?;
@@ -208,12 +258,19 @@ impl Direct {
         now: Millis,
     ) {
         // What is no letter is of somebody who does this in another way.
-        let Ok(letter) = serde_json::from_value(data) else { return };
+        let letter = match serde_json::from_value(data) {
+            Ok(Mail::Letter(letter)) => letter,
+            Ok(Mail::File { file }) => {
+                return self.files(now, |files| files.heard(&session, &from, file, false));
+            }
+            Err(_) => return,
+        };
         match self.pairs.get_mut(&session) {
             Some(pair) => {
                 pair.member = from;
                 pair.peer.hear(letter, now);
                 self.collect();
+                self.settle(now);
             }
             // A connection may tell each the other's address: it is made only with whom both want it.
             None => {
@@ -238,12 +295,88 @@ impl Direct {
     /// Of those with whom there is no connection only these pages are still there.
     pub(crate) fn keep(&mut self, is_there: impl Fn(&SessionId) -> bool) {
         self.pairs.retain(|session, pair| pair.link.is_some() || is_there(session));
+        self.files.keep(is_there);
+    }
+
+    /// Something happened with a file, or is wanted with it; one that is offered is for `to`.
+    pub(crate) fn file(
+        &mut self,
+        id: &MessageId,
+        event: FileEvent,
+        to: Option<(Option<SessionId>, Member)>,
+        now: Millis,
+    ) {
+        self.files(now, |files| match (event, to) {
+            (FileEvent::Offer { name, size, .. }, Some(to)) => {
+                files.offer(id.clone(), to, (&name, size));
+            }
+            (event, _) => files.happened(id, event),
+        });
+    }
+
+    /// Tells the files something, and does what comes of it.
+    fn files(&mut self, now: Millis, tell: impl FnOnce(&mut Files)) {
+        self.files.set_time(now);
+        tell(&mut self.files);
+        self.settle(now);
+    }
+
+    /// Does what comes of what the files were told, until nothing does.
+    fn settle(&mut self, now: Millis) {
+        self.files.set_time(now);
+        loop {
+            let dos = self.files.take();
+            if dos.is_empty() {
+                break;
+            }
+            for what in dos {
+                match what {
+                    Do::Tell(session, file) => match self.lane(&session) {
+                        Some(link) => self.out.push(send(link, Lane::Files, &file)),
+                        None => {
+                            // Strings, numbers and maps with string keys always encode.
+                            let data = serde_json::to_value(Mail::File { file });
+                            self.out.push(Out::Signal(session, data.unwrap_or_default()));
+                        }
+                    },
+                    Do::Bytes(session, bytes) => {
+                        let bytes = |link| Out::Link(link, LinkEffect::Bytes { bytes });
+                        self.out.extend(self.lane(&session).map(bytes));
+                    }
+                    Do::Room(session) => {
+                        let room = |link| Out::Link(link, LinkEffect::Room);
+                        self.out.extend(self.lane(&session).map(room));
+                    }
+                    Do::Want(session, member) => self.want(&session, &member, now),
+                    Do::Wake(session) => {
+                        if let Some(pair) = self.pairs.get_mut(&session) {
+                            pair.peer.wake(now);
+                            self.collect();
+                        }
+                    }
+                    Do::Effect(id, effect) => self.out.push(Out::File(id, effect)),
+                }
+            }
+        }
+        self.out.extend(self.files.take_shown().map(Out::Files));
+    }
+
+    /// The connection to this page, once its channels are open.
+    fn lane(&self, session: &SessionId) -> Option<LinkId> {
+        self.pairs.get(session).filter(|pair| pair.open).and_then(|pair| pair.link)
     }
 
     /// Something happened on a connection; on one that is gone, nothing comes of it.
     pub(crate) fn happened(&mut self, link: LinkId, event: LinkEvent, now: Millis) {
-        let mut pairs = self.pairs.values_mut();
-        let Some(pair) = pairs.find(|pair| pair.link == Some(link)) else { return };
+        let mut pairs = self.pairs.iter_mut();
+        let Some((session, pair)) = pairs.find(|(_, pair)| pair.link == Some(link)) else {
+            return;
+        };
+        self.files.set_time(now);
+        let opens = matches!(event, LinkEvent::Opened | LinkEvent::Heard(..));
+        if opens && !std::mem::replace(&mut pair.open, true) {
+            self.files.up(session);
+        }
         let peer = &mut pair.peer;
         match event {
             LinkEvent::Described(sdp) => peer.made(sdp, now),
@@ -254,27 +387,40 @@ impl Direct {
             LinkEvent::Lost => peer.reach(false, true, now),
             LinkEvent::Opened => peer.opened(),
             LinkEvent::Closed => peer.fail(now),
-            LinkEvent::Heard(text) => {
+            LinkEvent::Room => self.files.has_room(session),
+            LinkEvent::Bytes(bytes) => self.files.came(session, &bytes),
+            LinkEvent::Heard(..) if pair.is_flood(now) => pair.peer.fail(now),
+            LinkEvent::Heard(Lane::Talk, text) => {
                 let heard = pair.hear(&text, now);
                 self.out.extend(heard);
             }
+            LinkEvent::Heard(Lane::Files, text) => {
+                // A newer page may say more.
+                if let Ok(word) = serde_json::from_str(&text) {
+                    self.files.heard(session, &pair.member, word, true);
+                }
+            }
         }
         self.collect();
+        self.settle(now);
     }
 
     /// The network has changed.
     pub(crate) fn wake(&mut self, now: Millis) {
         self.pairs.values_mut().for_each(|pair| pair.peer.wake(now));
         self.collect();
+        self.settle(now);
     }
 
     pub(crate) fn deadline(&self) -> Option<Millis> {
-        self.pairs.values().filter_map(|pair| pair.peer.deadline()).min()
+        let pairs = self.pairs.values().filter_map(|pair| pair.peer.deadline());
+        pairs.chain(self.files.deadline()).min()
     }
 
     pub(crate) fn tick(&mut self, now: Millis) {
         self.pairs.values_mut().for_each(|pair| pair.peer.tick(now));
         self.collect();
+        self.files(now, Files::tick);
     }
 
     /// What came of all that.
@@ -283,7 +429,7 @@ impl Direct {
     }
 
     fn collect(&mut self) {
-        let Self { pairs, last, out, .. } = self;
+        let Self { pairs, files, last, out, .. } = self;
         for (session, pair) in pairs {
             for action in pair.peer.take_actions() {
                 if action == Action::Connect {
@@ -299,6 +445,9 @@ impl Direct {
                     Action::Disconnect => {
                         out.push(Out::Link(link, LinkEffect::Close));
                         pair.link = None;
+                        if std::mem::take(&mut pair.open) {
+                            files.down(session);
+                        }
                     }
                     Action::Ping => out.push(word(link, &Word::Ping {})),
                     Action::Step(step) => {
@@ -311,6 +460,9 @@ impl Direct {
             if before == Road::Direct && pair.road != Road::Direct {
                 out.push(Out::Lost);
             }
+            if before != Road::Relayed && pair.road == Road::Relayed {
+                files.no_way(session);
+            }
         }
     }
 }
@@ -322,18 +474,19 @@ impl Pair {
         Some(Out::Signal(session.clone(), data))
     }
 
-    /// What comes of what the other side has sent on the channel.
-    fn hear(&mut self, text: &str, now: Millis) -> Vec<Out> {
-        let Some(link) = self.link else { return Vec::new() };
+    /// Counts what the other side sends: whether this is too much.
+    fn is_flood(&mut self, now: Millis) -> bool {
         let (since, heard) = &mut self.heard;
         if now >= *since + FLOOD_MS {
             (*since, *heard) = (now, 0);
         }
         *heard += 1;
-        if *heard > FLOOD {
-            self.peer.fail(now);
-            return Vec::new();
-        }
+        *heard > FLOOD
+    }
+
+    /// What comes of what the other side has said on the channel.
+    fn hear(&mut self, text: &str, now: Millis) -> Vec<Out> {
+        let Some(link) = self.link else { return Vec::new() };
         match serde_json::from_str(text) {
             Ok(Word::Ping {}) => vec![word(link, &Word::Pong {})],
             Ok(Word::Pong {}) => {
@@ -357,9 +510,13 @@ impl Pair {
 }
 
 fn word(link: LinkId, word: &Word) -> Out {
+    send(link, Lane::Talk, word)
+}
+
+fn send(link: LinkId, lane: Lane, word: &impl Serialize) -> Out {
     // Strings and maps with string keys always encode.
     let text = serde_json::to_string(word).unwrap_or_default();
-    Out::Link(link, LinkEffect::Send { text })
+    Out::Link(link, LinkEffect::Send { lane, text })
 }
 
 fn step_effect(step: Step) -> Option<LinkEffect> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use common::{Hello, Member, MemberName, Members, Message, MessageId, Offset, Refusal, StateKind};
 
-use crate::{LegId, LinkEffect, LinkId, RequestId, Road, RowChange, Transport};
+use crate::{File, FileEffect, LegId, LinkEffect, LinkId, RequestId, Road, RowChange, Transport};
 
 /// What is to be done, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +53,15 @@ pub enum Effect {
         link: LinkId,
         /// What.
         what: LinkEffect,
+    },
+    /// Do something with a file that goes to another browser, or comes from one. Only where [`Setup::direct`] is on.
+    ///
+    /// [`Setup::direct`]: crate::Setup::direct
+    File {
+        /// With which.
+        id: MessageId,
+        /// What.
+        what: FileEffect,
     },
     /// Keep a text under a key, over reloads; an empty text is to be forgotten.
     Keep {
@@ -119,6 +128,8 @@ pub enum Change {
     Roster(StateKind, Members),
     /// How what is written to the one it is for alone would go now.
     Road(Road),
+    /// These files are on their way from browser to browser, offered, or over; oldest first.
+    Files(Vec<File>),
     /// A row of the timeline is new, different or gone. Only told where [`Setup::view`] is on.
     ///
     /// [`Setup::view`]: crate::Setup::view

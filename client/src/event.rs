@@ -3,7 +3,7 @@
 use common::{MemberId, MemberName, MessageId, Publish};
 
 use crate::{
-    LegId, LinkEvent, LinkId, RequestId, Transport,
+    FileEvent, LegId, LinkEvent, LinkId, RequestId, Transport,
     client::kept::{CHOSEN, SESSION},
 };
 
@@ -91,6 +91,13 @@ pub enum Event {
         link: LinkId,
         /// What.
         event: LinkEvent,
+    },
+    /// Something happened with a file, or is wanted with it.
+    File {
+        /// With which: of one to offer, an id that was never used.
+        id: MessageId,
+        /// What.
+        event: FileEvent,
     },
     /// A key was pressed that writes something.
     Typing,

@@ -34,7 +34,9 @@ mod transport;
 
 pub use self::{
     client::{Client, Why},
-    direct::{LinkEffect, LinkEvent, LinkId, Road},
+    direct::{
+        File, FileEffect, FileEvent, FileWhy, Lane, LinkEffect, LinkEvent, LinkId, Road, Stage,
+    },
     effect::{Change, Effect, Fault, Happening, Line, Method, Scope},
     event::Event,
     outbox::Status,

@@ -9,19 +9,20 @@ use std::{
 };
 
 use client::{
-    Change, Client, Effect, Event, LegId, LinkEffect, LinkEvent, LinkId, Method, Scope, Setup,
-    Transport, encode_component,
+    Change, Client, Effect, Event, FileEvent, LegId, LinkEffect, LinkEvent, LinkId, Method, Scope,
+    Setup, Transport, encode_component,
 };
-use common::{After, MemberName, Message, Position};
+use common::{After, MemberId, MemberName, Message, MessageId, Position};
 use gloo_net::http::Request;
 use gloo_timers::callback::Timeout;
 use leptos::{prelude::*, task::spawn_local};
 use reactive_stores::Store;
 use wasm_bindgen::JsCast;
-use web_sys::{AbortController, AbortSignal, StorageEvent};
+use web_sys::{AbortController, AbortSignal, File, StorageEvent};
 
 use super::{
-    all_kept, is_hidden, keep, keep_here, link::Link, now, origin, reaches_browsers, wire::Wire,
+    Sink, all_kept, files::Files, is_hidden, keep, keep_here, link::Link, now, origin,
+    reaches_browsers, wire::Wire,
 };
 use crate::{
     page::Ice,
@@ -58,6 +59,7 @@ pub(crate) struct Driver {
     is_busy: Cell<bool>,
     legs: RefCell<HashMap<LegId, Leg>>,
     links: RefCell<HashMap<LinkId, Link>>,
+    files: RefCell<Files>,
     ice: Rc<RefCell<Option<Ice>>>,
     timer: RefCell<Option<Timeout>>,
     own: Weak<Self>,
@@ -89,6 +91,7 @@ impl Driver {
             is_busy: Cell::default(),
             legs: RefCell::default(),
             links: RefCell::default(),
+            files: RefCell::default(),
             ice: Rc::new(RefCell::new(ice)),
             timer: RefCell::default(),
             own: own.clone(),
@@ -121,6 +124,19 @@ impl Driver {
         }
         self.is_busy.set(false);
         self.set_timer();
+    }
+
+    /// Offers a file to a member.
+    pub(crate) fn send_file(&self, id: MessageId, file: File, to: MemberId) {
+        let (name, size) = (file.name(), file.size() as u64);
+        self.files.borrow_mut().send(id.clone(), file);
+        self.handle(Event::File { id, event: FileEvent::Offer { to, name, size } });
+    }
+
+    /// Takes a file that was offered.
+    pub(crate) fn take_file(&self, id: MessageId, sink: Sink) {
+        self.files.borrow_mut().take(id.clone(), sink);
+        self.handle(Event::File { id, event: FileEvent::Accept });
     }
 
     fn next_event(&self) -> Option<Event> {
@@ -176,6 +192,15 @@ impl Driver {
                 drop(leg);
             }
             Effect::Link { link, what } => self.link(link, what),
+            Effect::File { id, what } => {
+                let (tell, of) = (self.teller(), id.clone());
+                let tell = move |event| tell(Event::File { id: of.clone(), event });
+                let files = self.room.files().read_untracked();
+                let name = files.iter().find(|file| file.id == id);
+                let name = name.map_or_else(String::new, |file| file.name.clone());
+                drop(files);
+                self.files.borrow_mut().carry_out(&id, what, &name, tell);
+            }
             Effect::Keep { scope: Scope::Tab, key, text } => keep_here(&key, &text),
             Effect::Keep { scope: Scope::Shared, key, text } => keep(&key, &text),
             Effect::Tell(change) => {

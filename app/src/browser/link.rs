@@ -1,36 +1,46 @@
-//! The browser's own connection to another browser, with its channel: dropping one closes it, and no event comes
+//! The browser's own connection to another browser, with its channels: dropping one closes it, and no event comes
 //! after.
 //!
 //! What takes time is told as an event when it is done, to whoever is there then: of a connection that was closed
 //! meanwhile nobody hears.
 
-use client::{LinkEffect, LinkEvent};
-use js_sys::JSON;
+use std::{cell::Cell, rc::Rc};
+
+use client::{Lane, LinkEffect, LinkEvent};
+use js_sys::{ArrayBuffer, JSON, Uint8Array};
 use leptos::task::spawn_local;
 use serde_json::Value;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     EventTarget, MessageEvent, RtcConfiguration, RtcDataChannel, RtcDataChannelInit,
-    RtcIceCandidateInit, RtcOfferOptions, RtcPeerConnection, RtcPeerConnectionIceEvent,
-    RtcPeerConnectionState as State, RtcSdpType, RtcSessionDescriptionInit,
+    RtcDataChannelState, RtcDataChannelType, RtcIceCandidateInit, RtcOfferOptions,
+    RtcPeerConnection, RtcPeerConnectionIceEvent, RtcPeerConnectionState as State, RtcSdpType,
+    RtcSessionDescriptionInit,
 };
 
 use crate::page::Ice;
 
-/// What is heard of a connection, and of its channel.
+/// What is heard of a connection, and of its channels.
 const CONNECTION: [&str; 2] = ["icecandidate", "connectionstatechange"];
-const CHANNEL: [&str; 3] = ["open", "message", "close"];
-/// Of a channel that takes no more than this the other side is gone: 1 MiB.
-const BUFFERED: u32 = 1024 * 1024;
+const CHANNEL: [&str; 4] = ["open", "message", "close", "bufferedamountlow"];
+/// Of a channel on which more than this waits the other side is gone: of what is said 1 MiB; of files no more than a
+/// MiB is sent at once, when less than [`LOW`] waits.
+const BUFFERED: u32 = 4 * 1024 * 1024;
+const LOW: u32 = 256 * 1024;
 
 type Listener = Closure<dyn Fn(web_sys::Event)>;
 
 pub(super) struct Link {
     connection: RtcPeerConnection,
-    channel: RtcDataChannel,
+    channels: Channels,
+    /// Somebody waits until the channel of files takes more.
+    is_full: Rc<Cell<bool>>,
     on_event: Listener,
 }
+
+/// One for each lane.
+type Channels = [RtcDataChannel; Lane::ALL.len()];
 
 impl Link {
     /// Makes a connection that leads nowhere yet, and finds its ways by means of `ice`; `tell` hears what happens to it.
@@ -43,16 +53,22 @@ impl Link {
         tell: impl Fn(LinkEvent) + 'static,
     ) -> Result<Self, JsValue> {
         let connection = RtcPeerConnection::new_with_configuration(&configuration(ice)?)?;
-        let options = RtcDataChannelInit::new();
-        // Both sides have it from the beginning, so neither has to hear of it from the other.
-        options.set_negotiated(true);
-        options.set_id(0);
-        let channel = connection.create_data_channel_with_data_channel_dict("hubbub", &options);
-        let of = connection.clone();
-        let on_event = Listener::new(move |event: web_sys::Event| {
-            read(&of, &event).into_iter().for_each(&tell);
+        let channels = [0, 1].map(|id| {
+            let options = RtcDataChannelInit::new();
+            // Both sides have it from the beginning, so neither has to hear of it from the other.
+            options.set_negotiated(true);
+            options.set_id(id);
+            let made = connection.create_data_channel_with_data_channel_dict("hubbub", &options);
+            made.set_binary_type(RtcDataChannelType::Arraybuffer);
+            made.set_buffered_amount_low_threshold(LOW);
+            made
         });
-        let link = Self { connection, channel, on_event };
+        let is_full = Rc::new(Cell::new(false));
+        let (of, on, full) = (connection.clone(), channels.clone(), is_full.clone());
+        let on_event = Listener::new(move |event: web_sys::Event| {
+            read(&of, &on, &full, &event).into_iter().for_each(&tell);
+        });
+        let link = Self { connection, channels, is_full, on_event };
         for (target, name) in link.targets() {
             target
                 .add_event_listener_with_callback(name, link.on_event.as_ref().unchecked_ref())?;
@@ -62,10 +78,10 @@ impl Link {
 
     fn targets(&self) -> impl Iterator<Item = (&EventTarget, &'static str)> {
         let connection: &EventTarget = &self.connection;
-        let channel: &EventTarget = &self.channel;
         let of =
             |target, names: &'static [&'static str]| names.iter().map(move |name| (target, *name));
-        of(connection, &CONNECTION).chain(of(channel, &CHANNEL))
+        let channels = self.channels.iter();
+        of(connection, &CONNECTION).chain(channels.flat_map(move |channel| of(channel, &CHANNEL)))
     }
 
     /// Does one thing with it; `tell` hears what comes of that.
@@ -97,13 +113,21 @@ impl Link {
                 // A way that is of no use is one less.
                 let _ = try_way(&connection, &candidate).await;
             }),
-            LinkEffect::Send { text } => {
-                if self.channel.buffered_amount() > BUFFERED
-                    || self.channel.send_with_str(&text).is_err()
-                {
+            LinkEffect::Send { lane, text } => {
+                let channel = &self.channels[lane as usize];
+                if channel.buffered_amount() > BUFFERED || channel.send_with_str(&text).is_err() {
                     tell(LinkEvent::Closed);
                 }
             }
+            LinkEffect::Bytes { bytes } => {
+                if self.channels[Lane::Files as usize].send_with_u8_array(&bytes).is_err() {
+                    tell(LinkEvent::Closed);
+                }
+            }
+            LinkEffect::Room => match self.channels[Lane::Files as usize].buffered_amount() > LOW {
+                true => self.is_full.set(true),
+                false => tell(LinkEvent::Room),
+            },
             LinkEffect::Connect | LinkEffect::Close => {}
         }
     }
@@ -116,7 +140,7 @@ impl Drop for Link {
             let listener = self.on_event.as_ref().unchecked_ref();
             let _ = target.remove_event_listener_with_callback(name, listener);
         }
-        self.channel.close();
+        self.channels.iter().for_each(RtcDataChannel::close);
         self.connection.close();
     }
 }
@@ -162,7 +186,13 @@ async fn try_way(connection: &RtcPeerConnection, candidate: &Value) -> Result<()
     Ok(())
 }
 
-fn read(connection: &RtcPeerConnection, event: &web_sys::Event) -> Option<LinkEvent> {
+fn read(
+    connection: &RtcPeerConnection,
+    channels: &Channels,
+    is_full: &Cell<bool>,
+    event: &web_sys::Event,
+) -> Option<LinkEvent> {
+    let is_open = |channel: &RtcDataChannel| channel.ready_state() == RtcDataChannelState::Open;
     Some(match event.type_().as_str() {
         "icecandidate" => {
             // Without one, all were told.
@@ -176,9 +206,19 @@ fn read(connection: &RtcPeerConnection, event: &web_sys::Event) -> Option<LinkEv
             State::Failed => LinkEvent::Lost,
             _ => return None,
         },
-        "open" => LinkEvent::Opened,
+        "open" if channels.iter().all(is_open) => LinkEvent::Opened,
+        "open" => return None,
         "close" => LinkEvent::Closed,
-        // Bytes are none of ours.
-        _ => LinkEvent::Heard(event.dyn_ref::<MessageEvent>()?.data().as_string()?),
+        "bufferedamountlow" if is_full.replace(false) => LinkEvent::Room,
+        "bufferedamountlow" => return None,
+        _ => {
+            let id = event.target()?.dyn_ref::<RtcDataChannel>()?.id()?;
+            let data = event.dyn_ref::<MessageEvent>()?.data();
+            match (Lane::ALL.get(usize::from(id))?, data.dyn_ref::<ArrayBuffer>()) {
+                (Lane::Files, Some(bytes)) => LinkEvent::Bytes(Uint8Array::new(bytes).to_vec()),
+                // What is said is never bytes.
+                (lane, _) => LinkEvent::Heard(*lane, data.as_string()?),
+            }
+        }
     })
 }

@@ -3,11 +3,13 @@
 //! One that has several pages open, or another one of mine, would miss it there: then it goes through the hub, which
 //! keeps it. The rule to keep: whichever way, under the same id, so that going both shows it once.
 
-use common::{Audience, ClientFrame, Member, MemberId, Message, Offset, SessionId, StateKind};
+use common::{
+    Audience, ClientFrame, Member, MemberId, Message, MessageId, Offset, SessionId, StateKind,
+};
 
 use super::Client;
 use crate::{
-    Change, Effect, Millis, Road,
+    Change, Effect, FileEvent, Millis, Road,
     direct::{Direct, Out},
 };
 
@@ -110,6 +112,21 @@ impl Client {
         }
     }
 
+    /// Something happened with a file, or is wanted with it.
+    pub(super) fn file(&mut self, id: &MessageId, event: FileEvent) {
+        let to = match &event {
+            FileEvent::Offer { to, .. } => {
+                let page = self.page_of(to);
+                let mut here = self.told.rosters.of(StateKind::Members).members.iter();
+                let listed = here.find(|listed| listed.id == *to);
+                let Some(member) = listed.map(|listed| listed.member.clone()) else { return };
+                Some((page.map(|(session, _)| session), member))
+            }
+            _ => None,
+        };
+        self.direct(|direct, now| direct.file(id, event, to, now));
+    }
+
     /// Tells the machine something, and does what comes of it.
     pub(super) fn direct(&mut self, tell: impl FnOnce(&mut Direct, Millis)) {
         let Some(direct) = &mut self.direct else { return };
@@ -144,6 +161,8 @@ impl Client {
                     }
                 }
                 Out::Lost => self.outbox.relay(),
+                Out::File(id, what) => self.effects.push_back(Effect::File { id, what }),
+                Out::Files(files) => self.tell(Change::Files(files)),
             }
         }
         self.pump();

@@ -132,7 +132,7 @@ impl Driver {
                 // A program that wants to keep something does so itself.
                 Effect::Keep { .. } => {}
                 // It was not asked for.
-                Effect::Link { .. } => {}
+                Effect::Link { .. } | Effect::File { .. } => {}
                 Effect::Tell(change) => self.tell(change).await,
             }
         }

@@ -292,7 +292,9 @@ impl World {
                 }
             }
             Effect::Keep { scope, key, text } => self.tabs[n].keep(scope, &key, &text),
-            Effect::Link { .. } => unreachable!("no tab asked for a direct connection"),
+            Effect::Link { .. } | Effect::File { .. } => {
+                unreachable!("no tab asked for a direct connection")
+            }
             Effect::Tell(change) => self.tabs[n].hear(change, &self.log),
         }
     }

@@ -11,7 +11,7 @@ use common::{
 use proptest::prelude::*;
 
 use crate::{
-    Change, Client, Effect, Event, LegId, LinkEffect, LinkEvent, LinkId, Millis, Road, Row,
+    Change, Client, Effect, Event, Lane, LegId, LinkEffect, LinkEvent, LinkId, Millis, Road, Row,
     RowChange, Setup, Transport, seed::Seed,
 };
 
@@ -227,7 +227,8 @@ impl World {
                 self.meet();
             }
             LinkEffect::Try { .. } => {}
-            LinkEffect::Send { text } => {
+            LinkEffect::Bytes { .. } | LinkEffect::Room => unreachable!("no file was offered"),
+            LinkEffect::Send { text, .. } => {
                 let other = self.pages[1 - n].link;
                 if let Some(other) = other.filter(|_| self.way && self.pages[n].link == Some(link))
                 {
@@ -275,7 +276,10 @@ impl World {
                 match self.due.pop_front().unwrap().1 {
                     Due::Event(n, event) => self.tell(n, event),
                     Due::Heard(n, link, text) if self.way && self.pages[n].link == Some(link) => {
-                        self.tell(n, Event::Link { link, event: LinkEvent::Heard(text) });
+                        self.tell(
+                            n,
+                            Event::Link { link, event: LinkEvent::Heard(Lane::Talk, text) },
+                        );
                     }
                     Due::Heard(..) => {}
                 }
