@@ -4,6 +4,7 @@ mod bar;
 mod clock;
 mod composer;
 mod enter;
+mod file_list;
 mod inspector;
 mod member_list;
 mod message_list;
@@ -12,6 +13,7 @@ pub(crate) use self::{
     bar::{Banner, Bar, NameForm, Preferences},
     clock::Clock,
     composer::Composer,
+    file_list::FileList,
     inspector::Inspector,
     member_list::MemberList,
     message_list::MessageList,

@@ -2,7 +2,7 @@
 //!
 //! A language is a value of [`Strings`], so a text that is missing in one does not compile.
 
-use client::{Method, Road, Transport};
+use client::{File, FileWhy, Method, Road, Stage, Transport};
 use common::{ErrorCode, Refusal};
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +114,18 @@ pub struct Strings {
     pub went_directly_text: &'static str,
     pub went_by_server: &'static str,
     pub went_by_server_text: &'static str,
+    pub files: &'static str,
+    pub send_file: &'static str,
+    pub file_to: fn(&str) -> String,
+    pub file_from: fn(&str) -> String,
+    pub file_stage: fn(&File) -> String,
+    pub accepting_connects: &'static str,
+    pub file_too_big: fn(&str) -> String,
+    pub time_left: fn(u64) -> String,
+    pub accept: &'static str,
+    pub decline: &'static str,
+    pub cancel: &'static str,
+    pub dismiss: &'static str,
     pub sending: &'static str,
     pub not_sent: &'static str,
     pub unknown: &'static str,
@@ -220,6 +232,57 @@ const EN: Strings = Strings {
     went_directly_text: "Went from browser to browser; the server doesn’t have it",
     went_by_server: "relayed",
     went_by_server_text: "Went through the server, which keeps it",
+    files: "Files",
+    send_file: "Send a file",
+    file_to: |name| format!("to {name}"),
+    file_from: |name| format!("from {name}"),
+    file_stage: |file| {
+        let name = &file.member.name;
+        match (file.stage, file.outgoing) {
+            (Stage::Offered, true) => format!("{name} has not answered yet."),
+            (Stage::Offered, false) => format!("{name} wants to send you this file."),
+            (Stage::Waiting, _) => "Waiting for a direct way, or for its turn.".to_owned(),
+            (Stage::Flowing, true) => "On its way, from your browser to theirs.".to_owned(),
+            (Stage::Flowing, false) => "On its way, from their browser to yours.".to_owned(),
+            (Stage::Done, true) => "Arrived whole: its checksum is right.".to_owned(),
+            (Stage::Done, false) => "Saved, and whole: its checksum is right.".to_owned(),
+            (Stage::Ended(why), outgoing) => match (why, outgoing) {
+                (FileWhy::Declined, true) => format!("{name} declined it."),
+                (FileWhy::Declined, false) => "You declined it.".to_owned(),
+                (FileWhy::Cancelled, _) => "Cancelled.".to_owned(),
+                (FileWhy::Broken, _) => "Stopped: it did not come as it was sent.".to_owned(),
+                (FileWhy::Unreadable, true) => {
+                    "Stopped: your browser can’t read it any more.".to_owned()
+                }
+                (FileWhy::Unreadable, false) => {
+                    "Stopped: their browser can’t read it any more.".to_owned()
+                }
+                (FileWhy::Unwritable, true) => "Stopped: their browser can’t write it.".to_owned(),
+                (FileWhy::Unwritable, false) => {
+                    "Stopped: your browser can’t write it. Is there room for it?".to_owned()
+                }
+                (FileWhy::Left, _) => format!("Stopped: {name} is gone."),
+                (FileWhy::NoWay, _) => {
+                    "No direct way was found. Each of you needs one open page, and a network that \
+                     lets them meet."
+                        .to_owned()
+                }
+                (FileWhy::Unanswered, _) => "Nobody answered.".to_owned(),
+                (FileWhy::TooMuch, _) => "Too large, or too many at once.".to_owned(),
+            },
+        }
+    },
+    accepting_connects: "Accepting connects your two browsers; each then knows the other’s network address.",
+    file_too_big: |limit| format!("This browser takes no more than {limit}."),
+    time_left: |seconds| match seconds {
+        0..60 => format!("{} s left", seconds.max(1)),
+        60..3_600 => format!("{} min left", seconds.div_ceil(60)),
+        _ => format!("{} h left", seconds.div_ceil(3_600)),
+    },
+    accept: "Accept",
+    decline: "Decline",
+    cancel: "Cancel",
+    dismiss: "Dismiss",
     sending: "Sending…",
     not_sent: "Not sent",
     unknown: "No answer yet. It may or may not have arrived; sending it again is safe.",
@@ -372,6 +435,59 @@ const KO: Strings = Strings {
     went_directly_text: "브라우저에서 브라우저로 바로 갔고, 서버에는 없어요",
     went_by_server: "서버 경유",
     went_by_server_text: "서버를 거쳐 갔고, 서버에 남아 있어요",
+    files: "파일",
+    send_file: "파일 보내기",
+    file_to: |name| format!("{name}님에게"),
+    file_from: |name| format!("{name}님이 보냄"),
+    file_stage: |file| {
+        let name = &file.member.name;
+        match (file.stage, file.outgoing) {
+            (Stage::Offered, true) => format!("{name}님의 답을 기다리고 있어요."),
+            (Stage::Offered, false) => format!("{name}님이 이 파일을 보내려고 해요."),
+            (Stage::Waiting, _) => "직접 가는 길이나 차례를 기다리고 있어요.".to_owned(),
+            (Stage::Flowing, true) => "내 브라우저에서 상대 브라우저로 가는 중이에요.".to_owned(),
+            (Stage::Flowing, false) => "상대 브라우저에서 내 브라우저로 오는 중이에요.".to_owned(),
+            (Stage::Done, true) => "온전히 도착했어요. 체크섬이 맞아요.".to_owned(),
+            (Stage::Done, false) => "온전히 저장했어요. 체크섬이 맞아요.".to_owned(),
+            (Stage::Ended(why), outgoing) => match (why, outgoing) {
+                (FileWhy::Declined, true) => format!("{name}님이 거절했어요."),
+                (FileWhy::Declined, false) => "거절했어요.".to_owned(),
+                (FileWhy::Cancelled, _) => "취소했어요.".to_owned(),
+                (FileWhy::Broken, _) => "멈췄어요. 보낸 것과 다르게 왔어요.".to_owned(),
+                (FileWhy::Unreadable, true) => {
+                    "멈췄어요. 내 브라우저가 파일을 더 읽을 수 없어요.".to_owned()
+                }
+                (FileWhy::Unreadable, false) => {
+                    "멈췄어요. 상대 브라우저가 파일을 더 읽을 수 없어요.".to_owned()
+                }
+                (FileWhy::Unwritable, true) => {
+                    "멈췄어요. 상대 브라우저가 파일을 쓸 수 없어요.".to_owned()
+                }
+                (FileWhy::Unwritable, false) => {
+                    "멈췄어요. 내 브라우저가 파일을 쓸 수 없어요. 공간이 있는지 보세요.".to_owned()
+                }
+                (FileWhy::Left, _) => format!("멈췄어요. {name}님이 나갔어요."),
+                (FileWhy::NoWay, _) => {
+                    "직접 가는 길이 없어요. 서로 페이지를 하나씩만 열고, 서로 닿는 네트워크에 있어야 \
+                     해요."
+                        .to_owned()
+                }
+                (FileWhy::Unanswered, _) => "아무도 답하지 않았어요.".to_owned(),
+                (FileWhy::TooMuch, _) => "너무 크거나, 한꺼번에 너무 많아요.".to_owned(),
+            },
+        }
+    },
+    accepting_connects: "받으면 두 브라우저가 서로 연결되고, 서로의 네트워크 주소를 알게 돼요.",
+    file_too_big: |limit| format!("이 브라우저는 {limit}까지만 받을 수 있어요."),
+    time_left: |seconds| match seconds {
+        0..60 => format!("{}초 남음", seconds.max(1)),
+        60..3_600 => format!("{}분 남음", seconds.div_ceil(60)),
+        _ => format!("{}시간 남음", seconds.div_ceil(3_600)),
+    },
+    accept: "받기",
+    decline: "거절",
+    cancel: "취소",
+    dismiss: "지우기",
     sending: "보내는 중…",
     not_sent: "보내지 못함",
     unknown: "아직 답이 없습니다. 도착했는지 알 수 없으며, 다시 보내도 두 번 나오지 않습니다.",

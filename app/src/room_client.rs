@@ -67,7 +67,7 @@ impl RoomClient {
     /// Takes a file that was offered, once there is a place for it.
     pub(crate) fn take_file(self, file: File) {
         spawn_local(async move {
-            if let Some(sink) = browser::Sink::ask(&file.name).await
+            if let Some(sink) = browser::Sink::ask(&file.name, file.size).await
                 && let Some(driver) = self.driver()
             {
                 driver.take_file(file.id, sink);

@@ -51,8 +51,9 @@ pub(crate) fn writes_to_disk() -> bool {
 }
 
 impl Sink {
-    /// Asks the person where a file is to go, if this browser can write there; `None` if they have thought better of it.
-    pub(crate) async fn ask(name: &str) -> Option<Self> {
+    /// Asks the person where a file is to go, if this browser can write there; `None` if they have thought better of it,
+    /// or there is no place for it.
+    pub(crate) async fn ask(name: &str, size: u64) -> Option<Self> {
         if !writes_to_disk() {
             return Some(Self::Parts(Array::new()));
         }
@@ -60,8 +61,9 @@ impl Sink {
             Ok(stream) => Some(Self::Disk(stream)),
             Err(error) => {
                 let name = Reflect::get(&error, &"name".into()).ok()?.as_string()?;
-                // Elsewhere the browser does not let this page ask.
-                (name != "AbortError").then(|| Self::Parts(Array::new()))
+                // Else the browser does not let this page ask.
+                let fits = name != "AbortError" && size <= BLOB_BYTES;
+                fits.then(|| Self::Parts(Array::new()))
             }
         }
     }

@@ -12,7 +12,10 @@ use leptos::{
     prelude::*,
 };
 
-use super::enter::{Decision, EnterPress, EnterRule};
+use super::{
+    enter::{Decision, EnterPress, EnterRule},
+    file_list::SendFiles,
+};
 use crate::{
     browser,
     page::{Refused, RoomView},
@@ -210,6 +213,9 @@ fn Addressee() -> impl IntoView {
                         {move || (strings.to_one)(&name().unwrap_or_default())}
                     </span>
                     <span class="quiet-text">{move || (strings.road)(room.road().get())}</span>
+                    <Show when=browser::reaches_browsers>
+                        <SendFiles to=room.addressee()/>
+                    </Show>
                     <button
                         type="button"
                         class="icon"

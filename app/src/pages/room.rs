@@ -8,7 +8,7 @@ use reactive_stores::Store;
 use crate::{
     browser,
     components::{
-        Banner, Bar, Composer, Inspector, MemberList, MessageList, NameForm, Preferences,
+        Banner, Bar, Composer, FileList, Inspector, MemberList, MessageList, NameForm, Preferences,
     },
     page::{PageData, RoomView},
     room::{RoomState, RoomStateStoreFields},
@@ -56,6 +56,7 @@ pub(crate) fn RoomPage(data: PageData, view: RoomView) -> impl IntoView {
             <div class="room-body">
                 <main class="conversation">
                     <MessageList/>
+                    <FileList/>
                     <p class="no-script">{strings.static_page}</p>
                     <Composer view refused/>
                 </main>
