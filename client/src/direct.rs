@@ -1,8 +1,9 @@
 //! Talking without the hub: which sessions a connection is wanted to, and what goes over it.
 //!
 //! `link` is how two browsers agree on one connection, `peer` when there is one at all, `simulation` plays both
-//! thousands of times; `files` is what goes over it that the hub could not carry. The rule to keep: the hub says who somebody is. A session is reached by what the hub has handed
-//! on from it, so whoever writes directly can't pass for another.
+//! thousands of times; `files` is what goes over it that the hub could not carry. The rule to keep: the hub says who
+//! somebody is. A session is reached by what the hub has handed on from it, so whoever writes directly can't pass for
+//! another.
 
 mod files;
 mod link;
@@ -12,7 +13,7 @@ mod simulation;
 
 use std::collections::HashMap;
 
-use common::{Member, MessageId, Offset, Publish, SessionId, Signalling};
+use common::{Member, MemberId, MessageId, Offset, Publish, SessionId, Signalling};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -292,10 +293,16 @@ impl Direct {
         *answered <= ANSWERED
     }
 
-    /// Of those with whom there is no connection only these pages are still there.
-    pub(crate) fn keep(&mut self, is_there: impl Fn(&SessionId) -> bool) {
+    /// Of those with whom there is no connection only these pages are still there; `page_of` knows the only one of each
+    /// member.
+    pub(crate) fn keep(
+        &mut self,
+        is_there: impl Fn(&SessionId) -> bool,
+        page_of: impl Fn(&MemberId) -> Option<SessionId>,
+        now: Millis,
+    ) {
         self.pairs.retain(|session, pair| pair.link.is_some() || is_there(session));
-        self.files.keep(is_there);
+        self.files(now, |files| files.keep(is_there, page_of));
     }
 
     /// Something happened with a file, or is wanted with it; one that is offered is for `to`.

@@ -1,52 +1,13 @@
 // What is for one person alone: straight from browser to browser where there is a way, else through the server.
 import type { Page } from '@playwright/test';
+import { setWays, two, writeToTheOther } from './direct.js';
 import { expect, isConnected, open, say, test, texts } from './support.js';
-
-/** Lets the test close the ways between browsers: connections then find none, and those there are end. */
-async function withWays(page: Page): Promise<void> {
-  await page.addInitScript(() => {
-    const made: RTCPeerConnection[] = [];
-    const ways = { open: true };
-    const Browsers = window.RTCPeerConnection;
-    window.RTCPeerConnection = class extends Browsers {
-      constructor(configuration?: RTCConfiguration) {
-        // Without a relay there is no way by relays alone.
-        super(ways.open ? configuration : { ...configuration, iceTransportPolicy: 'relay' });
-        made.push(this);
-      }
-    };
-    Object.assign(window, {
-      setWays(open: boolean) {
-        ways.open = open;
-        if (!open) made.splice(0).forEach((connection) => connection.close());
-      },
-    });
-  });
-}
-
-const setWays = (page: Page, open: boolean) =>
-  page.evaluate((open) => (window as unknown as { setWays(open: boolean): void }).setWays(open), open);
-
-/** From now on writes to the other one who is here, alone. */
-async function writeToTheOther(page: Page): Promise<void> {
-  await page.getByRole('button', { name: /^Write to .* alone$/ }).click();
-  await expect(page.locator('.addressee')).toBeVisible();
-}
 
 const ways = (page: Page) => page.locator('.message .way');
 const road = (page: Page) => page.locator('.addressee');
 
-async function two(person: () => Promise<Page>): Promise<[Page, Page]> {
-  const [ada, bob] = [await person(), await person()];
-  for (const page of [ada, bob]) {
-    await withWays(page);
-    await open(page, '/rooms/tea');
-  }
-  return [ada, bob];
-}
-
 test('what is for one alone goes straight to them, and the server has nothing of it', async ({ person, server }) => {
-  const [ada, bob] = await two(person);
+  const [ada, bob] = await two([await person(), await person()]);
   for (const page of [ada, bob]) await writeToTheOther(page);
   const [reader, other] = [bob, await person()];
   await open(other, '/rooms/tea');
@@ -66,7 +27,7 @@ test('what is for one alone goes straight to them, and the server has nothing of
 
 test('without a way it goes through the server, and directly again when there is one, each once', async ({ person }) => {
   test.setTimeout(120_000);
-  const [ada, bob] = await two(person);
+  const [ada, bob] = await two([await person(), await person()]);
   for (const page of [ada, bob]) await writeToTheOther(page);
   await expect(road(ada)).toHaveAttribute('data-road', 'direct');
   await say(ada, 'one');
@@ -86,7 +47,7 @@ test('without a way it goes through the server, and directly again when there is
 });
 
 test('both may begin, and a reload of one is another page to the other', async ({ person }) => {
-  const [ada, bob] = await two(person);
+  const [ada, bob] = await two([await person(), await person()]);
   await Promise.all([writeToTheOther(ada), writeToTheOther(bob)]);
   for (const page of [ada, bob]) await expect(road(page)).toHaveAttribute('data-road', 'direct');
   await say(ada, 'one');
@@ -106,7 +67,7 @@ test('both may begin, and a reload of one is another page to the other', async (
 });
 
 test('whoever has two pages gets it in both, through the server', async ({ person }) => {
-  const [ada, bob] = await two(person);
+  const [ada, bob] = await two([await person(), await person()]);
   const second = await bob.context().newPage();
   await open(second, '/rooms/tea');
   for (const page of [ada, bob]) await writeToTheOther(page);
@@ -142,7 +103,7 @@ test('whoever has not picked the other is connected with nobody, and what is for
 });
 
 test('what is written for one alone is no draft for all', async ({ person }) => {
-  const [ada] = await two(person);
+  const [ada] = await two([await person(), await person()]);
   await writeToTheOther(ada);
   await ada.locator('textarea[name=message]').pressSequentially('for you alone');
   await ada.keyboard.press('Escape');
@@ -164,7 +125,7 @@ test('a browser without WebRTC writes through the server', async ({ person }) =>
 });
 
 test('Escape writes to everyone again, and the keyboard alone is enough', async ({ person }) => {
-  const [ada, bob] = await two(person);
+  const [ada, bob] = await two([await person(), await person()]);
   await ada.getByRole('button', { name: /^Write to .* alone$/ }).focus();
   await ada.keyboard.press('Enter');
   await expect(road(ada)).toBeVisible();

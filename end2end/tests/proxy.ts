@@ -41,6 +41,7 @@ export class Middlebox {
   private target = { host: '', port: 0 };
   private readonly sockets = new Map<Socket, { accepted: number; upgraded?: number }>();
   private readonly counts = new Map<string, number>();
+  private carriedBefore = 0;
   private sweeper?: NodeJS.Timeout;
   // The timeout is one more adversity, which nobody asked for.
   private readonly http = createServer({ keepAliveTimeout: 0 });
@@ -49,7 +50,10 @@ export class Middlebox {
     this.http.on('connection', (socket: Socket) => {
       this.sockets.set(socket, { accepted: performance.now() });
       socket.on('error', () => {});
-      socket.on('close', () => this.sockets.delete(socket));
+      socket.on('close', () => {
+        this.sockets.delete(socket);
+        this.carriedBefore += bytes(socket);
+      });
     });
     this.http.on('request', (asked, answer) => this.pass(asked, answer));
     this.http.on('upgrade', (asked, _, head) => this.passUpgrade(asked, head));
@@ -75,6 +79,11 @@ export class Middlebox {
   /** Ends every connection there is now. */
   cut(): void {
     for (const socket of this.sockets.keys()) socket.destroy();
+  }
+
+  /** How many bytes the pages behind it have sent and got so far, headers and all. */
+  get carried(): number {
+    return [...this.sockets.keys()].reduce((sum, socket) => sum + bytes(socket), this.carriedBefore);
   }
 
   url(path: string): string {
@@ -196,6 +205,8 @@ export class Middlebox {
     });
   }
 }
+
+const bytes = ({ bytesRead, bytesWritten }: Socket) => bytesRead + bytesWritten;
 
 /** Passes nothing on before the end. */
 function holdBack(): Transform {

@@ -14,7 +14,7 @@ use leptos::{
 };
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, File, HtmlAnchorElement, Url};
+use web_sys::{Blob, BlobPropertyBag, File, HtmlAnchorElement, Url};
 
 /// The largest file that is taken where it can't be written to disk as it comes: 1 GiB.
 pub(crate) const BLOB_BYTES: u64 = 1024 * 1024 * 1024;
@@ -176,7 +176,11 @@ async fn read(file: &File, at: u64, len: u64) -> Result<Vec<u8>, JsValue> {
 
 /// Hands all parts to the person as a download; returns where they are.
 fn save(parts: &Array, name: &str) -> Result<String, JsValue> {
-    let url = Url::create_object_url_with_blob(&Blob::new_with_blob_sequence(parts)?)?;
+    let options = BlobPropertyBag::new();
+    // Of any other, a browser may change the end of the name.
+    options.set_type("application/octet-stream");
+    let whole = Blob::new_with_blob_sequence_and_options(parts, &options)?;
+    let url = Url::create_object_url_with_blob(&whole)?;
     let link: HtmlAnchorElement = document().create_element("a")?.unchecked_into();
     link.set_href(&url);
     link.set_download(name);

@@ -134,17 +134,23 @@ fn pace(file: &File) -> String {
     parts.join(" · ")
 }
 
-/// So many bytes, in units of a thousand (ISO 80000-13).
+/// So many bytes, in units of a thousand (ISO 80000-13). Without fractions: what writes those is large.
 fn bytes(count: u64) -> String {
-    let mut value = count as f64;
-    for unit in ["B", "kB", "MB", "GB"] {
-        if value < 999.5 {
-            let digits = usize::from(value < 9.95 && unit != "B");
-            return format!("{value:.digits$} {unit}");
-        }
-        value /= 1_000.0;
+    if count < 1_000 {
+        return format!("{count} B");
     }
-    format!("{value:.1} TB")
+    let mut thousandths = count;
+    for unit in ["kB", "MB", "GB"] {
+        if thousandths < 9_950 {
+            let tenths = (thousandths + 50) / 100;
+            return format!("{}.{} {unit}", tenths / 10, tenths % 10);
+        }
+        if thousandths < 999_500 {
+            return format!("{} {unit}", (thousandths + 500) / 1_000);
+        }
+        thousandths /= 1_000;
+    }
+    format!("{} TB", (thousandths + 500) / 1_000)
 }
 
 fn stage_word(stage: Stage) -> &'static str {
@@ -186,7 +192,10 @@ pub(crate) fn SendFiles(#[prop(into)] to: Signal<Option<Member>>) -> impl IntoVi
             title=strings.send_file
             on:click=pick
         >
-            <span aria-hidden="true">"📎"</span>
+            // A paper clip; not every device has a letter for it.
+            <svg viewBox="0 0 24 24" aria-hidden="true">
+                <path d="m8 13 6.3-6.3a2.6 2.6 0 0 1 3.7 3.7l-8 8a4.6 4.6 0 0 1-6.5-6.5l7.3-7.3"/>
+            </svg>
         </button>
     }
 }
@@ -206,7 +215,7 @@ mod tests {
             (999_600, "1.0 MB"),
             (50_000_000, "50 MB"),
             (1 << 30, "1.1 GB"),
-            (1 << 40, "1.1 TB"),
+            (1 << 40, "1 TB"),
         ] {
             assert_eq!(bytes(count), text);
         }

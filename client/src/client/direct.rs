@@ -3,6 +3,8 @@
 //! One that has several pages open, or another one of mine, would miss it there: then it goes through the hub, which
 //! keeps it. The rule to keep: whichever way, under the same id, so that going both shows it once.
 
+use std::collections::{HashMap, HashSet};
+
 use common::{
     Audience, ClientFrame, Member, MemberId, Message, MessageId, Offset, SessionId, StateKind,
 };
@@ -45,8 +47,11 @@ impl Client {
     /// Nobody tries to reach pages that are gone.
     pub(super) fn forget_who_left(&mut self) {
         let direct = &self.told.rosters.of(StateKind::Direct).members;
-        let there: Vec<_> = direct.iter().flat_map(|listed| listed.sessions.clone()).collect();
-        self.direct(|direct, _| direct.keep(|session| there.contains(session)));
+        let there: HashSet<_> = direct.iter().flat_map(|listed| listed.sessions.clone()).collect();
+        let pages = direct.iter().filter_map(|listed| self.page_of(&listed.id));
+        let pages: HashMap<_, _> = pages.map(|(session, member)| (member.id, session)).collect();
+        let page_of = |member: &MemberId| pages.get(member).cloned();
+        self.direct(|direct, now| direct.keep(|session| there.contains(session), page_of, now));
     }
 
     /// How what is written to them goes.

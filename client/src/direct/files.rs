@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use common::{Member, MemberName, MessageId, SessionId};
+use common::{Member, MemberId, MemberName, MessageId, SessionId};
 use serde::{Deserialize, Serialize};
 
 use self::{incoming::Incoming, outgoing::Outgoing};
@@ -35,6 +35,8 @@ const SHOWN: usize = 32;
 const AGAIN_MS: Millis = 5_000;
 /// How long an offer waits for an answer, and a file for a connection.
 const PATIENCE_MS: Millis = 10 * 60 * 1_000;
+/// How long it takes at the most to hear of the page of somebody who has just come.
+const FOUND_MS: Millis = 10_000;
 /// How long the other page may be away: it may have lost its own connection to the server.
 const AWAY_MS: Millis = 60_000;
 /// How often another connection is tried for a file that had begun.
@@ -131,7 +133,7 @@ pub enum FileEvent {
     /// Offer it to a member.
     Offer {
         /// To whom.
-        to: common::MemberId,
+        to: MemberId,
         /// What it is called.
         name: String,
         /// In bytes.
@@ -218,7 +220,7 @@ enum Side {
 #[derive(Clone, Debug)]
 struct Entry {
     file: File,
-    /// The page at the other end, if it could be reached at all.
+    /// The page at the other end, once one is known that can be reached.
     session: Option<SessionId>,
     side: Side,
     /// Since when it is in its stage.
@@ -252,6 +254,12 @@ impl Entry {
         self.session.as_ref() == Some(session)
     }
 
+    /// When the other page, if it is away, is gone.
+    fn gone_at(&self) -> Option<Millis> {
+        let patience = if self.session.is_some() { AWAY_MS } else { FOUND_MS };
+        self.away.map(|since| since + patience)
+    }
+
     fn is_underway(&self) -> bool {
         matches!(self.file.stage, Stage::Offered | Stage::Waiting | Stage::Flowing)
     }
@@ -276,7 +284,7 @@ impl Files {
         })
     }
 
-    /// A file is to go to somebody, whose only page is `session`, if it can be reached.
+    /// A file is to go to somebody, whose only page is `session`, if that is known and can be reached.
     pub(super) fn offer(
         &mut self,
         id: MessageId,
@@ -287,17 +295,12 @@ impl Files {
             return;
         }
         let is_too_much = size > FILE_BYTES || self.is_full(true);
-        let why = match session {
-            _ if is_too_much => Some(Why::TooMuch),
-            None => Some(Why::NoWay),
-            Some(_) => None,
-        };
         let file = File::new(id, member, name, size);
         self.add(File { outgoing: true, ..file }, session, Side::Out(Outgoing::default()));
         let last = self.entries.len() - 1;
-        match why {
-            Some(why) => self.end(last, why),
-            None => self.offer_again(last),
+        match is_too_much {
+            true => self.end(last, Why::TooMuch),
+            false => self.offer_again(last),
         }
     }
 
@@ -308,6 +311,7 @@ impl Files {
             self.entries.remove(over);
         }
         let now = self.now;
+        let away = session.is_none().then_some(now);
         self.entries.push(Entry {
             file,
             session,
@@ -315,7 +319,7 @@ impl Files {
             since: now,
             again_at: now,
             wake_at: None,
-            away: None,
+            away,
             flowed: false,
             measured: (now, 0),
         });
@@ -477,9 +481,22 @@ impl Files {
         }
     }
 
-    /// These pages are there.
-    pub(super) fn keep(&mut self, is_there: impl Fn(&SessionId) -> bool) {
-        for entry in &mut self.entries {
+    /// These pages are there; `page_of` knows the only one of each member.
+    pub(super) fn keep(
+        &mut self,
+        is_there: impl Fn(&SessionId) -> bool,
+        page_of: impl Fn(&MemberId) -> Option<SessionId>,
+    ) {
+        for at in 0..self.entries.len() {
+            let entry = &mut self.entries[at];
+            if entry.session.is_none() && entry.is_underway() {
+                entry.session = page_of(&entry.file.member.id);
+                if entry.session.is_some() {
+                    entry.away = None;
+                    self.offer_again(at);
+                }
+                continue;
+            }
             match entry.session.as_ref().is_some_and(&is_there) {
                 true => entry.away = None,
                 false => drop(entry.away.get_or_insert(self.now)),
@@ -502,7 +519,7 @@ impl Files {
             return None;
         }
         let again = entry.file.outgoing.then_some(entry.again_at);
-        let away = entry.away.map(|since| since + AWAY_MS);
+        let away = entry.gone_at();
         [again, away, entry.wake_at, Some(entry.since + PATIENCE_MS)].into_iter().flatten().min()
     }
 
@@ -518,8 +535,9 @@ impl Files {
                 continue;
             }
             let entry = &mut self.entries[at];
-            if entry.away.is_some_and(|since| self.now >= since + AWAY_MS) {
-                self.stop(at, Why::Left);
+            if entry.gone_at().is_some_and(|gone| self.now >= gone) {
+                let why = if entry.session.is_some() { Why::Left } else { Why::NoWay };
+                self.stop(at, why);
             } else if self.now >= entry.since + PATIENCE_MS {
                 let why = match entry.file.stage {
                     Stage::Offered => Why::Unanswered,

@@ -333,7 +333,7 @@ fn one_who_leaves_at_the_end_leaves_nothing_behind() {
     world.deaf = true;
     world.pages.iter_mut().for_each(|page| page.wants = false);
     for n in 0..2 {
-        world.tell(n, |files| files.keep(|_| false));
+        world.tell(n, |files| files.keep(|_| false, |_| None));
     }
     ends(&mut world, Why::Left);
 }
@@ -382,6 +382,31 @@ fn without_a_way_there_is_no_file() {
     world.pages.iter_mut().for_each(|page| page.wants = false);
     world.due.retain(|(_, due)| matches!(due, Due::Word(_, Word::Stop { .. }, _)));
     ends(&mut world, Why::NoWay);
+}
+
+#[test]
+fn an_offer_waits_until_the_page_of_whoever_has_just_come_is_known() {
+    for comes in [true, false] {
+        let mut world = World::new(1);
+        world.pages[0].sources.insert(id(0), content(0, MIB));
+        world.tell(0, |files| files.offer(id(0), (None, member(1)), ("a.txt", MIB)));
+        assert_eq!(world.stages(), [vec![Stage::Offered], vec![]]);
+        match comes {
+            true => {
+                let page = |to: &MemberId| (*to == member(1).id).then(|| session(1));
+                world.tell(0, |files| files.keep(|_| true, page));
+                world.until_offered(1, 1);
+                world.event(1, 0, FileEvent::Accept);
+                world.run();
+                assert_eq!(world.stages(), [vec![Stage::Done], vec![Stage::Done]]);
+            }
+            false => {
+                world.run();
+                assert_eq!(world.stages(), [vec![Stage::Ended(Why::NoWay)], vec![]]);
+                assert!(world.pages[0].sources.is_empty());
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,43 @@
+// People whose browsers may reach each other.
+import type { Page } from '@playwright/test';
+import { expect, open } from './support.js';
+
+/** Lets the test close the ways between browsers: connections then find none, and those there are end. */
+async function withWays(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const made: RTCPeerConnection[] = [];
+    const ways = { open: true };
+    const Browsers = window.RTCPeerConnection;
+    window.RTCPeerConnection = class extends Browsers {
+      constructor(configuration?: RTCConfiguration) {
+        // Without a relay there is no way by relays alone.
+        super(ways.open ? configuration : { ...configuration, iceTransportPolicy: 'relay' });
+        made.push(this);
+      }
+    };
+    Object.assign(window, {
+      setWays(open: boolean) {
+        ways.open = open;
+        if (!open) made.splice(0).forEach((connection) => connection.close());
+      },
+    });
+  });
+}
+
+export const setWays = (page: Page, open: boolean) =>
+  page.evaluate((open) => (window as unknown as { setWays(open: boolean): void }).setWays(open), open);
+
+/** From now on writes to the other one who is here, alone. */
+export async function writeToTheOther(page: Page): Promise<void> {
+  await page.getByRole('button', { name: /^Write to .* alone$/ }).click();
+  await expect(page.locator('.addressee')).toBeVisible();
+}
+
+/** Two people enter a room; the test can close their ways to each other. */
+export async function two(people: [Page, Page]): Promise<[Page, Page]> {
+  for (const page of people) {
+    await withWays(page);
+    await open(page, '/rooms/tea');
+  }
+  return people;
+}
