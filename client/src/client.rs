@@ -4,6 +4,7 @@
 //! outlives the page. The rule to keep: what is due at a time is done before anything else is
 //! told at that time, so a deadline is never in the past.
 
+mod call;
 mod direct;
 pub(crate) mod kept;
 mod legs;
@@ -16,7 +17,7 @@ use std::collections::VecDeque;
 use common::{After, Audience, Member, MemberId, MemberName, MessageId, Offset};
 
 use crate::{
-    Change, Effect, Event, Happening, LegId, Line, Millis, Road, Setup, Transport,
+    Change, Effect, Event, Happening, LegId, Line, Millis, Party, Road, Setup, Transport,
     connection::{Connection, Input, Phase},
     direct::Direct,
     habits::Habits,
@@ -79,6 +80,8 @@ pub struct Client {
     said_last: Option<(Offset, Audience)>,
     /// Whom what is written now is for, if for one alone.
     addressee: Option<MemberId>,
+    /// I am in the room's call.
+    in_call: bool,
     session: Option<String>,
     present: Option<Leg>,
     /// A better transport that is tried beside the present one.
@@ -99,6 +102,7 @@ struct Told {
     ready: u16,
     rosters: Rosters,
     road: Road,
+    call: Option<Vec<Party>>,
 }
 
 impl Client {
@@ -125,6 +129,7 @@ impl Client {
             early: VecDeque::new(),
             said_last: None,
             addressee: None,
+            in_call: false,
             session: None,
             present: None,
             probe: None,
@@ -137,6 +142,7 @@ impl Client {
                 ready: first.closed(),
                 rosters: Rosters::default(),
                 road: Road::default(),
+                call: None,
             },
             effects: VecDeque::new(),
         }
@@ -193,6 +199,8 @@ impl Client {
                 self.direct(|direct, now| direct.happened(link, event, now))
             }
             Event::File { id, event } => self.file(&id, event),
+            Event::Call(call) => self.call(call),
+            Event::Show(media) => self.present_media(media),
             Event::Typing => self.typing(),
             Event::Idle(idle) => self.look(idle),
             Event::Rename(name) => self.rename(name),
@@ -284,6 +292,11 @@ impl Client {
         if self.told.road != road {
             self.told.road = road;
             self.tell(Change::Road(road));
+        }
+        let call = self.parties();
+        if self.told.call != call {
+            self.told.call.clone_from(&call);
+            self.tell(Change::Call(call));
         }
         let closed = self.ladder.transport().closed();
         let ready = self.present.as_ref().map_or(closed, |leg| leg.ready);

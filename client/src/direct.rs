@@ -69,6 +69,9 @@ pub enum LinkEffect {
         /// What: 64 KiB at the most.
         bytes: Vec<u8>,
     },
+    /// From now on what this side says and shows goes over it, if it says or shows anything, and what the other does comes;
+    /// or no more. It is agreed on by the next offer or answer.
+    Media(bool),
     /// Tell [`LinkEvent::Room`] once little waits on its channel of files.
     Room,
     /// Close it, and let go of all it had. What it still says is not heard.
@@ -116,6 +119,17 @@ impl Lane {
     pub const ALL: [Self; 2] = [Self::Talk, Self::Files];
 }
 
+/// What one side of a call lets the other hear and see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Media {
+    /// Its microphone.
+    pub microphone: bool,
+    /// Its camera.
+    pub camera: bool,
+    /// What is on its screen.
+    pub screen: bool,
+}
+
 /// What comes of it, in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Out {
@@ -157,6 +171,8 @@ enum Word {
     Ack {
         id: MessageId,
     },
+    /// What I let the other side hear and see in the call.
+    Media(Media),
 }
 
 /// How many sessions a connection is held to, or tried.
@@ -179,6 +195,10 @@ struct Pair {
     road: Road,
     /// How much came on the channel since when.
     heard: (Millis, u32),
+    /// We are in a call with it.
+    called: bool,
+    /// What it lets us hear and see there.
+    theirs: Media,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -190,6 +210,8 @@ pub(crate) struct Direct {
     answered: (Millis, u32),
     pairs: HashMap<SessionId, Pair>,
     files: Files,
+    /// What we let others hear and see in the call.
+    mine: Media,
     last: LinkId,
     out: Vec<Out>,
 }
@@ -230,13 +252,52 @@ impl Direct {
             }
             let polite = self.me.as_str() < session.public();
             let (peer, member) = (Peer::new(polite, self.life), member.clone());
-            let pair =
-                Pair { member, peer, link: None, open: false, road: Road::Hub, heard: (0, 0) };
-            self.pairs.insert(session.clone(), pair);
+            self.pairs.insert(session.clone(), Pair::new(peer, member));
         }
         let pair = self.pairs.get_mut(session)?;
         pair.member = member.clone();
         Some(pair)
+    }
+
+    /// We are in a call with these, and nobody else. Each is connected with each.
+    pub(crate) fn call(&mut self, with: &HashMap<SessionId, Member>, now: Millis) {
+        for (session, pair) in &mut self.pairs {
+            if pair.called && !with.contains_key(session) {
+                pair.called = false;
+                self.out.extend(pair.link.map(|link| Out::Link(link, LinkEffect::Media(false))));
+            }
+        }
+        for (session, member) in with {
+            let Some(pair) = self.pair(session, member).filter(|pair| !pair.called) else {
+                continue;
+            };
+            pair.called = true;
+            pair.peer.want(now);
+            let (link, is_open) = (pair.link, pair.open);
+            if let Some(link) = link {
+                pair.peer.renegotiate(now);
+                self.out.push(Out::Link(link, LinkEffect::Media(true)));
+                if is_open {
+                    self.out.push(word(link, &Word::Media(self.mine)));
+                }
+            }
+            self.collect();
+        }
+        self.settle(now);
+    }
+
+    /// What we let them hear and see from now on.
+    pub(crate) fn show(&mut self, mine: Media) {
+        self.mine = mine;
+        let called = self.pairs.values().filter(|pair| pair.called && pair.open);
+        let words = called.filter_map(|pair| Some(word(pair.link?, &Word::Media(mine))));
+        self.out.extend(words);
+    }
+
+    /// What there is of somebody in the call: the connection, how it is, and what comes over it.
+    pub(crate) fn called(&self, session: &SessionId) -> (Option<LinkId>, Road, Media) {
+        let pair = self.pairs.get(session);
+        pair.map(|pair| (pair.link, pair.peer.road(), pair.theirs)).unwrap_or_default()
     }
 
     /// How what is said to this session goes.
@@ -383,6 +444,9 @@ impl Direct {
         let opens = matches!(event, LinkEvent::Opened | LinkEvent::Heard(..));
         if opens && !std::mem::replace(&mut pair.open, true) {
             self.files.up(session);
+            if pair.called {
+                self.out.push(word(link, &Word::Media(self.mine)));
+            }
         }
         let peer = &mut pair.peer;
         match event {
@@ -448,10 +512,15 @@ impl Direct {
                     continue;
                 };
                 match action {
-                    Action::Connect => out.push(Out::Link(link, LinkEffect::Connect)),
+                    Action::Connect => {
+                        out.push(Out::Link(link, LinkEffect::Connect));
+                        if pair.called {
+                            out.push(Out::Link(link, LinkEffect::Media(true)));
+                        }
+                    }
                     Action::Disconnect => {
                         out.push(Out::Link(link, LinkEffect::Close));
-                        pair.link = None;
+                        (pair.link, pair.theirs) = (None, Media::default());
                         if std::mem::take(&mut pair.open) {
                             files.down(session);
                         }
@@ -475,6 +544,19 @@ impl Direct {
 }
 
 impl Pair {
+    fn new(peer: Peer, member: Member) -> Self {
+        Self {
+            member,
+            peer,
+            link: None,
+            open: false,
+            road: Road::Hub,
+            heard: (0, 0),
+            called: false,
+            theirs: Media::default(),
+        }
+    }
+
     fn letter(&self, session: &SessionId, action: Action) -> Option<Out> {
         let Action::Send(letter) = action else { return None };
         let data = serde_json::to_value(letter).ok()?;
@@ -501,6 +583,10 @@ impl Pair {
                 Vec::new()
             }
             Ok(Word::Ack { id }) => vec![Out::Taken(id)],
+            Ok(Word::Media(theirs)) => {
+                self.theirs = theirs;
+                Vec::new()
+            }
             Ok(Word::Message { after, message }) => match Publish::from_params(message) {
                 Ok(publish) => {
                     let ack = publish.id.clone().map(|id| word(link, &Word::Ack { id }));

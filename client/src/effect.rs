@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use common::{Hello, Member, MemberName, Members, Message, MessageId, Offset, Refusal, StateKind};
+use common::{
+    Hello, Member, MemberName, Members, Message, MessageId, Offset, Refusal, SessionId, StateKind,
+};
 
-use crate::{File, FileEffect, LegId, LinkEffect, LinkId, RequestId, Road, RowChange, Transport};
+use crate::{
+    File, FileEffect, LegId, LinkEffect, LinkId, Media, RequestId, Road, RowChange, Transport,
+};
 
 /// What is to be done, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,6 +134,8 @@ pub enum Change {
     Road(Road),
     /// These files are on their way from browser to browser, offered, or over; oldest first.
     Files(Vec<File>),
+    /// With these I am in a call; none, if I am in none.
+    Call(Option<Vec<Party>>),
     /// A row of the timeline is new, different or gone. Only told where [`Setup::view`] is on.
     ///
     /// [`Setup::view`]: crate::Setup::view
@@ -161,6 +167,21 @@ pub enum Change {
     ///
     /// [`Setup::view`]: crate::Setup::view
     Happened(Happening),
+}
+
+/// Another session in the call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// The public part of its id.
+    pub session: SessionId,
+    /// Whose it is.
+    pub member: Member,
+    /// The connection to it, if there is one.
+    pub link: Option<LinkId>,
+    /// [`Road::Direct`] once it is there; [`Road::Relayed`] where there is no way to it.
+    pub road: Road,
+    /// What it lets me hear and see.
+    pub media: Media,
 }
 
 /// How things are between a client and its server.

@@ -3,7 +3,7 @@
 use common::{MemberId, MemberName, MessageId, Publish};
 
 use crate::{
-    FileEvent, LegId, LinkEvent, LinkId, RequestId, Transport,
+    FileEvent, LegId, LinkEvent, LinkId, Media, RequestId, Transport,
     client::kept::{CHOSEN, SESSION},
 };
 
@@ -99,6 +99,10 @@ pub enum Event {
         /// What.
         event: FileEvent,
     },
+    /// Be in the room's call, or no more.
+    Call(bool),
+    /// What others in the call hear and see of me from now on.
+    Show(Media),
     /// A key was pressed that writes something.
     Typing,
     /// Whether nobody looks.

@@ -35,9 +35,10 @@ mod transport;
 pub use self::{
     client::{Client, Why},
     direct::{
-        File, FileEffect, FileEvent, FileWhy, Lane, LinkEffect, LinkEvent, LinkId, Road, Stage,
+        File, FileEffect, FileEvent, FileWhy, Lane, LinkEffect, LinkEvent, LinkId, Media, Road,
+        Stage,
     },
-    effect::{Change, Effect, Fault, Happening, Line, Method, Scope},
+    effect::{Change, Effect, Fault, Happening, Line, Method, Party, Scope},
     event::Event,
     outbox::Status,
     setup::Setup,

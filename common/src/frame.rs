@@ -35,6 +35,11 @@ pub enum ClientFrame {
         /// Whether it can.
         direct: bool,
     },
+    /// This session is in the room's call, or is no more.
+    Call {
+        /// Whether it is.
+        call: bool,
+    },
     /// Something for one other session in the room, by which two browsers agree on a connection of their own. It is
     /// handed on and not kept.
     Signalling {
@@ -74,6 +79,7 @@ impl ClientFrame {
             },
             "idle" => flag(&params, "idle").map(|idle| Self::Idle { idle }),
             "direct" => flag(&params, "direct").map(|direct| Self::Direct { direct }),
+            "call" => flag(&params, "call").map(|call| Self::Call { call }),
             "signalling" => {
                 let to = params.get("to").and_then(Value::as_str);
                 let to = to.ok_or_else(|| Refusal::field("to", "`to` is missing or not a string"));
@@ -88,7 +94,7 @@ impl ClientFrame {
                 field: Some("type".to_owned()),
                 ..Refusal::new(
                     ErrorCode::UnknownType,
-                    "`type` is none of `message`, `typing`, `rename`, `idle`, `direct`, `signalling`",
+                    "`type` is none of `message`, `typing`, `rename`, `idle`, `direct`, `call`, `signalling`",
                 )
             }),
         }
@@ -316,6 +322,7 @@ mod tests {
             (r#"{"type":"rename"}"#, ErrorCode::InvalidField),
             (r#"{"type":"idle","params":{"idle":1}}"#, ErrorCode::InvalidField),
             (r#"{"type":"direct","params":{}}"#, ErrorCode::InvalidField),
+            (r#"{"type":"call","params":{"call":"yes"}}"#, ErrorCode::InvalidField),
             (r#"{"type":"signalling"}"#, ErrorCode::InvalidField),
             (r#"{"type":"signalling","params":{"to":1,"data":1}}"#, ErrorCode::InvalidField),
             (r#"{"type":"signalling","params":{"to":"a"}}"#, ErrorCode::InvalidField),
@@ -384,8 +391,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_frame_makes_the_parser_panic(
-            kind in "message|typing|rename|idle|direct|signalling|other",
-            field in "value|id|event|to|name|idle|direct|data|x",
+            kind in "message|typing|rename|idle|direct|call|signalling|other",
+            field in "value|id|event|to|name|idle|direct|call|data|x",
             value in "null|true|-1e999|\"\\PC{0,70}\"|\\[(1,){0,3}\"a\"\\]|\\{\\}|\\PC{0,9}",
         ) {
             let text = format!(r#"{{"type":"{kind}","params":{{"value":1,"{field}":{value}}}}}"#);

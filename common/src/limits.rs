@@ -16,6 +16,9 @@ pub const NAME_CHARS: usize = 64;
 /// How many ids an audience may list.
 pub const AUDIENCE_IDS: usize = 100;
 
+/// How many sessions may be in a room's call: each sends all it has to each other.
+pub const CALL_SESSIONS: usize = 6;
+
 /// The longest `data` of a `signalling` frame, in bytes of its JSON encoding: an offer of a call with two cameras is
 /// 10 KiB.
 pub const SIGNALLING_BYTES: usize = 16 * 1024;

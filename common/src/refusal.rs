@@ -33,6 +33,8 @@ pub enum ErrorCode {
     NotHere,
     /// The session that is written to has not taken what was sent to it before.
     MailboxFull,
+    /// There are as many in the room's call as there may be.
+    CallFull,
     /// The request's body did not come in time.
     TooSlow,
     /// The server keeps as many rooms as it may.

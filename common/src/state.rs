@@ -24,11 +24,13 @@ pub enum StateKind {
     Idle,
     /// Can be reached directly, in all its sessions: `direct`. Its sessions are told.
     Direct,
+    /// Is in the room's call: `call`. Those of its sessions that are in it are told.
+    Call,
 }
 
 impl StateKind {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 4] = [Self::Members, Self::Typing, Self::Idle, Self::Direct];
+    pub const ALL: [Self; 5] = [Self::Members, Self::Typing, Self::Idle, Self::Direct, Self::Call];
 
     /// The type of its frame.
     pub fn word(self) -> &'static str {
@@ -37,6 +39,7 @@ impl StateKind {
             Self::Typing => "typing",
             Self::Idle => "idle",
             Self::Direct => "direct",
+            Self::Call => "call",
         }
     }
 

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{MemberId, MemberName, ServerFrame, SessionId};
+use common::{MemberId, MemberName, ServerFrame, SessionId, limits::CALL_SESSIONS};
 
-use crate::{Letter, Limits, Undelivered, Who, mailbox::Mailbox, room::Room};
+use crate::{Letter, Limits, Undelivered, Who, mailbox::Mailbox, room::Room, state::States};
 
 /// A member being in a room over one connection. Dropping it is losing the connection: the member is
 /// listed for [`Limits::lost`] more, unless it has another or comes back.
@@ -30,11 +30,10 @@ impl Present {
     /// The same connection, taking also what others send to its session alone.
     #[must_use]
     pub fn with_mailbox(mut self) -> Self {
-        self.mailbox = self.session.as_ref().map(|session| {
-            let mut mailbox = Arc::default();
-            self.room.change(|states| mailbox = states.open_mailbox(&self.member, session));
-            mailbox
-        });
+        self.mailbox = self
+            .session
+            .as_ref()
+            .map(|session| self.room.change(|states| states.open_mailbox(&self.member, session)));
         self
     }
 
@@ -89,6 +88,16 @@ impl Present {
     /// Whether another browser can reach this session directly.
     pub fn set_direct(&self, direct: bool) {
         self.room.change(|states| states.set_direct(&self.member, self.session.as_ref(), direct));
+    }
+
+    /// Whether this session is in the room's call.
+    ///
+    /// # Errors
+    ///
+    /// When [`CALL_SESSIONS`] others are; the number.
+    pub fn set_call(&self, call: bool) -> Result<(), usize> {
+        let set = |states: &mut States| states.set_call(&self.member, self.session.as_ref(), call);
+        self.room.change(set).then_some(()).ok_or(CALL_SESSIONS)
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::RoomName;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::{
     runtime::Handle,
     sync::{OnceCell, watch},
@@ -129,9 +129,14 @@ impl Room {
     }
 
     /// Changes what can be said of the members. It is told at once, or a while after what was told last.
-    pub(crate) fn change(self: &Arc<Self>, change: impl FnOnce(&mut States)) {
+    pub(crate) fn change<T>(self: &Arc<Self>, change: impl FnOnce(&mut States) -> T) -> T {
         let mut told = self.states.lock();
-        change(&mut told.states);
+        let changed = change(&mut told.states);
+        self.tell_soon(told);
+        changed
+    }
+
+    fn tell_soon(self: &Arc<Self>, mut told: MutexGuard<'_, Told>) {
         if told.due || !told.states.has_changed() {
             return;
         }

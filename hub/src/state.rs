@@ -14,7 +14,9 @@ use std::{
     time::Instant,
 };
 
-use common::{Listed, Member, MemberId, MemberName, Members, SessionId, StateKind};
+use common::{
+    Listed, Member, MemberId, MemberName, Members, SessionId, StateKind, limits::CALL_SESSIONS,
+};
 
 use self::{listing::Listing, sessions::Sessions};
 use crate::{StateFrame, Who, mailbox::Mailbox};
@@ -49,6 +51,7 @@ impl Here {
         let member = Member { id: id.clone(), name: self.name.clone() };
         match kind {
             StateKind::Direct => Listed { member, sessions: self.sessions.direct() },
+            StateKind::Call => Listed { member, sessions: self.sessions.in_call() },
             _ => member.into(),
         }
     }
@@ -131,6 +134,25 @@ impl States {
         self.look(id);
     }
 
+    /// This session of `id` is in the room's call, or is no more; false if too many are in it already.
+    pub(crate) fn set_call(
+        &mut self,
+        id: &MemberId,
+        session: Option<&SessionId>,
+        call: bool,
+    ) -> bool {
+        let in_call = self.lists[StateKind::Call as usize].present().members;
+        let count: usize = in_call.iter().map(|listed| listed.sessions.len()).sum();
+        let Some(here) = self.here.get_mut(id) else { return false };
+        let session = here.sessions.of(session);
+        if call && !session.call && count >= CALL_SESSIONS {
+            return false;
+        }
+        session.call = call;
+        self.look(id);
+        true
+    }
+
     /// Where this session of `id` finds what others send to it alone; from now on they can.
     pub(crate) fn open_mailbox(&mut self, id: &MemberId, session: &SessionId) -> Arc<Mailbox> {
         self.mailboxes.insert(session.clone(), id.clone());
@@ -152,7 +174,7 @@ impl States {
         let forget = here.sessions.until();
         let before = std::mem::replace(&mut here.forget, forget);
         let idle = here.sessions.is_connected().then(|| here.sessions.are_idle());
-        let direct = here.listed(id, StateKind::Direct);
+        let told = [StateKind::Direct, StateKind::Call].map(|kind| (kind, here.listed(id, kind)));
         if before != forget {
             before.map(|until| self.ends.remove(&(until, id.clone(), Ending::Session)));
             forget.map(|until| self.ends.insert((until, id.clone(), Ending::Session)));
@@ -160,11 +182,13 @@ impl States {
         if let Some(idle) = idle {
             self.mark(id, StateKind::Idle, if idle { Mark::On } else { Mark::Off });
         }
-        match direct.sessions.is_empty() {
-            true => self.mark(id, StateKind::Direct, Mark::Off),
-            false => {
-                self.mark(id, StateKind::Direct, Mark::On);
-                self.lists[StateKind::Direct as usize].insert(direct);
+        for (kind, listed) in told {
+            match listed.sessions.is_empty() {
+                true => self.mark(id, kind, Mark::Off),
+                false => {
+                    self.mark(id, kind, Mark::On);
+                    self.lists[kind as usize].insert(listed);
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Instant;
 
-use common::{After, Roster, ServerFrame, SessionId, Signalling, StateKind};
+use common::{After, Roster, ServerFrame, SessionId, Signalling, StateKind, limits::CALL_SESSIONS};
 use futures_util::FutureExt;
 use hub::{Hub, Letter, Present, Undelivered, Who};
 use support::*;
@@ -74,6 +74,29 @@ async fn whoever_is_not_here_or_takes_none_or_has_too_much_gets_nothing() {
     hub.sweep(Instant::now() + hub.limits().closed, 0);
     assert_eq!(ada.send(&session("b"), letter(0)), Err(Undelivered::NotHere));
     assert_eq!(ada.send(&session("c"), letter(0)), Ok(()));
+}
+
+#[tokio::test]
+async fn in_a_call_are_so_many_sessions_and_whoever_leaves_makes_room() {
+    let hub = hub();
+    let enter = |n: usize| enter(&hub, &format!("m{}", n / 2), &format!("tab{n}"));
+    let sessions: Vec<_> = (0..=CALL_SESSIONS).map(enter).collect();
+    let (last, first) = sessions.split_last().unwrap();
+    for session in first {
+        assert_eq!(session.set_call(true), Ok(()));
+    }
+    assert_eq!(last.set_call(true), Err(CALL_SESSIONS));
+    // Whoever is in it may say so again; whoever is not has nothing to leave.
+    assert_eq!(first[0].set_call(true), Ok(()));
+    assert_eq!(last.set_call(false), Ok(()));
+    assert_eq!(last.set_call(true), Err(CALL_SESSIONS));
+    assert_eq!(first[0].set_call(false), Ok(()));
+    assert_eq!(last.set_call(true), Ok(()));
+    assert_eq!(first[0].set_call(true), Err(CALL_SESSIONS));
+    // A session that is gone for good is in no call.
+    drop(sessions);
+    hub.sweep(Instant::now() + 2 * hub.limits().lost, 0);
+    assert_eq!(enter(0).set_call(true), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]

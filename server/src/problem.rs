@@ -34,7 +34,7 @@ impl Problem {
             | ErrorCode::TooManyRooms
             | ErrorCode::ShuttingDown
             | ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            ErrorCode::IdTaken => StatusCode::CONFLICT,
+            ErrorCode::IdTaken | ErrorCode::CallFull => StatusCode::CONFLICT,
             ErrorCode::TooSlow => StatusCode::REQUEST_TIMEOUT,
             ErrorCode::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             ErrorCode::InvalidToken => StatusCode::UNAUTHORIZED,

@@ -323,6 +323,16 @@ impl Session {
                 self.present.set_direct(direct);
                 None
             }
+            Ok(ClientFrame::Call { call }) => {
+                let full = |limit| Refusal {
+                    limit: Some(limit as u64),
+                    ..Refusal::new(
+                        ErrorCode::CallFull,
+                        format!("{limit} sessions are in this room's call already"),
+                    )
+                };
+                self.present.set_call(call).map_err(full).err().map(ServerFrame::Error)
+            }
             Ok(ClientFrame::Signalling { to, data }) => {
                 self.signal(&to, data).err().map(ServerFrame::Error)
             }

@@ -309,7 +309,7 @@ async fn frames_come_by_poll_hello_first_and_then_what_is_new() {
     assert_eq!(kinds(&news), ["message"]);
     assert!(news["position"].as_str().unwrap().ends_with(":1"));
     let gap = frames(&format!("after=other:7&state=x&session={session}")).await.1;
-    assert_eq!(kinds(&gap), ["hello", "message", "members", "typing", "idle", "direct"]);
+    assert_eq!(kinds(&gap), ["hello", "message", "members", "typing", "idle", "direct", "call"]);
     assert_eq!(gap["frames"][0]["params"]["recovery"], "reset");
     for (query, field) in [("limit=257", "limit"), ("wait=61", "wait"), ("after=x", "after")] {
         let (status, refused) = frames(query).await;

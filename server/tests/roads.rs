@@ -35,7 +35,8 @@ on_every_road!(
     who_is_here_and_who_is_typing_is_told,
     signalling_reaches_one_session_and_nobody_else,
     signalling_to_whoever_is_not_here_or_does_not_take_it_is_refused,
-    who_can_be_reached_directly_is_told_with_the_sessions,
+    who_can_be_reached_directly_or_is_in_the_call_is_told_with_the_sessions,
+    a_call_that_is_full_says_so,
     whoever_reads_slowly_gets_everything_and_holds_up_nobody,
     a_stop_is_told_with_when_to_come_back,
 );
@@ -235,18 +236,36 @@ mod behaviour {
         assert_eq!(eve.frame_of("signalling").await.unwrap()["data"], 65);
     }
 
-    pub(super) async fn who_can_be_reached_directly_is_told_with_the_sessions(road: Road) {
+    pub(super) async fn who_can_be_reached_directly_or_is_in_the_call_is_told_with_the_sessions(
+        road: Road,
+    ) {
         let server = TestServer::start().await;
         let mut ada = join(&server, Road::WebSocket, "").await;
         let mut bob = join(&server, road, "").await;
-        for direct in [true, false] {
-            bob.tell(json!({"type": "direct", "params": {"direct": direct}})).await.unwrap();
-            let told = ada.frame_of("direct").await.unwrap();
+        for (kind, on) in [("direct", true), ("direct", false), ("call", true), ("call", false)] {
+            bob.tell(json!({"type": kind, "params": {kind: on}})).await.unwrap();
+            let told = ada.frame_of(kind).await.unwrap();
             let mut listed = bob.hello["member"].clone();
             listed["sessions"] = json!([bob.public()]);
-            let members = if direct { vec![listed] } else { vec![] };
+            let members = if on { vec![listed] } else { vec![] };
             assert_eq!(told, json!({"count": members.len(), "members": members}));
         }
+    }
+
+    pub(super) async fn a_call_that_is_full_says_so(road: Road) {
+        let server = TestServer::start().await;
+        let call = json!({"type": "call", "params": {"call": true}});
+        let mut watcher = join(&server, Road::WebSocket, "").await;
+        let mut members = Vec::new();
+        for n in 1..=6 {
+            let mut member = join(&server, Road::WebSocket, "").await;
+            member.tell(call.clone()).await.unwrap();
+            members.push(member);
+            while watcher.frame_of("call").await.unwrap()["count"] != n {}
+        }
+        let mut late = join(&server, road, "").await;
+        let refused = late.refused(call).await;
+        assert_eq!((&refused["code"], &refused["limit"]), (&json!("call_full"), &json!(6)));
     }
 
     fn signalling(to: &str, data: serde_json::Value) -> serde_json::Value {

@@ -22,6 +22,7 @@ const STREAM: &[&str] = &[
     "typing",
     "idle",
     "direct",
+    "call",
     "signalling",
     "beat",
     "bye",

@@ -103,7 +103,7 @@ impl Client {
                 match parked {
                     Some(id) => self.tell(Change::Parked { id, refusal }),
                     None if refusal.id.as_ref().is_some_and(names_mine) => {}
-                    None => self.tell(Change::Refused(refusal)),
+                    None => self.refused(refusal),
                 }
                 self.pump();
             }
@@ -182,6 +182,11 @@ impl Client {
         if self.direct.is_some() {
             self.send(ClientFrame::Direct { direct: true });
         }
+        // Without me in it the list is not whole; those who are in it are told soon.
+        match self.in_call {
+            true => self.send(ClientFrame::Call { call: true }),
+            false => self.show_roster(StateKind::Call),
+        }
         for kind in [StateKind::Typing, StateKind::Idle, StateKind::Direct] {
             self.show_roster(kind);
         }
@@ -219,6 +224,9 @@ impl Client {
         if kind == StateKind::Direct {
             self.forget_who_left();
             self.reach_addressee();
+        }
+        if kind == StateKind::Call {
+            self.meet_call();
         }
     }
 

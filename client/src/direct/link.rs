@@ -58,6 +58,8 @@ pub(super) struct Link {
     /// What we have said last, and the ways that belong to it.
     local: Option<Description>,
     candidates: Vec<Value>,
+    /// What we have answered before that, and its ways: the other side may not have heard it.
+    answer: Option<(Description, Vec<Value>)>,
     /// It is an offer that is not answered.
     open: bool,
     /// How many descriptions we have made.
@@ -82,6 +84,7 @@ impl Link {
             busy: None,
             local: None,
             candidates: Vec::new(),
+            answer: None,
             open: false,
             made: 0,
             applied: 0,
@@ -109,13 +112,7 @@ impl Link {
     }
 
     fn said(&self) -> Vec<Step> {
-        let Some(local) = self.local.clone() else { return Vec::new() };
-        let (of, candidates) = (local.number, self.candidates.clone());
-        let mut said = vec![Step::Describe(local)];
-        if !candidates.is_empty() {
-            said.push(Step::Candidates { of, candidates });
-        }
-        said
+        self.local.as_ref().map(|local| tell(local, &self.candidates)).unwrap_or_default()
     }
 
     /// The other side has described itself.
@@ -123,9 +120,11 @@ impl Link {
         if theirs.number <= self.taken() {
             // Our answer was lost, or it is late.
             let answers = self.local.as_ref().and_then(|local| local.answers);
-            return match answers == Some(theirs.number) && self.busy.is_none() {
-                true => self.said(),
-                false => Vec::new(),
+            let before = self.answer.as_ref();
+            return match before.filter(|(before, _)| before.answers == Some(theirs.number)) {
+                _ if answers == Some(theirs.number) && self.busy.is_none() => self.said(),
+                Some((answer, candidates)) => tell(answer, candidates),
+                None => Vec::new(),
             };
         }
         if self.waiting.as_ref().is_none_or(|waiting| waiting.number < theirs.number) {
@@ -245,6 +244,18 @@ impl Link {
     /// What was said before is over, and so are the ways that belong to it.
     fn begin(&mut self, busy: Busy) {
         self.busy = Some(busy);
-        self.candidates.clear();
+        let candidates = std::mem::take(&mut self.candidates);
+        if let Some(answer) = self.local.take_if(|local| local.answers.is_some()) {
+            self.answer = Some((answer, candidates));
+        }
     }
+}
+
+fn tell(description: &Description, candidates: &[Value]) -> Vec<Step> {
+    let mut steps = vec![Step::Describe(description.clone())];
+    if !candidates.is_empty() {
+        let (of, candidates) = (description.number, candidates.to_vec());
+        steps.push(Step::Candidates { of, candidates });
+    }
+    steps
 }

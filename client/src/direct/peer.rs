@@ -102,6 +102,13 @@ struct Held {
     restarts: u32,
 }
 
+impl Held {
+    /// It is open, and the two have agreed on all of it.
+    fn is_at_rest(&self) -> bool {
+        self.up.is_some() && self.restart_at.is_none() && self.link.is_settled()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     polite: bool,
@@ -159,6 +166,14 @@ impl Peer {
         if self.held.is_none() && self.retry_at.is_none() && self.failures < TRIES {
             self.begin(now);
         }
+    }
+
+    /// The two sides are to agree anew on what goes over their connection, if there is one.
+    pub(super) fn renegotiate(&mut self, now: Millis) {
+        if let Some(held) = &mut self.held {
+            held.repeat_at = now + REPEAT_MS;
+        }
+        self.step(|link| link.want(false));
     }
 
     /// The network has changed: what did not go may go now.
@@ -365,7 +380,8 @@ impl Peer {
         let held = self.held.as_ref().map(|held| match (held.up, held.restart_at) {
             (None, _) => held.repeat_at.min(held.begun + OPEN_MS),
             (Some(_), Some(restart_at)) => held.repeat_at.max(held.begun).min(restart_at),
-            (Some(_), None) => Millis::MAX,
+            (Some(_), None) if held.link.is_settled() => Millis::MAX,
+            (Some(_), None) => held.repeat_at,
         });
         held.filter(|at| *at < Millis::MAX).into_iter().chain(self.retry_at).min()
     }
@@ -391,7 +407,7 @@ impl Peer {
                 true => self.send(What::Restart),
                 false => self.step(|link| link.want(true)),
             }
-        } else if held.repeat_at <= now && (held.up.is_none() || held.restart_at.is_some()) {
+        } else if held.repeat_at <= now && !held.is_at_rest() {
             held.repeat_at = now + REPEAT_MS;
             self.step(|link| link.repeat());
         }

@@ -21,6 +21,8 @@ struct Browser {
     local: Option<String>,
     remote: Option<String>,
     ways: Vec<Value>,
+    /// It has reached the other, and nobody looks for another way.
+    kept: bool,
     asked: bool,
     answered: bool,
 }
@@ -119,8 +121,12 @@ impl World {
             Action::Step(step) => {
                 let side = &mut self.sides[n];
                 side.made += 1;
-                let sdp = format!("{n}.{generation}.{}", side.made);
+                let restarts = matches!(&step, Step::Offer { restart: true })
+                    || matches!(&step, Step::Answer { sdp } if sdp.ends_with("restart"));
+                let end = if restarts { ".restart" } else { "" };
+                let sdp = format!("{n}.{generation}.{}{end}", side.made);
                 let browser = side.browser.as_mut().expect("a step needs a connection");
+                browser.kept &= !restarts;
                 match step {
                     Step::Offer { .. } => {
                         assert_eq!(browser.offered, None, "it has offered already");
@@ -177,13 +183,15 @@ impl World {
         let met = match (a, b) {
             (Some(a), Some(b)) => {
                 let same = a.local.is_some() && a.local == b.remote && b.local == a.remote;
-                same && a.answered && b.answered && !(a.ways.is_empty() && b.ways.is_empty())
+                let found = a.answered && b.answered && !(a.ways.is_empty() && b.ways.is_empty());
+                (a.kept && b.kept) || (same && found)
             }
             _ => false,
         };
         for n in 0..2 {
             let Some(browser) = &mut self.sides[n].browser else { continue };
             let reached = met && self.way;
+            browser.kept |= reached;
             if reached && !browser.asked {
                 browser.asked = true;
                 self.sides[n].peer.opened();
@@ -277,6 +285,20 @@ impl World {
         self.act(n);
     }
 
+    fn renegotiate(&mut self, n: usize) {
+        let now = self.now;
+        self.sides[n].peer.renegotiate(now);
+        self.act(n);
+    }
+
+    /// Whether each browser has what the other has said last.
+    fn agrees(&self) -> bool {
+        let [Some(a), Some(b)] = [&self.sides[0].browser, &self.sides[1].browser] else {
+            return false;
+        };
+        a.offered.is_none() && b.offered.is_none() && a.local == b.remote && b.local == a.remote
+    }
+
     fn roads(&self) -> [Road; 2] {
         [self.sides[0].peer.road(), self.sides[1].peer.road()]
     }
@@ -286,6 +308,7 @@ impl World {
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Want(usize),
+    Renegotiate(usize),
     Reload(usize, bool),
     Way(bool),
     Loss(u64),
@@ -295,6 +318,7 @@ enum Act {
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         4 => (0..2_usize).prop_map(Act::Want),
+        2 => (0..2_usize).prop_map(Act::Renegotiate),
         1 => (0..2_usize, any::<bool>()).prop_map(|(n, back)| Act::Reload(n, back)),
         1 => any::<bool>().prop_map(Act::Way),
         1 => prop_oneof![Just(0), Just(30), Just(100)].prop_map(Act::Loss),
@@ -308,6 +332,7 @@ fn play(seed: u64, acts: &[Act]) -> World {
     for act in acts {
         match *act {
             Act::Want(n) => world.want(n),
+            Act::Renegotiate(n) => world.renegotiate(n),
             Act::Reload(n, back) => world.reload(n, back),
             Act::Way(way) => {
                 world.way = way;
@@ -339,6 +364,7 @@ proptest! {
         world.want(0);
         world.run_until(world.now + 120_000);
         prop_assert_eq!(world.roads(), [Road::Direct; 2]);
+        prop_assert!(world.agrees(), "they have not agreed");
         prop_assert_eq!(world.next(), None, "it never comes to rest");
     }
 
@@ -370,6 +396,26 @@ fn offers_that_cross_make_one_connection_and_the_polite_one_gives_its_own_up() {
         assert_eq!((world.ops["offer"], world.ops.get("rollback")), (2, None));
         assert_eq!([world.sides[0].generation, world.sides[1].generation], [2, 1]);
         assert_eq!(world.next(), None);
+    }
+}
+
+#[test]
+fn what_is_agreed_on_anew_by_both_at_once_interrupts_nothing() {
+    for seed in 0..100 {
+        let mut world = World::new(seed);
+        world.want(0);
+        world.run_until(10_000);
+        world.loss = 50;
+        world.renegotiate(0);
+        world.renegotiate(1);
+        assert_eq!(world.roads(), [Road::Direct; 2]);
+        while world.next().is_some() {
+            world.run_until(world.now + 1_000);
+            assert_eq!(world.roads(), [Road::Direct; 2]);
+        }
+        assert!(world.agrees());
+        assert_eq!([world.sides[0].generation, world.sides[1].generation], [1, 1]);
+        assert!(world.ops["offer"] >= 2);
     }
 }
 

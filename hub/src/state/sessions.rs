@@ -13,7 +13,7 @@ const SESSIONS: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Sessions(Vec<Session>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Session {
     id: Option<SessionId>,
     connections: usize,
@@ -23,6 +23,8 @@ pub(super) struct Session {
     pub(super) idle: bool,
     /// Another browser can reach it directly.
     pub(super) direct: bool,
+    /// It is in the room's call.
+    pub(super) call: bool,
     /// There if it takes what others send to it alone.
     pub(super) mailbox: Option<Arc<Mailbox>>,
 }
@@ -35,9 +37,7 @@ impl Sessions {
             if self.0.len() >= SESSIONS {
                 self.0.retain(|known| known.connections > 0);
             }
-            let (id, connections, until) = (id.cloned(), 0, None);
-            let new = Session { id, connections, until, idle: false, direct: false, mailbox: None };
-            self.0.push(new);
+            self.0.push(Session { id: id.cloned(), ..Session::default() });
             self.0.len() - 1
         });
         &mut self.0[index]
@@ -81,6 +81,12 @@ impl Sessions {
             true => self.0.iter().filter_map(|session| session.id.clone()).collect(),
             false => Vec::new(),
         }
+    }
+
+    /// Those that are in the room's call.
+    pub(super) fn in_call(&self) -> Vec<SessionId> {
+        let called = self.0.iter().filter(|session| session.call);
+        called.filter_map(|session| session.id.clone()).collect()
     }
 
     pub(super) fn mailbox(&self, id: &SessionId) -> Option<&Arc<Mailbox>> {

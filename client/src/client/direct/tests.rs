@@ -4,15 +4,15 @@
 use std::collections::{HashSet, VecDeque};
 
 use common::{
-    After, Audience, ClientFrame, Hello, Listed, Member, MemberId, MemberName, Members, Message,
-    MessageId, Offset, Publish, Recovery, RoomName, Roster, ServerFrame, SessionId, Signalling,
-    StateKind,
+    After, Audience, ClientFrame, ErrorCode, Hello, Listed, Member, MemberId, MemberName, Members,
+    Message, MessageId, Offset, Publish, Recovery, Refusal, RoomName, Roster, ServerFrame,
+    SessionId, Signalling, StateKind,
 };
 use proptest::prelude::*;
 
 use crate::{
-    Change, Client, Effect, Event, Lane, LegId, LinkEffect, LinkEvent, LinkId, Millis, Road, Row,
-    RowChange, Setup, Transport, seed::Seed,
+    Change, Client, Effect, Event, Lane, LegId, LinkEffect, LinkEvent, LinkId, Media, Millis,
+    Party, Road, Row, RowChange, Setup, Transport, seed::Seed,
 };
 
 fn member(n: usize) -> Member {
@@ -32,6 +32,9 @@ struct Page {
     rows: Vec<Row>,
     arrived: Vec<MessageId>,
     road: Road,
+    call: Option<Vec<Party>>,
+    /// What is said and shown in the call goes over the connection.
+    media: bool,
 }
 
 enum Due {
@@ -49,6 +52,8 @@ struct World {
     hub: bool,
     way: bool,
     said: [usize; 2],
+    /// Who is in the call, as far as the hub knows.
+    in_call: [bool; 2],
     /// Who has ever made a connection.
     connected: [bool; 2],
 }
@@ -69,6 +74,8 @@ impl World {
             rows: Vec::new(),
             arrived: Vec::new(),
             road: Road::Hub,
+            call: None,
+            media: false,
         };
         let mut world = Self {
             now: 1_000_000,
@@ -79,6 +86,7 @@ impl World {
             hub: true,
             way: true,
             said: [0, 0],
+            in_call: [false; 2],
             connected: [false; 2],
         };
         for n in 0..2 {
@@ -138,6 +146,7 @@ impl World {
                 self.pages[n].arrived.push(message.id.clone());
             }
             Effect::Tell(Change::Road(road)) => self.pages[n].road = road,
+            Effect::Tell(Change::Call(call)) => self.pages[n].call = call,
             _ => {}
         }
     }
@@ -164,6 +173,15 @@ impl World {
             (0..2).map(|n| Listed { member: self::member(n), sessions: vec![self::session(n)] });
         let direct = Members { count: 2, members: listed.collect() };
         self.frame(n, &ServerFrame::State(StateKind::Direct, Roster::whole(direct)));
+        self.tell_call(n);
+    }
+
+    fn tell_call(&mut self, n: usize) {
+        let listed = (0..2).filter(|n| self.in_call[*n]);
+        let listed = listed.map(|n| Listed { member: member(n), sessions: vec![session(n)] });
+        let members: Vec<_> = listed.collect();
+        let call = Members { count: members.len(), members };
+        self.frame(n, &ServerFrame::State(StateKind::Call, Roster::whole(call)));
     }
 
     fn drop_leg(&mut self, n: usize) {
@@ -195,6 +213,10 @@ impl World {
                     (0..2).for_each(|n| self.frame(n, &ServerFrame::Message(message.clone())));
                 }
             }
+            ClientFrame::Call { call } => {
+                self.in_call[n] = call;
+                (0..2).for_each(|n| self.tell_call(n));
+            }
             ClientFrame::Signalling { to, data } => {
                 assert_eq!(to, session(1 - n));
                 let (from, session) = (member(n), session(n));
@@ -213,6 +235,7 @@ impl World {
             LinkEffect::Connect => {
                 assert_eq!(self.pages[n].link, None);
                 (self.pages[n].link, self.pages[n].open) = (Some(link), false);
+                self.pages[n].media = false;
                 self.connected[n] = true;
             }
             LinkEffect::Offer { .. } | LinkEffect::Answer { .. } => {
@@ -227,6 +250,7 @@ impl World {
                 self.meet();
             }
             LinkEffect::Try { .. } => {}
+            LinkEffect::Media(media) => self.pages[n].media = media,
             LinkEffect::Bytes { .. } | LinkEffect::Room => unreachable!("no file was offered"),
             LinkEffect::Send { text, .. } => {
                 let other = self.pages[1 - n].link;
@@ -240,6 +264,7 @@ impl World {
                 let met = self.way && self.pages.iter().all(|page| page.open);
                 if self.pages[n].link == Some(link) {
                     (self.pages[n].link, self.pages[n].open) = (None, false);
+                    self.pages[n].media = false;
                 }
                 if let Some(other) = self.pages[1 - n].link.filter(|_| met) {
                     self.on_link(1 - n, other, LinkEvent::Closed);
@@ -389,6 +414,90 @@ fn without_the_hub_those_who_are_connected_go_on_writing() {
     world.pass(5_000);
     world.check();
     assert_eq!(world.log.len(), 0);
+}
+
+const CAMERA: Media = Media { microphone: true, camera: true, screen: false };
+
+/// Both are in the call, the other shows its camera, and what both show goes over the connection.
+fn are_in_call(world: &World) {
+    for n in 0..2 {
+        let page = &world.pages[n];
+        let [party] = page.call.as_deref().unwrap() else { panic!("{:?}", page.call) };
+        assert_eq!((&party.member, party.link), (&member(1 - n), page.link));
+        assert_eq!((party.road, party.media, page.media), (Road::Direct, CAMERA, true));
+    }
+}
+
+#[test]
+fn those_in_the_call_are_connected_and_see_each_other_until_one_leaves() {
+    // Whether or not they write to each other directly.
+    for mut world in [World::new(1), World::both(1)] {
+        world.pass(5_000);
+        world.tell(0, Event::Show(CAMERA));
+        world.tell(0, Event::Call(true));
+        world.pass(1_000);
+        assert_eq!(world.pages[0].call, Some(vec![]));
+        assert_eq!(world.pages[1].call, None);
+        world.tell(1, Event::Call(true));
+        world.pass(5_000);
+        world.tell(1, Event::Show(CAMERA));
+        world.pass(1_000);
+        are_in_call(&world);
+        world.tell(1, Event::Call(false));
+        world.pass(1_000);
+        assert_eq!((&world.pages[0].call, &world.pages[1].call), (&Some(vec![]), &None));
+        assert!(world.pages.iter().all(|page| !page.media));
+        // And once more.
+        world.tell(1, Event::Call(true));
+        world.pass(5_000);
+        are_in_call(&world);
+    }
+}
+
+#[test]
+fn a_call_goes_on_while_the_hub_is_away_and_after_it_was() {
+    let mut world = World::new(1);
+    world.pass(1_000);
+    for n in 0..2 {
+        world.tell(n, Event::Show(CAMERA));
+        world.tell(n, Event::Call(true));
+    }
+    world.pass(5_000);
+    are_in_call(&world);
+    let links = [world.pages[0].link, world.pages[1].link];
+    world.set_hub(false);
+    world.pass(10_000);
+    are_in_call(&world);
+    world.in_call = [false; 2];
+    world.set_hub(true);
+    world.pass(60_000);
+    are_in_call(&world);
+    assert_eq!([world.pages[0].link, world.pages[1].link], links);
+}
+
+#[test]
+fn whoever_has_not_joined_the_call_is_connected_with_nobody_for_it() {
+    let mut world = World::new(1);
+    world.pass(1_000);
+    world.tell(0, Event::Call(true));
+    // The hub says so of a page that was loaded again since.
+    world.in_call[1] = true;
+    world.tell_call(0);
+    world.tell_call(1);
+    world.pass(60_000);
+    assert_eq!((world.in_call, world.connected[1]), ([true, false], false));
+    assert_eq!((&world.pages[0].call, &world.pages[1].call), (&Some(vec![]), &None));
+}
+
+#[test]
+fn a_call_that_is_full_is_left() {
+    let mut world = World::new(1);
+    world.pass(1_000);
+    world.tell(0, Event::Call(true));
+    let refusal = Refusal::new(ErrorCode::CallFull, "full");
+    world.frame(0, &ServerFrame::Error(refusal));
+    world.pass(1_000);
+    assert_eq!(world.pages[0].call, None);
 }
 
 #[derive(Clone, Copy, Debug)]
