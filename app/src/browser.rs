@@ -4,11 +4,14 @@
 mod drive;
 mod files;
 mod link;
+mod media;
+mod studio;
 mod wire;
 
 pub(crate) use self::{
     drive::Driver,
     files::{BLOB_BYTES, Sink, writes_to_disk},
+    studio::{Denied, Device, Source, list_devices},
 };
 
 use common::MessageId;

@@ -1,6 +1,7 @@
 //! The pieces pages are made of.
 
 mod bar;
+mod call;
 mod clock;
 mod composer;
 mod enter;
@@ -11,6 +12,7 @@ mod message_list;
 
 pub(crate) use self::{
     bar::{Banner, Bar, NameForm, Preferences},
+    call::{Call, CallButton},
     clock::Clock,
     composer::Composer,
     file_list::FileList,

@@ -6,7 +6,10 @@ use client::{File, FileWhy, Method, Road, Stage, Transport};
 use common::{ErrorCode, Refusal};
 use serde::{Deserialize, Serialize};
 
-use crate::theme::Theme;
+use crate::{
+    browser::{Denied, Source},
+    theme::Theme,
+};
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +117,29 @@ pub struct Strings {
     pub went_directly_text: &'static str,
     pub went_by_server: &'static str,
     pub went_by_server_text: &'static str,
+    pub call: &'static str,
+    pub start_call: &'static str,
+    pub join_call: &'static str,
+    pub leave_call: &'static str,
+    pub in_call: &'static str,
+    pub are_in_call: fn(&[String]) -> String,
+    pub call_full: &'static str,
+    pub(crate) asking: fn(Source) -> &'static str,
+    pub(crate) denied: fn(Source, Denied) -> String,
+    pub only_listen: &'static str,
+    pub mute: &'static str,
+    pub unmute: &'static str,
+    pub muted: &'static str,
+    pub speaks: &'static str,
+    pub camera_on: &'static str,
+    pub camera_off: &'static str,
+    pub share_screen: &'static str,
+    pub stop_sharing: &'static str,
+    pub screen_of: fn(&str) -> String,
+    pub devices: &'static str,
+    pub(crate) source: fn(Source) -> &'static str,
+    pub connecting: &'static str,
+    pub no_way_to_them: &'static str,
     pub files: &'static str,
     pub send_file: &'static str,
     pub file_to: fn(&str) -> String,
@@ -232,6 +258,66 @@ const EN: Strings = Strings {
     went_directly_text: "Went from browser to browser; the server doesn’t have it",
     went_by_server: "relayed",
     went_by_server_text: "Went through the server, which keeps it",
+    call: "Call",
+    start_call: "Start a call",
+    join_call: "Join the call",
+    leave_call: "Leave",
+    in_call: "In the call",
+    are_in_call: |names| match names {
+        [one] => format!("{one} is in a call."),
+        [one, two] => format!("{one} and {two} are in a call."),
+        _ => format!("{} people are in a call.", names.len()),
+    },
+    call_full: "The call is full: six can be in it.",
+    asking: |source| match source {
+        Source::Microphone => {
+            "Your browser asks whether this page may use the microphone. In a call you are connected browser to browser; each then knows the other’s network address."
+        }
+        Source::Camera => "Your browser asks whether this page may use the camera.",
+        Source::Screen => "Your browser asks what of your screen to show.",
+    },
+    denied: |source, why| {
+        let what = match source {
+            Source::Microphone => "microphone",
+            Source::Camera => "camera",
+            Source::Screen => "screen",
+        };
+        match why {
+            Denied::Insecure => {
+                format!(
+                    "Browsers give the {what} only to pages that come by https, or from this machine."
+                )
+            }
+            Denied::Refused => {
+                format!(
+                    "Your browser doesn’t let this page use the {what}. Allow it beside the address, and try again."
+                )
+            }
+            Denied::Absent => format!("No {what} was found."),
+            Denied::InUse => {
+                format!("The {what} can’t be opened; perhaps another program uses it.")
+            }
+            Denied::Unknown => format!("The {what} can’t be opened."),
+        }
+    },
+    only_listen: "Join without a microphone",
+    mute: "Mute",
+    unmute: "Unmute",
+    muted: "muted",
+    speaks: "speaking",
+    camera_on: "Camera on",
+    camera_off: "Camera off",
+    share_screen: "Share screen",
+    stop_sharing: "Stop sharing",
+    screen_of: |name| format!("{name}’s screen"),
+    devices: "Devices",
+    source: |source| match source {
+        Source::Microphone => "Microphone",
+        Source::Camera => "Camera",
+        Source::Screen => "Screen",
+    },
+    connecting: "Connecting…",
+    no_way_to_them: "No direct way to them was found.",
     files: "Files",
     send_file: "Send a file",
     file_to: |name| format!("to {name}"),
@@ -435,6 +521,62 @@ const KO: Strings = Strings {
     went_directly_text: "브라우저에서 브라우저로 바로 갔고, 서버에는 없어요",
     went_by_server: "서버 경유",
     went_by_server_text: "서버를 거쳐 갔고, 서버에 남아 있어요",
+    call: "통화",
+    start_call: "통화 시작",
+    join_call: "통화 참여",
+    leave_call: "나가기",
+    in_call: "통화 중인 사람",
+    are_in_call: |names| match names {
+        [one] => format!("{one}님이 통화 중이에요."),
+        [one, two] => format!("{one}님과 {two}님이 통화 중이에요."),
+        _ => format!("{}명이 통화 중이에요.", names.len()),
+    },
+    call_full: "통화가 꽉 찼어요. 여섯까지 참여할 수 있어요.",
+    asking: |source| match source {
+        Source::Microphone => {
+            "브라우저가 이 페이지에 마이크를 허용할지 묻고 있어요. 통화는 브라우저끼리 바로 연결되어, 서로의 네트워크 주소를 알게 돼요."
+        }
+        Source::Camera => "브라우저가 이 페이지에 카메라를 허용할지 묻고 있어요.",
+        Source::Screen => "브라우저가 화면의 무엇을 보일지 묻고 있어요.",
+    },
+    denied: |source, why| {
+        let (what, what_is) = match source {
+            Source::Microphone => ("마이크를", "마이크가"),
+            Source::Camera => ("카메라를", "카메라가"),
+            Source::Screen => ("화면을", "화면이"),
+        };
+        match why {
+            Denied::Insecure => {
+                format!("브라우저는 https로 열었거나 이 컴퓨터에서 연 페이지에만 {what} 허용해요.")
+            }
+            Denied::Refused => {
+                format!(
+                    "브라우저가 이 페이지에 {what} 허용하지 않아요. 주소창 옆에서 허용한 뒤 다시 시도하세요."
+                )
+            }
+            Denied::Absent => format!("{what_is} 없어요."),
+            Denied::InUse => format!("{what} 열 수 없어요. 다른 프로그램이 쓰고 있을 수 있어요."),
+            Denied::Unknown => format!("{what} 열 수 없어요."),
+        }
+    },
+    only_listen: "마이크 없이 참여",
+    mute: "마이크 끄기",
+    unmute: "마이크 켜기",
+    muted: "마이크 꺼짐",
+    speaks: "말하는 중",
+    camera_on: "카메라 켜기",
+    camera_off: "카메라 끄기",
+    share_screen: "화면 공유",
+    stop_sharing: "공유 중지",
+    screen_of: |name| format!("{name}님의 화면"),
+    devices: "장치",
+    source: |source| match source {
+        Source::Microphone => "마이크",
+        Source::Camera => "카메라",
+        Source::Screen => "화면",
+    },
+    connecting: "연결하는 중…",
+    no_way_to_them: "직접 가는 길이 없어요.",
     files: "파일",
     send_file: "파일 보내기",
     file_to: |name| format!("{name}님에게"),

@@ -5,12 +5,15 @@
 
 use std::sync::Arc;
 
-use client::{Change, File, Line, Road, Row, RowChange, Status, Transport, first_rows};
-use common::{Member, Members, Message, RoomName, StateKind};
+use client::{
+    Change, File, Line, Media, Party, Road, Row, RowChange, Status, Transport, first_rows,
+};
+use common::{ErrorCode, Member, Members, Message, RoomName, StateKind};
 use leptos::prelude::*;
 use reactive_stores::{AtKeyed, Store};
 
 use crate::{
+    browser::{Denied, Source},
     journal::Journal,
     page::{Me, RoomView},
 };
@@ -37,6 +40,10 @@ pub(crate) struct RoomState {
     road: Road,
     /// Files that go from browser to browser.
     files: Vec<File>,
+    /// Who is in the room's call, whether or not I am.
+    in_call: Members,
+    /// The call, as far as I am in it.
+    call: CallState,
     /// How things are with the server.
     line: Line,
     /// The transport that is used.
@@ -49,6 +56,21 @@ pub(crate) struct RoomState {
     arrived: Arrived,
     /// What the inspector shows.
     journal: Journal,
+}
+
+/// What a page shows of the call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CallState {
+    /// The others; none, if I am not in it.
+    pub(crate) parties: Option<Vec<Party>>,
+    /// What they hear and see of me.
+    pub(crate) mine: Media,
+    /// What the browser is asked for now.
+    pub(crate) asking: Option<Source>,
+    /// What there is nothing of, and why.
+    pub(crate) denied: Option<(Source, Denied)>,
+    /// There were as many in it as there may be.
+    pub(crate) is_full: bool,
 }
 
 /// One line of what is said, as [`Row`].
@@ -100,6 +122,8 @@ impl RoomState {
             addressee: None,
             road: Road::Hub,
             files: Vec::new(),
+            in_call: Members::default(),
+            call: CallState::default(),
             line: Line::Idle,
             transport: Transport::WebSocket,
             chosen: None,
@@ -131,6 +155,11 @@ pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
         Change::Roster(StateKind::Idle, idle) => room.idle().set(idle),
         Change::Road(road) => room.road().set(road),
         Change::Files(files) => room.files().set(files),
+        Change::Roster(StateKind::Call, members) => room.in_call().set(members),
+        Change::Call(parties) => room.call().update(|call| call.parties = parties),
+        Change::Refused(refusal) if refusal.code == ErrorCode::CallFull => {
+            room.call().update(|call| call.is_full = true);
+        }
         Change::Arrived { mine: true, .. } => {}
         Change::Arrived { message, mine: false } => room.arrived().update(|arrived| {
             arrived.count += 1;

@@ -5,14 +5,15 @@
 
 use std::rc::Rc;
 
-use client::{Event, File, FileEvent, Transport};
+use client::{Event, File, FileEvent, LinkId, Transport};
 use common::{Audience, Member, MemberName, MessageId, Position, Publish, Refusal};
 use leptos::{prelude::*, task::spawn_local};
 use reactive_stores::Store;
 use send_wrapper::SendWrapper;
+use web_sys::MediaStream;
 
 use crate::{
-    browser::{self, Driver},
+    browser::{self, Driver, Source},
     page::Ice,
     room::{RoomState, RoomStateStoreFields},
 };
@@ -59,9 +60,9 @@ impl RoomClient {
 
     /// Offers a file to a member.
     pub(crate) fn send_file(self, file: web_sys::File, to: &Member) {
-        if let Some(driver) = self.driver() {
+        self.with_driver(|driver| {
             driver.send_file(browser::new_message_id(), file, to.id.clone());
-        }
+        });
     }
 
     /// Takes a file that was offered, once there is a place for it.
@@ -78,6 +79,47 @@ impl RoomClient {
     /// Declines a file, gives it up, or shows it no more.
     pub(crate) fn close_file(self, id: MessageId) {
         self.tell(Event::File { id, event: FileEvent::Close });
+    }
+
+    /// Asks the browser for a microphone, a camera or a screen, and lets those in the call have it. With a microphone I am
+    /// in the call, if I was not.
+    pub(crate) fn open_source(self, source: Source, device: Option<String>) {
+        self.with_driver(|driver| driver.open_source(source, device));
+    }
+
+    /// Does not wait any more for what the browser is asked for.
+    pub(crate) fn give_up_asking(self) {
+        self.with_driver(Driver::give_up_asking);
+    }
+
+    /// Lets nobody in the call see it any more.
+    pub(crate) fn close_source(self, source: Source) {
+        self.with_driver(|driver| driver.close_source(source));
+    }
+
+    /// Has nobody in the call hear me, or everybody again.
+    pub(crate) fn mute(self, mute: bool) {
+        self.with_driver(|driver| driver.mute(mute));
+    }
+
+    /// Is in the call from now on, or no more.
+    pub(crate) fn call(self, call: bool) {
+        self.tell(Event::Call(call));
+    }
+
+    /// What my camera sees.
+    pub(crate) fn my_view(self) -> Option<MediaStream> {
+        self.driver()?.my_view()
+    }
+
+    /// Face and voice, and the screen, of whoever is at the other end of this connection.
+    pub(crate) fn their_view(self, link: LinkId) -> Option<[MediaStream; 2]> {
+        self.driver()?.their_view(link)
+    }
+
+    /// How loud it is at the other ends, from 0 to 1.
+    pub(crate) fn levels(self) -> Vec<(LinkId, f64)> {
+        self.driver().map(|driver| driver.levels()).unwrap_or_default()
     }
 
     /// Sends a refused or unknown message again.
@@ -114,9 +156,13 @@ impl RoomClient {
         self.driver.try_get_value().flatten()
     }
 
-    fn tell(self, event: Event) {
+    fn with_driver(self, what: impl FnOnce(&Driver)) {
         if let Some(driver) = self.driver() {
-            driver.handle(event);
+            what(&driver);
         }
+    }
+
+    fn tell(self, event: Event) {
+        self.with_driver(|driver| driver.handle(event));
     }
 }

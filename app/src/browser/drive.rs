@@ -9,8 +9,8 @@ use std::{
 };
 
 use client::{
-    Change, Client, Effect, Event, FileEvent, LegId, LinkEffect, LinkEvent, LinkId, Method, Scope,
-    Setup, Transport, encode_component,
+    Change, Client, Effect, Event, FileEvent, LegId, LinkEffect, LinkEvent, LinkId, Media, Method,
+    Scope, Setup, Transport, encode_component,
 };
 use common::{After, MemberId, MemberName, Message, MessageId, Position};
 use gloo_net::http::Request;
@@ -18,11 +18,11 @@ use gloo_timers::callback::Timeout;
 use leptos::{prelude::*, task::spawn_local};
 use reactive_stores::Store;
 use wasm_bindgen::JsCast;
-use web_sys::{AbortController, AbortSignal, File, StorageEvent};
+use web_sys::{AbortController, AbortSignal, File, MediaStream, StorageEvent};
 
 use super::{
-    Sink, all_kept, files::Files, is_hidden, keep, keep_here, link::Link, now, origin,
-    reaches_browsers, wire::Wire,
+    Denied, Sink, Source, all_kept, files::Files, is_hidden, keep, keep_here, link::Link, now,
+    origin, reaches_browsers, studio::Studio, wire::Wire,
 };
 use crate::{
     page::Ice,
@@ -60,6 +60,7 @@ pub(crate) struct Driver {
     legs: RefCell<HashMap<LegId, Leg>>,
     links: RefCell<HashMap<LinkId, Link>>,
     files: RefCell<Files>,
+    studio: Studio,
     ice: Rc<RefCell<Option<Ice>>>,
     timer: RefCell<Option<Timeout>>,
     own: Weak<Self>,
@@ -92,6 +93,7 @@ impl Driver {
             legs: RefCell::default(),
             links: RefCell::default(),
             files: RefCell::default(),
+            studio: Studio::default(),
             ice: Rc::new(RefCell::new(ice)),
             timer: RefCell::default(),
             own: own.clone(),
@@ -137,6 +139,90 @@ impl Driver {
     pub(crate) fn take_file(&self, id: MessageId, sink: Sink) {
         self.files.borrow_mut().take(id.clone(), sink);
         self.handle(Event::File { id, event: FileEvent::Accept });
+    }
+
+    /// Asks for a microphone, a camera or a screen, and lets those in the call have it; with a microphone I am in it, if
+    /// I was not.
+    pub(crate) fn open_source(&self, source: Source, device: Option<String>) {
+        self.studio.give_up();
+        self.room.call().update(|call| {
+            (call.asking, call.denied, call.is_full) = (Some(source), None, false);
+        });
+        let (tracks, asked) = self.studio.handles();
+        let (own, ended) = (self.own.clone(), self.own.clone());
+        let ended = move || {
+            if let Some(driver) = ended.upgrade() {
+                driver.close_source(source);
+            }
+        };
+        spawn_local(async move {
+            let opened = Studio::open(tracks, asked, (source, device), ended).await;
+            let Some(driver) = own.upgrade() else { return };
+            let denied = match opened {
+                Ok(()) => None,
+                Err(Some(denied)) => Some(denied),
+                // Nobody waits for it any more.
+                Err(None) => return,
+            };
+            driver.room.call().update(|call| {
+                call.asking = None;
+                // Whoever picks no screen has thought better of it.
+                let is_choice = (source, denied) == (Source::Screen, Some(Denied::Refused));
+                call.denied = denied.filter(|_| !is_choice).map(|denied| (source, denied));
+            });
+            if denied.is_none() && source == Source::Microphone {
+                driver.handle(Event::Call(true));
+            }
+            driver.show();
+        });
+    }
+
+    /// Nobody waits any more for what the browser is asked for.
+    pub(crate) fn give_up_asking(&self) {
+        self.studio.give_up();
+        self.room.call().update(|call| call.asking = None);
+    }
+
+    /// Lets nobody see it any more.
+    pub(crate) fn close_source(&self, source: Source) {
+        self.studio.close(source);
+        self.show();
+    }
+
+    /// Has nobody hear me, or everybody again; a microphone that is not open is asked for.
+    pub(crate) fn mute(&self, mute: bool) {
+        match self.studio.mute(Source::Microphone, mute) {
+            true => self.show(),
+            false => self.open_source(Source::Microphone, None),
+        }
+    }
+
+    /// What those in the call get from me now.
+    fn show(&self) {
+        let is_on = |source| self.studio.is_on(source);
+        let mine = Media {
+            microphone: is_on(Source::Microphone),
+            camera: is_on(Source::Camera),
+            screen: is_on(Source::Screen),
+        };
+        self.links.borrow().values().for_each(|link| link.media.attach());
+        self.room.call().update(|call| call.mine = mine);
+        self.handle(Event::Show(mine));
+    }
+
+    /// What my camera sees.
+    pub(crate) fn my_view(&self) -> Option<MediaStream> {
+        self.studio.view()
+    }
+
+    /// Face and voice, and the screen, of whoever is at the other end of this connection.
+    pub(crate) fn their_view(&self, link: LinkId) -> Option<[MediaStream; 2]> {
+        self.links.borrow().get(&link).map(|link| link.media.theirs.clone())
+    }
+
+    /// How loud it is at the other ends, from 0 to 1.
+    pub(crate) fn levels(&self) -> Vec<(LinkId, f64)> {
+        self.links.borrow().iter().map(|(id, link)| (*id, link.media.level())).collect()
     }
 
     fn next_event(&self) -> Option<Event> {
@@ -207,6 +293,10 @@ impl Driver {
                 if let Change::Renamed(name) = &change {
                     keep_name(name);
                 }
+                if matches!(change, Change::Call(None)) {
+                    self.studio.close_all();
+                    self.room.call().update(|call| (call.asking, call.mine) = Default::default());
+                }
                 apply(self.room, change, now());
             }
         }
@@ -229,7 +319,11 @@ impl Driver {
             self.renew_ice();
         }
         match what {
-            LinkEffect::Connect => match Link::new(self.ice.borrow().as_ref(), tell.clone()) {
+            LinkEffect::Connect => match Link::new(
+                self.ice.borrow().as_ref(),
+                self.studio.tracks.clone(),
+                tell.clone(),
+            ) {
                 Ok(made) => drop(self.links.borrow_mut().insert(link, made)),
                 Err(_) => tell(LinkEvent::Closed),
             },

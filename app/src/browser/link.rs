@@ -19,10 +19,11 @@ use web_sys::{
     RtcSessionDescriptionInit,
 };
 
+use super::media::{Media, Tracks};
 use crate::page::Ice;
 
 /// What is heard of a connection, and of its channels.
-const CONNECTION: [&str; 2] = ["icecandidate", "connectionstatechange"];
+const CONNECTION: [&str; 3] = ["icecandidate", "connectionstatechange", "track"];
 const CHANNEL: [&str; 4] = ["open", "message", "close", "bufferedamountlow"];
 /// Of a channel on which more than this waits the other side is gone: of what is said 1 MiB; of files no more than a
 /// MiB is sent at once, when less than [`LOW`] waits.
@@ -34,6 +35,7 @@ type Listener = Closure<dyn Fn(web_sys::Event)>;
 pub(super) struct Link {
     connection: RtcPeerConnection,
     channels: Channels,
+    pub(super) media: Rc<Media>,
     /// Somebody waits until the channel of files takes more.
     is_full: Rc<Cell<bool>>,
     on_event: Listener,
@@ -50,6 +52,7 @@ impl Link {
     /// What the browser throws, where there can be none.
     pub(super) fn new(
         ice: Option<&Ice>,
+        tracks: Tracks,
         tell: impl Fn(LinkEvent) + 'static,
     ) -> Result<Self, JsValue> {
         let connection = RtcPeerConnection::new_with_configuration(&configuration(ice)?)?;
@@ -64,11 +67,16 @@ impl Link {
             made
         });
         let is_full = Rc::new(Cell::new(false));
+        let media = Rc::new(Media::new(&connection, tracks)?);
         let (of, on, full) = (connection.clone(), channels.clone(), is_full.clone());
+        let comes = media.clone();
         let on_event = Listener::new(move |event: web_sys::Event| {
+            if let Some(event) = event.dyn_ref() {
+                return comes.came(event);
+            }
             read(&of, &on, &full, &event).into_iter().for_each(&tell);
         });
-        let link = Self { connection, channels, is_full, on_event };
+        let link = Self { connection, channels, media, is_full, on_event };
         for (target, name) in link.targets() {
             target
                 .add_event_listener_with_callback(name, link.on_event.as_ref().unchecked_ref())?;
@@ -91,7 +99,7 @@ impl Link {
         ice: Option<&Ice>,
         tell: impl Fn(LinkEvent) + 'static,
     ) {
-        let connection = self.connection.clone();
+        let (connection, media) = (self.connection.clone(), self.media.clone());
         if let LinkEffect::Offer { restart: true } = what
             && let Ok(configuration) = configuration(ice)
         {
@@ -100,15 +108,17 @@ impl Link {
         }
         match what {
             LinkEffect::Offer { restart } => spawn_local(async move {
+                media.offer();
                 tell(LinkEvent::Described(offer(&connection, restart).await.ok()));
             }),
             LinkEffect::Answer { sdp } => spawn_local(async move {
-                tell(LinkEvent::Described(answer(&connection, &sdp).await.ok()));
+                tell(LinkEvent::Described(answer(&connection, &media, &sdp).await.ok()));
             }),
             LinkEffect::Accept { sdp } => spawn_local(async move {
                 let accepted = take(&connection, RtcSdpType::Answer, &sdp).await;
                 tell(LinkEvent::Accepted(accepted.is_ok()));
             }),
+            LinkEffect::Media(is_on) => media.switch(is_on),
             LinkEffect::Try { candidate } => spawn_local(async move {
                 // A way that is of no use is one less.
                 let _ = try_way(&connection, &candidate).await;
@@ -158,9 +168,14 @@ async fn offer(connection: &RtcPeerConnection, restart: bool) -> Result<String, 
     describe(connection, made).await
 }
 
-async fn answer(connection: &RtcPeerConnection, sdp: &str) -> Result<String, JsValue> {
+async fn answer(
+    connection: &RtcPeerConnection,
+    media: &Media,
+    sdp: &str,
+) -> Result<String, JsValue> {
     // Takes back an offer of ours by itself (WebRTC 1.0, section 4.4.1.5).
     take(connection, RtcSdpType::Offer, sdp).await?;
+    media.answer();
     let made = JsFuture::from(connection.create_answer()).await?;
     describe(connection, made).await
 }

@@ -8,7 +8,8 @@ use reactive_stores::Store;
 use crate::{
     browser,
     components::{
-        Banner, Bar, Composer, FileList, Inspector, MemberList, MessageList, NameForm, Preferences,
+        Banner, Bar, Call, CallButton, Composer, FileList, Inspector, MemberList, MessageList,
+        NameForm, Preferences,
     },
     page::{PageData, RoomView},
     room::{RoomState, RoomStateStoreFields},
@@ -36,6 +37,7 @@ pub(crate) fn RoomPage(data: PageData, view: RoomView) -> impl IntoView {
                 <h1 class="room-title" dir="auto">{title}</h1>
                 <span class="grow"></span>
                 <NameForm path=data.path.clone()/>
+                <CallButton/>
                 <button
                     id="open-inspector"
                     node_ref=opener
@@ -55,6 +57,7 @@ pub(crate) fn RoomPage(data: PageData, view: RoomView) -> impl IntoView {
             <Banner/>
             <div class="room-body">
                 <main class="conversation">
+                    <Call/>
                     <MessageList/>
                     <FileList/>
                     <p class="no-script">{strings.static_page}</p>

@@ -1,0 +1,109 @@
+// A call: what one shows is seen moving by all, and whoever leaves has nothing open any more.
+import type { Page } from '@playwright/test';
+import { enter, join, openTracks, press, withDevices } from './call.js';
+import { expect, test } from './support.js';
+
+test.use({ launchOptions: withDevices('--use-fake-ui-for-media-stream') });
+test.setTimeout(120_000);
+
+const tiles = (page: Page) => page.locator('.tile:not(.mine):not(.screen)');
+
+/** So many others are seen moving: each video has shown more frames a while later. */
+async function seesMoving(page: Page, videos: string, count: number): Promise<void> {
+  const frames = () =>
+    page.locator(videos).evaluateAll((all) =>
+      all.map((video) => (video as HTMLVideoElement).getVideoPlaybackQuality().totalVideoFrames),
+    );
+  await expect(page.locator(videos)).toHaveCount(count);
+  await expect.poll(async () => Math.min(...(await frames())), { timeout: 30_000 }).toBeGreaterThan(0);
+  const before = await frames();
+  await expect
+    .poll(async () => (await frames()).every((now, n) => now >= before[n] + 10), { timeout: 30_000 })
+    .toBe(true);
+}
+
+test('three see each other move, and whoever leaves stops everything', async ({ person }) => {
+  const pages = [await enter(await person()), await enter(await person()), await enter(await person())];
+  const [ada, bob, eve] = pages;
+  await join(ada);
+  await expect(bob.locator('.call')).toContainText('is in a call');
+  await join(bob);
+  await join(eve);
+  for (const page of pages) await press(page, 'Camera on');
+  for (const page of pages) {
+    await expect(tiles(page)).toHaveCount(2);
+    await seesMoving(page, '.tile:not(.mine) video.face:not(.unseen)', 2);
+  }
+  for (const page of pages) expect(await openTracks(page)).toBe(2);
+  // What Bob turns off is gone for the others, and so is its light.
+  await press(bob, 'Camera off');
+  for (const page of [ada, eve]) {
+    await expect(page.locator('.tile:not(.mine) video.face:not(.unseen)')).toHaveCount(1);
+  }
+  expect(await openTracks(bob)).toBe(1);
+  await press(bob, 'Mute');
+  for (const page of [ada, eve]) await expect(tiles(page).filter({ hasText: 'muted' })).toHaveCount(1);
+  await press(eve, 'Leave');
+  expect(await openTracks(eve)).toBe(0);
+  for (const page of [ada, bob]) await expect(tiles(page)).toHaveCount(1);
+  await expect(eve.locator('.tile')).toHaveCount(0);
+  // Who closes the page has left as well.
+  await bob.close();
+  await expect(tiles(ada)).toHaveCount(0, { timeout: 30_000 });
+});
+
+test('a screen is seen beside the face, and those who write to each other directly can call too', async ({ person }) => {
+  const [ada, bob] = [await enter(await person()), await enter(await person())];
+  for (const page of [ada, bob]) {
+    await page.getByRole('button', { name: /^Write to .* alone$/ }).click();
+  }
+  await expect(ada.locator('.addressee')).toHaveAttribute('data-road', 'direct');
+  await Promise.all([join(ada), join(bob)]);
+  await press(ada, 'Share screen');
+  await expect(bob.locator('.tile.screen')).toBeVisible();
+  await seesMoving(bob, '.tile.screen video', 1);
+  await press(bob, 'Camera on');
+  await seesMoving(ada, '.tile:not(.mine) video.face:not(.unseen)', 1);
+  await press(ada, 'Stop sharing');
+  await expect(bob.locator('.tile.screen')).toBeHidden();
+  await press(ada, 'Leave');
+  expect(await openTracks(ada)).toBe(0);
+  // And again, over the same connection.
+  await join(ada);
+  await press(ada, 'Camera on');
+  await seesMoving(bob, '.tile:not(.mine) video.face:not(.unseen)', 1);
+});
+
+test('what is granted after one has given up is closed at once', async ({ person }) => {
+  const ada = await person();
+  await ada.addInitScript(() => {
+    const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    const grants: (() => void)[] = [];
+    Object.assign(window, { grant: () => grants.forEach((grant) => grant()) });
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+      await new Promise<void>((granted) => grants.push(granted));
+      return ask(wanted);
+    };
+  });
+  await enter(ada);
+  await ada.locator('#join-call').click();
+  await expect(ada.locator('.call')).toContainText('asks whether this page may use the microphone');
+  await press(ada, 'Cancel');
+  await expect(ada.locator('.call')).toBeHidden();
+  await ada.evaluate(() => (window as unknown as { grant(): void }).grant());
+  const opened = () => ada.evaluate(() => (window as unknown as { opened: unknown[] }).opened.length);
+  await expect.poll(opened).toBe(1);
+  await expect.poll(() => openTracks(ada)).toBe(0);
+  await expect(ada.locator('.call-controls')).toHaveCount(0);
+});
+
+test('a page that came neither by https nor from this machine says so', async ({ person }) => {
+  const ada = await person();
+  await ada.addInitScript(() => {
+    Object.defineProperty(navigator, 'mediaDevices', { value: undefined });
+    Object.defineProperty(window, 'isSecureContext', { value: false });
+  });
+  await enter(ada);
+  await ada.locator('#join-call').click();
+  await expect(ada.locator('.call')).toContainText('https');
+});

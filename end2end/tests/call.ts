@@ -1,0 +1,45 @@
+// People who may be in a call.
+import type { LaunchOptions, Page } from '@playwright/test';
+import config from '../playwright.config.js';
+import { expect, open } from './support.js';
+
+/** A browser with a camera, a microphone and a screen that are made up; its person says this about using them. */
+export function withDevices(answer: string): LaunchOptions {
+  const { launchOptions } = config.use!;
+  return { ...launchOptions, args: [...launchOptions!.args!, '--use-fake-device-for-media-stream', answer] };
+}
+
+/** Remembers every track that this page opens. */
+const rememberTracks = (page: Page) =>
+  page.addInitScript(() => {
+    const opened: MediaStreamTrack[] = [];
+    Object.assign(window, { opened });
+    if (!navigator.mediaDevices) return;
+    for (const name of ['getUserMedia', 'getDisplayMedia'] as const) {
+      const ask = navigator.mediaDevices[name].bind(navigator.mediaDevices);
+      navigator.mediaDevices[name] = async (wanted?: object) => {
+        const stream = await ask(wanted);
+        opened.push(...stream.getTracks());
+        return stream;
+      };
+    }
+  });
+/** How many tracks this page has opened and not stopped. */
+export const openTracks = (page: Page) =>
+  page.evaluate(() => {
+    const { opened } = window as unknown as { opened: MediaStreamTrack[] };
+    return opened.filter((track) => track.readyState === 'live').length;
+  });
+
+export async function enter(page: Page): Promise<Page> {
+  await rememberTracks(page);
+  await open(page, '/rooms/tea');
+  return page;
+}
+
+export async function join(page: Page): Promise<void> {
+  await page.locator('#join-call').click();
+  await expect(page.locator('.call-controls')).toBeVisible();
+}
+
+export const press = (page: Page, name: string) => page.locator('.call').getByRole('button', { name }).click();
