@@ -70,7 +70,8 @@ impl Media {
         let is_on = self.is_on.get();
         let mine = self.mine.borrow();
         for (n, lane) in self.lanes().into_iter().enumerate().take(KINDS.len()) {
-            lane.set_direction(if is_on { Direction::Sendrecv } else { Direction::Inactive });
+            // Also when nothing goes over it: one that is switched off and on again may stay dark (seen in Chromium 156).
+            lane.set_direction(Direction::Sendrecv);
             let track = mine[n].as_ref().filter(|_| is_on);
             settle(lane.sender().replace_track(track));
             if let Some(bits) = BITS[n] {

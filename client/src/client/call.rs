@@ -36,15 +36,16 @@ impl Client {
     /// Connects with those who are in it, if I am, and with nobody else.
     pub(super) fn meet_call(&mut self) {
         let with = if self.in_call { self.others_in_call() } else { HashMap::new() };
-        if !self.in_call && self.is_listed_in_call() {
-            // As this page was before it was loaded again.
-            self.send(ClientFrame::Call { call: false });
-        }
         self.direct(|direct, now| direct.call(&with, now));
     }
 
-    fn is_listed_in_call(&self) -> bool {
-        self.all_in_call().any(|(session, _)| self.is_mine(session))
+    /// Who is in it is told. If that is I, and I am not, it is this page before it was loaded again.
+    pub(super) fn hear_of_call(&mut self) {
+        let is_listed = self.all_in_call().any(|(session, _)| self.is_mine(session));
+        if !self.in_call && is_listed {
+            self.send(ClientFrame::Call { call: false });
+        }
+        self.meet_call();
     }
 
     fn others_in_call(&self) -> HashMap<SessionId, Member> {

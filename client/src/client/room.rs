@@ -226,7 +226,7 @@ impl Client {
             self.reach_addressee();
         }
         if kind == StateKind::Call {
-            self.meet_call();
+            self.hear_of_call();
         }
     }
 
