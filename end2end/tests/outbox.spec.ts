@@ -8,14 +8,26 @@ async function said(server: Server): Promise<string[]> {
   return [...html.matchAll(/<p[^>]*class="text"[^>]*>([^<]*)/g)].map((match) => match[1]);
 }
 
-/** A gate before the room's sockets: while it is shut, none opens. */
+/** A gate before the room, on every road: while it is shut, nothing gets through. */
 async function gate(target: Page | BrowserContext): Promise<{ open: () => void }> {
   let shut = true;
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => (open = resolve));
   await target.routeWebSocket(/\/ws/, (socket) => {
     if (shut) void socket.close();
     else socket.connectToServer();
   });
-  return { open: () => (shut = false) };
+  await target.route(/\/api\/rooms\//, async (route) => {
+    await opened;
+    // The page may have given this one up.
+    await route.continue().catch(() => {});
+  });
+  return {
+    open: () => {
+      shut = false;
+      open();
+    },
+  };
 }
 
 test('an answer that never comes makes a message unknown; sending it again says it once', async ({ person, server }) => {
@@ -58,7 +70,7 @@ test('an unknown message can be discarded, and what waited behind it goes', asyn
 
 test('what could not be sent survives a reload, and so does the draft', async ({ person, server }) => {
   const ada = await person();
-  const sockets = await gate(ada);
+  const room = await gate(ada);
   await ada.goto('/rooms/tea');
   await expect(ada.locator('html[data-hydrated]')).toBeAttached();
   await say(ada, 'first');
@@ -66,7 +78,7 @@ test('what could not be sent survives a reload, and so does the draft', async ({
   await ada.locator('textarea').fill('half a thou');
   await ada.reload();
   await expect(texts(ada)).toHaveText(['first', 'second']);
-  sockets.open();
+  room.open();
   await isConnected(ada);
   await expect(ada.locator('.message[data-state=sent] .text')).toHaveText(['first', 'second']);
   await expect(ada.locator('textarea')).toHaveValue('half a thou');
@@ -76,13 +88,13 @@ test('what could not be sent survives a reload, and so does the draft', async ({
 test('what could not be sent survives a closed tab, and two tabs do not send it twice', async ({ person, server }) => {
   const first = await person();
   const context = first.context();
-  const sockets = await gate(context);
+  const room = await gate(context);
   await first.goto('/rooms/tea');
   await expect(first.locator('html[data-hydrated]')).toBeAttached();
   await say(first, 'left behind');
   await expect(first.locator('.message[data-state=pending]')).toHaveCount(1);
   await first.close({ runBeforeUnload: true });
-  sockets.open();
+  room.open();
   const [second, third] = [await context.newPage(), await context.newPage()];
   await Promise.all([open(second, '/rooms/tea'), open(third, '/rooms/tea')]);
   for (const page of [second, third]) {
