@@ -5,12 +5,16 @@ mod drive;
 mod files;
 mod link;
 mod media;
+mod race;
+mod shell;
 mod studio;
+mod way;
 mod wire;
 
 pub(crate) use self::{
     drive::Driver,
-    files::{BLOB_BYTES, Sink, writes_to_disk},
+    files::{BLOB_BYTES, Sink, download, writes_to_disk},
+    race::{Live, echo, race},
     studio::{Denied, Device, Source, list_devices},
 };
 
@@ -25,6 +29,16 @@ pub(crate) fn now() -> f64 {
     js_sys::Date::now()
 }
 
+/// Milliseconds on a clock that is never set back (High Resolution Time).
+pub(crate) fn clock() -> f64 {
+    window().performance().map_or_else(now, |performance| performance.now())
+}
+
+/// A number by chance.
+pub(crate) fn seed() -> u64 {
+    (js_sys::Math::random() * (1_u64 << 53) as f64) as u64
+}
+
 /// A fresh id for a message, or a file.
 pub(crate) fn new_message_id() -> MessageId {
     MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a message id")
@@ -33,6 +47,33 @@ pub(crate) fn new_message_id() -> MessageId {
 /// The scheme and host of the server this page came from.
 pub(crate) fn origin() -> String {
     window().location().origin().unwrap_or_default()
+}
+
+/// How often the clock ticks at the most, in milliseconds: finer where no other site shares this page's process.
+pub(crate) fn tick() -> f64 {
+    let isolated = js_sys::Reflect::get(&window(), &"crossOriginIsolated".into());
+    if isolated.is_ok_and(|isolated| isolated.is_truthy()) { 0.005 } else { 0.1 }
+}
+
+/// What browser this is, in its own words.
+pub(crate) fn browser_name() -> String {
+    window().navigator().user_agent().unwrap_or_default()
+}
+
+/// Has the address bar say `path`, so that a reload asks for the same.
+pub(crate) fn show_address(path: &str) {
+    if let Ok(history) = window().history() {
+        // It fails for another origin only.
+        let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(path));
+    }
+}
+
+/// The names and values in a form, in its order.
+pub(crate) fn values(form: &web_sys::HtmlFormElement) -> Entries {
+    let Ok(data) = web_sys::FormData::new_with_form(form) else { return Vec::new() };
+    let entries = js_sys::try_iter(&data).ok().flatten().into_iter().flatten();
+    let pairs = entries.filter_map(|entry| Some(js_sys::Array::from(&entry.ok()?)));
+    pairs.filter_map(|pair| Some((pair.get(0).as_string()?, pair.get(1).as_string()?))).collect()
 }
 
 /// Whether the page can't be seen now.

@@ -2,6 +2,10 @@
 //!
 //! A language is a value of [`Strings`], so a text that is missing in one does not compile.
 
+mod lab;
+
+pub(crate) use self::lab::{LabStrings, grouped, ms};
+
 use client::{File, FileWhy, Method, Road, Stage, Transport};
 use common::{ErrorCode, Refusal};
 use serde::{Deserialize, Serialize};
@@ -75,6 +79,7 @@ impl Lang {
 /// The texts of one language. Functions where a number or a name is in the middle.
 #[allow(missing_docs, missing_debug_implementations)]
 pub struct Strings {
+    pub(crate) lab: &'static LabStrings,
     pub tagline: &'static str,
     pub rooms: &'static str,
     pub no_rooms: &'static str,
@@ -194,6 +199,7 @@ impl Strings {
 }
 
 const EN: Strings = Strings {
+    lab: &lab::EN,
     tagline: "Open a page, pick a name, write. Everyone in the room has it at once.",
     rooms: "Rooms",
     no_rooms: "No room is open yet. Open the first one.",
@@ -458,6 +464,7 @@ const EN: Strings = Strings {
 };
 
 const KO: Strings = Strings {
+    lab: &lab::KO,
     tagline: "페이지를 열고, 이름을 정하고, 쓰세요. 방에 있는 모두가 바로 봅니다.",
     rooms: "방 목록",
     no_rooms: "아직 열린 방이 없습니다. 첫 방을 열어 보세요.",

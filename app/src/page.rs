@@ -5,6 +5,7 @@
 
 use client::encode_component;
 use common::{Member, Members, Message, MessageId, Position, Refusal, RoomName};
+use lab::{Clamped, Plan, Race};
 use serde::{Deserialize, Serialize};
 
 use crate::lang::Lang;
@@ -46,6 +47,8 @@ pub enum Page {
     },
     /// A room.
     Room(Box<RoomView>),
+    /// The lab.
+    Lab(Box<LabView>),
     /// There is nothing at this address.
     NotFound,
 }
@@ -76,6 +79,21 @@ pub struct RoomView {
     pub form_id: MessageId,
     /// Why the text just sent by the form was not taken, with that text.
     pub refused: Option<Refused>,
+    /// By what means the browser finds a way to another one, beyond its own network.
+    pub ice: Option<Ice>,
+}
+
+/// The lab as its page shows it at first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LabView {
+    /// What the address asks for.
+    pub plan: Plan,
+    /// What of that can't be so.
+    pub clamped: Vec<Clamped>,
+    /// In which room the pages meet that are connected with each other, if the address says so.
+    pub meeting: Option<RoomName>,
+    /// A race that was run before, to look at.
+    pub recorded: Race,
     /// By what means the browser finds a way to another one, beyond its own network.
     pub ice: Option<Ice>,
 }

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use crate::{
     lang::Strings,
     page::{Page, PageData, Theme},
-    pages::{HomePage, NotFoundPage, RoomPage},
+    pages::{HomePage, LabPage, NotFoundPage, RoomPage},
 };
 
 /// Shown instead of a page that stopped: the only code that runs when WebAssembly can't.
@@ -53,6 +53,7 @@ pub(crate) fn title(page: &Page, strings: &Strings) -> String {
     match page {
         Page::Home { .. } => format!("Hubbub — {}", strings.rooms),
         Page::Room(view) => format!("{} — Hubbub", view.room),
+        Page::Lab(_) => format!("{} — Hubbub", strings.lab.title),
         Page::NotFound => format!("{} — Hubbub", strings.not_found),
     }
 }
@@ -72,6 +73,7 @@ pub fn App() -> impl IntoView {
     match page {
         Page::Home { rooms, refused } => view! { <HomePage data rooms refused/> }.into_any(),
         Page::Room(view) => view! { <RoomPage data view=*view/> }.into_any(),
+        Page::Lab(view) => view! { <LabPage data view=*view/> }.into_any(),
         Page::NotFound => view! { <NotFoundPage data/> }.into_any(),
     }
 }

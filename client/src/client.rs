@@ -112,7 +112,13 @@ impl Client {
         let first = Transport::WebSocket;
         let tabs = Tabs::new(&setup.room, seed.number());
         Self {
-            place: Place { origin: setup.origin, room: setup.room, token: setup.token },
+            place: Place {
+                origin: setup.origin,
+                room: setup.room,
+                token: setup.token,
+                meter: setup.meter,
+                poll_every: setup.poll_every,
+            },
             me: setup.me,
             name: setup.name,
             name_is_kept: setup.name_is_kept,

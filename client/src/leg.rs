@@ -113,7 +113,8 @@ impl Leg {
                 effects.push_back(Effect::Open { leg: id, transport, url: url.clone() });
             }
             Transport::LongPoll | Transport::Poll => {
-                leg.chain = Some(Chain::new(transport == Transport::LongPoll, url.clone()));
+                let every = (transport == Transport::Poll).then_some(place.poll_every);
+                leg.chain = Some(Chain::new(every, url.clone()));
                 leg.ask(What::Poll, effects);
             }
         }

@@ -33,7 +33,7 @@ use tokio::{
 };
 
 use self::drive::{Command, Driver};
-use crate::{Change, Event, Setup, Transport, posts};
+use crate::{Change, Event, Millis, Setup, Transport, posts};
 
 /// How many changes wait to be read. With as many, nothing more is read from the network.
 const UNREAD: usize = 256;
@@ -48,6 +48,8 @@ pub fn join(origin: &str, room: &str) -> Joining {
         after: After::Now,
         session: None,
         transport: None,
+        poll_every: None,
+        meter: None,
         listens: true,
     }
 }
@@ -63,6 +65,8 @@ pub struct Joining {
     after: After,
     session: Option<String>,
     transport: Option<Transport>,
+    poll_every: Option<Millis>,
+    meter: Option<String>,
     listens: bool,
 }
 
@@ -98,6 +102,18 @@ impl Joining {
         self
     }
 
+    /// Where it polls, waits so many milliseconds after an answer; without, two seconds.
+    pub fn poll_every(mut self, millis: Millis) -> Self {
+        self.poll_every = Some(millis);
+        self
+    }
+
+    /// Has the server count all that goes over its connections, under this name.
+    pub fn meter(mut self, meter: &str) -> Self {
+        self.meter = Some(meter.to_owned());
+        self
+    }
+
     /// Whether anything is read from the room. Whoever only speaks turns this off, and need not call
     /// [`Room::next`].
     pub fn listens(mut self, listens: bool) -> Self {
@@ -113,11 +129,14 @@ impl Joining {
             (None, Some(name), None) => legs::introduce(&self.origin, name).await,
             (token, ..) => token,
         };
+        let setup = Setup::new(&self.origin, RoomName::parse(&self.room)?, seed);
         let setup = Setup {
             token,
             after: self.after,
             name,
-            ..Setup::new(&self.origin, RoomName::parse(&self.room)?, seed)
+            poll_every: self.poll_every.unwrap_or(setup.poll_every),
+            meter: self.meter,
+            ..setup
         };
         let (commands, wanted) = mpsc::channel(16);
         let (tell, changes) = mpsc::channel(UNREAD);

@@ -9,8 +9,8 @@ use crate::{Millis, posts, transport::join};
 
 /// How long a long poll waits, in seconds: below the 30 that proxies often allow.
 const WAIT: &str = "25";
-/// How often a poll asks, in milliseconds.
-const EVERY_MS: Millis = 2_000;
+/// How long a poll waits after an answer, unless told otherwise, in milliseconds.
+pub(crate) const EVERY_MS: Millis = 2_000;
 /// How many frames an answer may hold. With as many there may be more.
 const LIMIT: usize = 200;
 
@@ -42,7 +42,8 @@ impl Answer {
 /// Where a chain of polls has got to.
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
-    waits: bool,
+    /// How long to wait between two; none, where the server does.
+    every: Option<Millis>,
     /// The address of the first poll.
     first: String,
     /// What the answer before said: where to read on, and the state to send back.
@@ -50,9 +51,9 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// One that starts by asking `first`, and then waits for news (`waits`) or asks now and then.
-    pub(crate) fn new(waits: bool, first: String) -> Self {
-        Self { waits, first, before: None }
+    /// One that starts by asking `first`, and then asks `every` so many milliseconds; without, the server waits for news.
+    pub(crate) fn new(every: Option<Millis>, first: String) -> Self {
+        Self { every, first, before: None }
     }
 
     /// The address to ask next. The first answer comes at once: it is the hello.
@@ -63,11 +64,13 @@ impl Chain {
             return join(self.first.clone(), &[limit]);
         };
         let (path, query) = self.first.split_once('?').unwrap_or((&self.first, ""));
-        // The token stays as it is; the rest has changed.
-        let token = query.split('&').find(|part| part.starts_with("token="));
-        let path = token.map_or(path.to_owned(), |token| format!("{path}?{token}"));
+        // These stay as they are; the rest has changed.
+        let stays = |part: &&str| part.starts_with("token=") || part.starts_with("lab=");
+        let stay: Vec<_> = query.split('&').filter(stays).collect();
+        let path =
+            if stay.is_empty() { path.to_owned() } else { format!("{path}?{}", stay.join("&")) };
         let after = position.to_string();
-        let wait = self.waits.then_some(WAIT);
+        let wait = self.every.is_none().then_some(WAIT);
         let query = [
             ("after", Some(after.as_str())),
             ("session", session),
@@ -81,7 +84,8 @@ impl Chain {
     /// Goes on behind this answer; returns when to ask next.
     pub(crate) fn read_on(&mut self, answer: &Answer, now: Millis) -> Millis {
         self.before = Some((answer.position.clone(), answer.state.clone()));
-        let pause = if self.waits || answer.frames.len() >= LIMIT { 0 } else { EVERY_MS };
-        now + pause
+        // With as many as there may be, there may be more.
+        let pause = self.every.filter(|_| answer.frames.len() < LIMIT);
+        now + pause.unwrap_or_default()
     }
 }

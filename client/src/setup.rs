@@ -2,6 +2,8 @@
 
 use common::{After, Member, MemberName, Message, RoomName};
 
+use crate::{Millis, polls};
+
 /// What a client starts with.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -28,6 +30,11 @@ pub struct Setup {
     /// Whether what is for one person may go to them directly: the shell carries out
     /// [`Effect::Link`](crate::Effect::Link).
     pub direct: bool,
+    /// How long a client that polls waits after an answer with no more behind it. Default two seconds.
+    pub poll_every: Millis,
+    /// What the server is to count all requests under, and what they carry: `GET /api/lab/{meter}` tells. Default
+    /// nothing.
+    pub meter: Option<String>,
     /// Where all chance comes from. The same seed and the same events give the same effects.
     pub seed: u64,
 }
@@ -46,6 +53,8 @@ impl Setup {
             name_is_kept: false,
             view: false,
             direct: false,
+            poll_every: polls::EVERY_MS,
+            meter: None,
             seed,
         }
     }

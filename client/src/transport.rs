@@ -3,6 +3,8 @@
 use common::{After, RoomName};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::Millis;
+
 /// A way for bytes to travel, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
@@ -71,6 +73,10 @@ pub(crate) struct Place {
     pub(crate) origin: String,
     pub(crate) room: RoomName,
     pub(crate) token: Option<String>,
+    /// See [`Setup::meter`](crate::Setup::meter).
+    pub(crate) meter: Option<String>,
+    /// See [`Setup::poll_every`](crate::Setup::poll_every).
+    pub(crate) poll_every: Millis,
 }
 
 impl Place {
@@ -93,18 +99,21 @@ impl Place {
             Transport::Events => self.api("events"),
             Transport::LongPoll | Transport::Poll => self.api("frames"),
         };
+        let [token, meter] = self.shown();
         let query =
-            [("room", room), ("after", after.as_deref()), ("session", session), self.shown()];
+            [("room", room), ("after", after.as_deref()), ("session", session), token, meter];
         join(path, &query)
     }
 
     /// The address that takes our frames.
     pub(crate) fn post(&self, session: Option<&str>) -> String {
-        join(self.api("frames"), &[("session", session), self.shown()])
+        let [token, meter] = self.shown();
+        join(self.api("frames"), &[("session", session), token, meter])
     }
 
-    fn shown(&self) -> (&'static str, Option<&str>) {
-        ("token", self.token.as_deref())
+    /// What is the same in each.
+    fn shown(&self) -> [(&'static str, Option<&str>); 2] {
+        [("token", self.token.as_deref()), ("lab", self.meter.as_deref())]
     }
 
     fn api(&self, what: &str) -> String {
@@ -132,6 +141,8 @@ mod tests {
             origin: "https://host:1".to_owned(),
             room: RoomName::parse(room).unwrap(),
             token: token.map(str::to_owned),
+            meter: None,
+            poll_every: 0,
         }
     }
 
@@ -164,6 +175,16 @@ mod tests {
             "https://host:1/api/rooms/tea/frames?after=0"
         );
         assert_eq!(tea.post(None), "https://host:1/api/rooms/tea/frames");
+    }
+
+    #[test]
+    fn what_is_counted_for_the_lab_says_so_in_each_address() {
+        let tea = Place { meter: Some("7f".to_owned()), ..place("tea", Some("t")) };
+        assert_eq!(
+            tea.open(Transport::Events, &After::Oldest, None),
+            "https://host:1/api/rooms/tea/events?after=0&token=t&lab=7f"
+        );
+        assert_eq!(tea.post(None), "https://host:1/api/rooms/tea/frames?token=t&lab=7f");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use utoipa::OpenApi;
 
 use crate::{
     config::Config,
+    meter,
     state::ServerState,
     transport::{events, frames, messages, publish},
 };
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/api/rooms/{room}/frames", get(frames::read).post(frames::take))
         .route("/api/token", post(token::give))
         .route("/api/ice", get(ice::give))
+        .route("/api/lab/{lab}", get(meter::tell))
         .route("/api/openapi.json", get(async || Json(Description::openapi())))
 }
 
@@ -52,6 +54,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         frames::take,
         token::give,
         ice::give,
+        meter::tell,
     )
 )]
 struct Description;

@@ -1,10 +1,15 @@
-//! Bodies of requests.
+//! Bodies of requests, and of answers.
 
 use std::ops::Deref;
 
-use axum::body::Body;
+use axum::{
+    body::{Body, HttpBody},
+    http::header,
+    response::Response,
+};
 use common::{ErrorCode, Refusal};
 use futures_util::StreamExt;
+use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use crate::{
@@ -27,6 +32,22 @@ impl Deref for Whole {
     fn deref(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+/// The same answer, which holds on to `what` until it is sent.
+pub(crate) fn holding<T: Send + 'static>(response: Response, what: T) -> Response {
+    let (mut parts, body) = response.into_parts();
+    match body.size_hint().exact() {
+        // There is nothing to send.
+        Some(0) => return Response::from_parts(parts, body),
+        Some(bytes) => _ = parts.headers.entry(header::CONTENT_LENGTH).or_insert(bytes.into()),
+        None => {}
+    }
+    let body = body.map_frame(move |frame| {
+        let _held = &what;
+        frame
+    });
+    Response::from_parts(parts, Body::new(body))
 }
 
 /// Reads a whole body of at most `limit` bytes, which comes in time.

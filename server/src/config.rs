@@ -135,6 +135,8 @@ pub enum Command {
     Export,
     /// Look through all that is kept, and say what is damaged; a server may be running. Ends with 1 if something is.
     Check,
+    /// Race the roads that a program can take to a running server: how long there and back takes, and what it costs.
+    Lab(crate::lab::Asked),
     /// Read what `export` wrote; messages that are there already are not stored twice, so a broken
     /// import is simply started again. No server may be running.
     Import {

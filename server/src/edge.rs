@@ -32,6 +32,7 @@ use tower::ServiceExt;
 use crate::{
     address::{self, Address, Full, Place},
     identity::FORWARDED_PROTO,
+    meter::Meter,
     problem::Problem,
     state::ServerState,
 };
@@ -60,7 +61,7 @@ pub(crate) async fn serve(server: ServerState, listener: TcpListener, app: Route
             Ok((stream, peer)) => match server.connections.take(counted(&server, peer)) {
                 Ok(place) => {
                     tune(&server, &stream);
-                    let socket = Socket { stream, _place: place };
+                    let socket = Socket { stream, meter: Arc::default(), _place: place };
                     tokio::spawn(talk(server.clone(), socket, peer, app.clone()));
                 }
                 Err(full) => {
@@ -129,6 +130,7 @@ fn tune(server: &ServerState, stream: &TcpStream) {
 async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router) {
     let mut stopping = server.stopping.subscribe();
     let trusted = server.clone();
+    let meter = socket.meter.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         let proxies = &trusted.config.trusted_proxies;
@@ -137,6 +139,7 @@ async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router
             // From here on it is the word of a proxy of ours.
             request.headers_mut().remove(FORWARDED_PROTO);
         }
+        request.extensions_mut().insert(meter.clone());
         request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, peer.port())));
         app.clone().oneshot(request)
     });
@@ -164,7 +167,17 @@ async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router
 /// A connection with its place: a WebSocket has both for longer than its request takes.
 struct Socket {
     stream: TcpStream,
+    meter: Arc<Meter>,
     _place: Place,
+}
+
+impl Socket {
+    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.meter.wrote(bytes);
+        }
+        polled
+    }
 }
 
 impl AsyncRead for Socket {
@@ -173,7 +186,13 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        match buf.filled().len() - before {
+            0 => {}
+            bytes => self.meter.read(bytes),
+        }
+        polled
     }
 }
 
@@ -183,7 +202,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(polled)
     }
 
     fn poll_write_vectored(
@@ -191,7 +211,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -17,6 +17,8 @@ mod edge;
 mod host;
 mod ice;
 pub mod identity;
+pub mod lab;
+mod meter;
 mod origin;
 mod pages;
 mod problem;

@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
-use server::{Command, Config, Server, transfer};
+use server::{Command, Config, Server, lab::Asked, transfer};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -63,6 +63,7 @@ async fn run(config: Config) -> Result<(), String> {
                 )),
             }
         }
+        Some(Command::Lab(asked)) => race(asked).await,
         Some(Command::Import { file }) => {
             let count = transfer::import(&config.data, file.as_deref()).await;
             count.map(|count| tracing::info!(count, "imported")).map_err(|error| error.to_string())
@@ -83,6 +84,26 @@ async fn serve(config: Config) -> Result<(), String> {
     let stop = stop_signal()?;
     println!("listening on http://{address}");
     server.serve(listener, stop).await.map_err(|error| error.to_string())
+}
+
+#[allow(clippy::print_stdout)]
+async fn race(asked: &Asked) -> Result<(), String> {
+    let race = server::lab::run(asked).await?;
+    match asked.json {
+        true => {
+            let json = serde_json::to_string_pretty(&race).map_err(|error| error.to_string())?;
+            println!("{json}");
+        }
+        false => print!("{}", lab::table(&race)),
+    }
+    let is_well = |outcome: &lab::Outcome| {
+        let figures = lab::Figures::of(outcome, &race.plan);
+        outcome.failed.is_none() && figures.lost == 0 && figures.doubled == 0
+    };
+    match race.outcomes.iter().find(|outcome| !is_well(outcome)) {
+        None => Ok(()),
+        Some(outcome) => Err(format!("not all came back once over {}", outcome.road.word())),
+    }
 }
 
 fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, String> {

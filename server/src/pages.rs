@@ -2,16 +2,17 @@
 
 use app::{
     lang::Lang,
-    page::{Me, Page, PageData, Refused, RoomCard, RoomView, Theme, room_path},
+    page::{LabView, Me, Page, PageData, Refused, RoomCard, RoomView, Theme, room_path},
 };
 use axum::{
     body::{Body, to_bytes},
     extract::{Path, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
 };
 use common::{ErrorCode, MemberName, MessageId, Refusal, RoomName};
 use hub::{HubError, Who};
+use lab::Plan;
 use leptos::{
     config::LeptosOptions,
     context::{provide_context, use_context},
@@ -162,6 +163,44 @@ pub(crate) async fn room_page(
     };
     let path = room_path(&view.room);
     asker.page(status, path, Page::Room(Box::new(view))).await
+}
+
+/// `GET /lab`: the lab, with what its address asks for filled in.
+pub(crate) async fn lab(
+    State(server): State<ServerState>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
+    let asker = Asker::of(&server, &headers);
+    let query = uri.query().unwrap_or_default();
+    let pairs: Vec<(String, String)> = form(query.as_bytes()).unwrap_or_default();
+    let of = |name| pairs.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str());
+    let (plan, clamped) = Plan::read(pairs.iter().map(|(name, value)| (&**name, &**value)));
+    let is_code = |code: &&str| code.len() <= 16 && code.bytes().all(|b| b.is_ascii_alphanumeric());
+    let code = of("with").filter(|code| !code.is_empty()).filter(is_code);
+    let view = LabView {
+        plan,
+        clamped,
+        meeting: code.and_then(|code| RoomName::parse(&format!("lab-{code}")).ok()),
+        recorded: lab::recorded(),
+        ice: ice::of(&server.config, &asker.visitor.member().id, now_ms()),
+    };
+    // Back from the form of preferences it is the same race that is asked for.
+    let path = own_path(uri.path_and_query().map(|path| path.as_str()));
+    let mut response = asker.page(StatusCode::OK, path, Page::Lab(Box::new(view))).await;
+    // Alone in its process, a page has a finer clock (High Resolution Time, section 4.1; HTML, section 7.1.3).
+    const ALONE: [(HeaderName, HeaderValue); 2] = [
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            HeaderValue::from_static("same-origin"),
+        ),
+        (
+            HeaderName::from_static("cross-origin-embedder-policy"),
+            HeaderValue::from_static("require-corp"),
+        ),
+    ];
+    response.headers_mut().extend(ALONE);
+    response
 }
 
 /// There is no such page.

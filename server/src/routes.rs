@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::{
     Router,
-    body::{Body, HttpBody},
+    body::HttpBody,
     extract::{ConnectInfo, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
@@ -12,11 +12,12 @@ use axum::{
     routing::{any, get, post},
 };
 use common::{ErrorCode, Refusal};
-use http_body_util::BodyExt;
 
 use crate::{
     address::Address,
-    api, host, pages,
+    api,
+    body::holding,
+    host, meter, pages,
     problem::Problem,
     site,
     state::ServerState,
@@ -41,6 +42,7 @@ pub(crate) fn router(server: ServerState) -> Router {
         .route("/", get(pages::home))
         .route("/rooms", get(pages::open_room))
         .route("/rooms/{room}", get(pages::room))
+        .route("/lab", get(pages::lab))
         .route("/settings", post(pages::settings))
         .merge(api)
         .layer(middleware::from_fn_with_state(server.clone(), bound))
@@ -53,6 +55,7 @@ pub(crate) fn router(server: ServerState) -> Router {
         .layer(middleware::from_fn_with_state(server.clone(), count))
         .layer(middleware::from_fn_with_state(server.clone(), host::check))
         .layer(middleware::map_response(harden))
+        .layer(middleware::from_fn_with_state(server.clone(), meter::measure))
         .with_state(server)
 }
 
@@ -68,15 +71,7 @@ async fn bound(State(server): State<ServerState>, request: Request, next: Next) 
         return response;
     }
     match server.in_flight.take_some(address, bytes.div_ceil(1024) as usize) {
-        Ok(place) => {
-            let (mut parts, body) = response.into_parts();
-            parts.headers.entry(header::CONTENT_LENGTH).or_insert(bytes.into());
-            let body = body.map_frame(move |frame| {
-                let _held = &place;
-                frame
-            });
-            Response::from_parts(parts, Body::new(body))
-        }
+        Ok(place) => holding(response, place),
         Err(full) => Problem(full.too_much_under_way()).into_response(),
     }
 }
@@ -90,7 +85,7 @@ fn address(request: &Request) -> Option<Address> {
 /// Counts what a request takes: to render a page is as much as ten others.
 async fn count(State(server): State<ServerState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let cost = if path == "/" || path.starts_with("/rooms") { 10 } else { 1 };
+    let cost = if path == "/" || path.starts_with("/rooms") || path == "/lab" { 10 } else { 1 };
     match server.rates.work(address(&request), cost) {
         Ok(()) => next.run(request).await,
         Err(refusal) => Problem(refusal).into_response(),

@@ -6,7 +6,7 @@ use common::Bye;
 use hub::{Hub, broker::Broker};
 use tokio::sync::watch;
 
-use crate::{address::Places, config::Config, edge, identity::Identity, rates::Rates};
+use crate::{address::Places, config::Config, edge, identity::Identity, meter::Labs, rates::Rates};
 
 /// How many KiB of long bodies and answers may be under way, in all; one address has an eighth of that.
 const IN_FLIGHT_KIB: usize = 64 * 1024;
@@ -38,6 +38,8 @@ pub(crate) struct Parts {
     pub in_flight: Arc<Places>,
     /// The KiB of signalling that nobody has taken yet.
     pub mail: Arc<Places>,
+    /// Whom bytes are counted for.
+    pub labs: Labs,
     /// How much of what somebody may do.
     pub rates: Rates,
 }
@@ -60,6 +62,7 @@ impl Parts {
             engines: places(),
             in_flight: Places::new(IN_FLIGHT_KIB, IN_FLIGHT_KIB / 8),
             mail: Places::new(MAIL_KIB, MAIL_KIB / 8),
+            labs: Labs::new(),
             rates: Rates::new(&config),
             stopping: watch::Sender::new(false),
             config,

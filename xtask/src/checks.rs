@@ -9,9 +9,10 @@ use crate::{
 };
 
 /// Crates that a crate must not pull in, however deep, and one that shows the tree was read at all.
-const BOUNDARIES: [(&str, &[&str], &str); 2] = [
+const BOUNDARIES: [(&str, &[&str], &str); 3] = [
     ("hub", &["axum", "leptos", "hyper", "rusqlite"], "tokio"),
     ("client", &["axum", "leptos", "hyper", "tokio", "web-sys", "gloo"], "common"),
+    ("lab", &["axum", "leptos", "hyper", "tokio", "web-sys", "gloo"], "client"),
 ];
 
 /// Who may depend on whom: the core knows no HTTP, no Leptos and no database, the client neither a browser nor a runtime.
@@ -63,7 +64,7 @@ pub(crate) fn clippy() -> Result {
     let of = |args: &[&str]| deny_warnings(cargo().args(["clippy", "--all-targets"]).args(args));
     of(&["--package", "server"])?;
     of(&["--package", "common", "--package", "hub", "--package", "socketio"])?;
-    of(&["--package", "client", "--all-features"])?;
+    of(&["--package", "client", "--package", "lab", "--all-features"])?;
     of(&["--package", "app", "--features", "ssr"])?;
     of(&["--package", "xtask", "--package", "bench", "--package", "faultdisk"])
 }
@@ -103,6 +104,8 @@ pub(crate) fn docs() -> Result {
         "client",
         "--features",
         "client/native",
+        "--package",
+        "lab",
         "--package",
         "server",
     ])?;

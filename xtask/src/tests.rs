@@ -35,7 +35,7 @@ pub(crate) fn all(browser: bool) -> Result {
         // One call a side: together, `ssr` and `hydrate` would both be on (leptos#4587).
         run(cargo().args(["test", "--package", "common", "--package", "hub"]))?;
         run(cargo().args(["test", "--package", "socketio", "--package", "faultdisk"]))?;
-        run(cargo().args(["test", "--package", "client", "--all-features"]))?;
+        run(cargo().args(["test", "--package", "client", "--package", "lab", "--all-features"]))?;
         run(cargo().args(["test", "--package", "app", "--features", "ssr"]))?;
         run(cargo().args(["test", "--package", "server"]))
     })?;

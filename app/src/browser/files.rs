@@ -174,6 +174,14 @@ async fn read(file: &File, at: u64, len: u64) -> Result<Vec<u8>, JsValue> {
     Ok(Uint8Array::new(&bytes).to_vec())
 }
 
+/// Hands a text to the person as a download.
+pub(crate) fn download(text: &str, name: &str) {
+    if let Ok(url) = save(&Array::of1(&text.into()), name) {
+        // The download has begun: it has what it needs.
+        let _ = Url::revoke_object_url(&url);
+    }
+}
+
 /// Hands all parts to the person as a download; returns where they are.
 fn save(parts: &Array, name: &str) -> Result<String, JsValue> {
     let options = BlobPropertyBag::new();

@@ -7,7 +7,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use client::{Lane, LinkEffect, LinkEvent};
-use js_sys::{ArrayBuffer, JSON, Uint8Array};
+use js_sys::{ArrayBuffer, JSON, Map, Reflect, Uint8Array};
 use leptos::task::spawn_local;
 use serde_json::Value;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
@@ -139,6 +139,33 @@ impl Link {
                 false => tell(LinkEvent::Room),
             },
             LinkEffect::Connect | LinkEffect::Close => {}
+        }
+    }
+}
+
+/// IP and UDP before each packet, at the least, in bytes (RFC 791, RFC 768). Browsers count what is in them.
+const PACKET_HEAD: u64 = 28;
+
+impl Link {
+    /// What has gone over it so far, in packets and bytes ([WebRTC Statistics], `transport`).
+    ///
+    /// [WebRTC Statistics]: https://www.w3.org/TR/webrtc-stats/#transportstats-dict*
+    pub(super) fn traffic(&self) -> impl Future<Output = Option<lab::Traffic>> + use<> {
+        let asked = self.connection.get_stats();
+        async move {
+            let report: Map = JsFuture::from(asked).await.ok()?.unchecked_into();
+            let values = report.values().into_iter().filter_map(Result::ok);
+            let of = |entry: &JsValue, name: &str| Reflect::get(entry, &name.into()).ok();
+            let entry = values.into_iter().find(|entry| {
+                of(entry, "type").and_then(|kind| kind.as_string()).as_deref() == Some("transport")
+            })?;
+            let number = |name| of(&entry, name)?.as_f64().map(|number| number as u64);
+            let (sent, received) = (number("packetsSent")?, number("packetsReceived")?);
+            Some(lab::Traffic {
+                requests: sent + received,
+                up: number("bytesSent")? + sent * PACKET_HEAD,
+                down: number("bytesReceived")? + received * PACKET_HEAD,
+            })
         }
     }
 }

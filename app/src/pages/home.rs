@@ -54,6 +54,7 @@ pub(crate) fn HomePage(
                     })}
                     <p class="quiet-text"><a href="/rooms/lobby">{strings.lobby_hint}</a></p>
                 </form>
+                <p class="quiet-text"><a href="/lab">{strings.lab.hint}</a></p>
                 <h2>{strings.rooms}</h2>
                 {none.then(|| view! { <p class="quiet-text">{strings.no_rooms}</p> })}
                 <ul class="room-cards">

@@ -1,0 +1,73 @@
+// The lab in a real browser: all roads, a blocked one, Stop, and what the address says.
+import { expect, test } from './support.js';
+
+/** The cells of a road's row. */
+async function row(page: import('@playwright/test').Page, road: string): Promise<string[]> {
+  return page.locator(`tr[data-road=${road}] td`).allInnerTexts();
+}
+
+test('all five roads bring back each message once, and the address repeats the run', async ({ person }) => {
+  const ada = await person();
+  await ada.goto('/lab?n=12&rate=20&poll=200&seed=7');
+  await expect(ada.locator('html[data-hydrated]')).toBeAttached();
+  await expect(ada.getByText('This is a recorded run')).toBeVisible();
+  await ada.getByRole('button', { name: 'Start' }).click();
+  await expect(ada.getByText('All roads are done.')).toBeVisible({ timeout: 45_000 });
+  await expect(ada.getByText('This is a recorded run')).toBeHidden();
+  for (const road of ['poll', 'longpoll', 'sse', 'websocket', 'webrtc']) {
+    const [sent, lost, twice, ...rest] = await row(ada, road);
+    expect([road, sent, lost, twice]).toEqual([road, '12', '0', '0']);
+    expect(rest).not.toContain('–');
+    const [p50, p95, p99] = rest.map(parseFloat);
+    expect(p50).toBeLessThanOrEqual(p95);
+    expect(p95).toBeLessThanOrEqual(p99);
+  }
+  await expect(ada.getByText('WebRTC: Sent back by a second session of this page')).toBeVisible();
+  expect(new URL(ada.url()).search).toContain('n=12&size=100&rate=20&poll=200&seed=7');
+  const [json] = await Promise.all([
+    ada.waitForEvent('download'),
+    ada.getByRole('button', { name: 'Download as JSON' }).click(),
+  ]);
+  expect(json.suggestedFilename()).toBe('hubbub-lab.json');
+});
+
+test('two pages race WebRTC with each other', async ({ person }) => {
+  const [ada, bob] = [await person(), await person()];
+  const address = '/lab?roads=webrtc&n=6&rate=20&with=ab12cd';
+  for (const page of [ada, bob]) {
+    await page.goto(address);
+    await expect(page.locator('html[data-hydrated]')).toBeAttached();
+  }
+  await ada.getByRole('button', { name: 'Start' }).click();
+  await expect(ada.getByText('All roads are done.')).toBeVisible({ timeout: 45_000 });
+  await expect(ada.getByText('WebRTC: Sent back by another page.')).toBeVisible();
+  expect((await row(ada, 'webrtc')).slice(0, 3)).toEqual(['6', '0', '0']);
+});
+
+test('where WebSockets are blocked the client finds another road, and the table says which', async ({ person }) => {
+  const ada = await person();
+  await ada.goto('/lab?roads=websocket&n=4&rate=20&block=websocket&latency=40');
+  await expect(ada.locator('html[data-hydrated]')).toBeAttached();
+  await ada.getByRole('button', { name: 'Start' }).click();
+  await expect(ada.getByText('All roads are done.')).toBeVisible({ timeout: 45_000 });
+  await expect(ada.getByText('the client found a way by itself: Server-Sent Events')).toBeVisible();
+  const [sent, lost, , p50] = await row(ada, 'websocket');
+  expect([sent, lost]).toEqual(['4', '0']);
+  expect(parseFloat(p50)).toBeGreaterThanOrEqual(40);
+});
+
+test('Stop closes every connection', async ({ person }) => {
+  const ada = await person();
+  const open = new Set<unknown>();
+  ada.on('websocket', (socket) => {
+    open.add(socket);
+    socket.on('close', () => open.delete(socket));
+  });
+  await ada.goto('/lab?n=2000&rate=20&together=1');
+  await expect(ada.locator('html[data-hydrated]')).toBeAttached();
+  await ada.getByRole('button', { name: 'Start' }).click();
+  await expect.poll(async () => Number((await row(ada, 'websocket'))[0])).toBeGreaterThan(3);
+  await ada.getByRole('button', { name: 'Stop' }).click();
+  await expect(ada.getByText('Stopped. All connections are closed.')).toBeVisible();
+  await expect.poll(() => open.size).toBe(0);
+});
