@@ -99,6 +99,9 @@ for (const width of [320, 768, 1440]) {
         const ada = await person({ locale, colorScheme, viewport: { width, height: 700 } });
         await open(ada, '/');
         await check(ada);
+        await ada.goto('/lab?n=x&block=websocket&with=ab12');
+        await expect(ada.locator('html[data-hydrated]')).toBeAttached();
+        await check(ada);
         await open(ada, '/rooms/tea');
         await say(ada, 'a word that is '.repeat(20) + 'x'.repeat(200));
         await expect(ada.locator('.message[data-state=sent]')).toHaveCount(colorScheme === 'light' ? 1 : 2);

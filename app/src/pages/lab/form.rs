@@ -108,7 +108,9 @@ pub(super) fn Form() -> impl IntoView {
                     None => view! { <p><OtherDevice/></p> }.into_any(),
                 }}
             </details>
-            <ul class="clamped" role="status">{clamped}</ul>
+            <div role="status">
+                <ul class="clamped">{clamped}</ul>
+            </div>
             <div class="row">
                 <button class="primary needs-script">
                     {move || if is_running() { texts.stop } else { texts.start }}

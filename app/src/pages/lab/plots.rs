@@ -21,7 +21,7 @@ const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 56.0;
 const BOTTOM: f64 = 40.0;
 const TOP: f64 = 12.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 28.0;
 /// How many points a curve has at the most: more can't be told apart.
 const POINTS: usize = 300;
 

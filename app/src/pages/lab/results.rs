@@ -39,7 +39,7 @@ pub(super) fn Results() -> impl IntoView {
         }
     };
     view! {
-        <section aria-labelledby="results">
+        <div class="results">
             <h2 id="results">{texts.results}</h2>
             <div class="table" role="region" aria-labelledby="results" tabindex="0">
                 <table>
@@ -63,7 +63,7 @@ pub(super) fn Results() -> impl IntoView {
                 </button>
                 <a href=move || lab.address(&lab.race.read().plan)>{texts.repeat}</a>
             </p>
-        </section>
+        </div>
     }
 }
 
