@@ -165,8 +165,18 @@ pub fn csv(race: &Race) -> String {
 /// The numbers of a race for a terminal.
 pub fn table(race: &Race) -> String {
     let names = [
-        "road", "sent", "lost", "doubled", "p50", "p95", "p99", "late", "requests", "up", "down",
-        "overhead",
+        "road",
+        "sent",
+        "lost",
+        "doubled",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "late ms",
+        "requests",
+        "up B",
+        "down B",
+        "overhead B",
     ];
     let rows: Vec<_> = std::iter::once(names.map(str::to_owned)).chain(rows(race)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
