@@ -31,13 +31,17 @@ test('all five roads bring back each message once, and the address repeats the r
   expect(json.suggestedFilename()).toBe('hubbub-lab.json');
 });
 
-test('two pages race WebRTC with each other', async ({ person }) => {
+test('two pages race WebRTC with each other, once the other is let answer', async ({ person, server }) => {
   const [ada, bob] = [await person(), await person()];
   const address = '/lab?roads=webrtc&n=6&rate=20&with=ab12cd';
   for (const page of [ada, bob]) {
     await page.goto(address);
     await expect(page.locator('html[data-hydrated]')).toBeAttached();
   }
+  // A link alone connects nobody.
+  expect(await (await fetch(server.url('/api/rooms/lab-ab12cd/members'))).json()).toMatchObject({ count: 0 });
+  await bob.getByRole('button', { name: 'Answer here' }).click();
+  await expect(bob.getByText('What the other device sends is sent back')).toBeVisible();
   await ada.getByRole('button', { name: 'Start' }).click();
   await expect(ada.getByText('All roads are done.')).toBeVisible({ timeout: 45_000 });
   await expect(ada.getByText('WebRTC: Sent back by another page.')).toBeVisible();

@@ -1,7 +1,7 @@
 //! The lab: what to race, and what came of it. A recorded run is there before, and without, one's own.
 //!
 //! `form` is what to race, `results` what came of it in numbers, `plots` and `diagram` the same to look at, `road` what is
-//! said of each road. The rule to keep: nothing is sent until somebody presses Start; an address is no order.
+//! said of each road. The rule to keep: nothing is sent until somebody presses a button; an address is no order.
 
 mod diagram;
 mod form;
@@ -32,6 +32,8 @@ struct Lab {
     /// The roads that are being run.
     running: RwSignal<Vec<Road>>,
     stage: RwSignal<Stage>,
+    /// Somebody has let this page answer another one.
+    answers: RwSignal<bool>,
     /// What ends whatever is going on.
     going: StoredValue<Option<AbortHandle>>,
     view: StoredValue<LabView>,
@@ -54,15 +56,24 @@ impl Lab {
             is_recorded: RwSignal::new(true),
             running: RwSignal::new(Vec::new()),
             stage: RwSignal::new(Stage::Idle),
+            answers: RwSignal::new(false),
             going: StoredValue::new(None),
             view: StoredValue::new(view),
         }
     }
 
-    /// Where somebody may be at the other end: as long as nothing is raced here, this page sends back what comes from there.
+    /// Sends back what another page sends, from now on; not while something is raced here.
+    fn answer(self) {
+        self.answers.set(true);
+        if self.stage.get_untracked() != Stage::Running {
+            self.wait();
+        }
+    }
+
+    /// Answers, if somebody has let it: two that are connected get to know each other's addresses, and a link is no consent.
     fn wait(self) {
         let (meeting, ice) = self.view.with_value(|view| (view.meeting.clone(), view.ice.clone()));
-        if let Some(meeting) = meeting {
+        if let Some(meeting) = meeting.filter(|_| self.answers.get_untracked()) {
             self.go(browser::echo(meeting, ice));
         }
     }
@@ -144,7 +155,6 @@ pub(crate) fn LabPage(data: PageData, view: LabView) -> impl IntoView {
     let strings = strings();
     let lab = Lab::new(view);
     provide_context(lab);
-    Effect::new(move || lab.wait());
     let recorded = move || {
         lab.is_recorded.get().then(|| {
             let race = lab.race.read();

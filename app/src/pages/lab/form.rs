@@ -103,6 +103,19 @@ pub(super) fn Form() -> impl IntoView {
                         <input type="hidden" name="with" value=code/>
                         <p class="quiet-text">{texts.other_device_here}</p>
                         <p><code class="address">{move || browser_address(&own_address())}</code></p>
+                        <p>
+                            <button
+                                type="button"
+                                class="needs-script"
+                                aria-pressed=move || lab.answers.get().to_string()
+                                on:click=move |_| lab.answer()
+                            >
+                                {texts.answer}
+                            </button>
+                        </p>
+                        <p class="quiet-text" role="status">
+                            {move || lab.answers.get().then_some(texts.answering)}
+                        </p>
                     }
                     .into_any(),
                     None => view! { <p><OtherDevice/></p> }.into_any(),
