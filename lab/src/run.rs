@@ -84,6 +84,11 @@ impl Run {
         all_sent && (self.back == self.plan.count || now >= self.deadline())
     }
 
+    /// How far it has got, beside what is known already.
+    pub fn so_far(&self, known: Outcome) -> Outcome {
+        Outcome { trips: self.sent.clone(), doubled: self.doubled, ..known }
+    }
+
     /// What is left of it, beside what is known already.
     pub fn outcome(self, known: Outcome) -> Outcome {
         let steps = self.steps_of_the_median();

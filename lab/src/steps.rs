@@ -1,5 +1,7 @@
 //! What happened on the way, one thing after the other: what a sequence diagram is drawn from.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Mark, round};
@@ -82,9 +84,17 @@ impl Steps {
     pub(crate) fn of(&self, number: u32, due: f64, until: f64) -> Vec<Step> {
         let is_between = |noted: &Noted| noted.at >= due && noted.at <= until;
         let carries = |noted: &Noted| noted.carries.contains(&number);
+        // What set out, and what answered it.
+        let mut halves: HashMap<u32, [Option<&Noted>; 2]> = HashMap::new();
+        for noted in &self.all {
+            if let Some(request) = noted.request {
+                let half = usize::from(noted.what == What::Answer);
+                halves.entry(request).or_default()[half].get_or_insert(noted);
+            }
+        }
         let other_half = |of: &Noted| {
-            let is_it = |noted: &&Noted| noted.request == of.request && noted.what != of.what;
-            self.all.iter().find(is_it).filter(|_| of.request.is_some())
+            let [asked, answer] = halves.get(&of.request?)?;
+            if of.what == What::Answer { *asked } else { *answer }
         };
         let is_answer = |noted: &Noted| noted.what == What::Answer;
         let in_vain = |noted: &Noted| match noted.what {

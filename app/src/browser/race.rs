@@ -213,7 +213,7 @@ impl Course {
             outcome.disturbed |= is_hidden();
             if now - shown > SHOW_EVERY_MS {
                 shown = now;
-                tell(run.clone().outcome(outcome.clone()));
+                tell(run.so_far(outcome.clone()));
             }
             if run.is_over(now) {
                 break;
