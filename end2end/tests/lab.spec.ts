@@ -38,6 +38,7 @@ test('two pages race WebRTC with each other, once the other is let answer', asyn
     await page.goto(address);
     await expect(page.locator('html[data-hydrated]')).toBeAttached();
   }
+  await expect(ada.locator('.address')).toHaveText(new RegExp(`^${server.url('/lab')}\\?.*&with=ab12cd$`));
   // A link alone connects nobody.
   expect(await (await fetch(server.url('/api/rooms/lab-ab12cd/members'))).json()).toMatchObject({ count: 0 });
   await bob.getByRole('button', { name: 'Answer here' }).click();

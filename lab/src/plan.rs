@@ -117,7 +117,12 @@ impl Plan {
         }
         let all = |named: Vec<Road>| Road::ALL.into_iter().filter(move |road| named.contains(road));
         plan.weather.blocked = all(blocked).collect();
-        if !roads.is_empty() {
+        if roads.is_empty() {
+            // Of those that were named none is one: it is as if nothing had been said.
+            for clamped in clamped.iter_mut().filter(|clamped| clamped.name == "roads") {
+                clamped.taken = words_of(&plan.roads);
+            }
+        } else {
             plan.roads = all(roads).collect();
         }
         (plan, clamped)
@@ -204,6 +209,13 @@ mod tests {
             ("seed", "-1", "0"),
         ];
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn where_no_road_is_one_all_are_raced_and_that_is_said() {
+        let (plan, clamped) = read("roads=pigeon");
+        assert_eq!(plan.roads, Road::ALL);
+        assert_eq!(clamped[0].taken, "poll,longpoll,sse,websocket,webrtc");
     }
 
     #[test]

@@ -59,7 +59,10 @@ pub(super) fn Form() -> impl IntoView {
     };
     let meeting = lab.view.with_value(|view| meeting_code(view).map(str::to_owned));
     let has_meeting = meeting.is_some();
-    let own_address = move || lab.address(&lab.plan.read());
+    // Scheme and host are only known in the browser, once the page is live.
+    let origin = RwSignal::new(String::new());
+    Effect::new(move || origin.set(browser::origin()));
+    let own_address = move || origin.get() + &lab.address(&lab.plan.read());
     view! {
         <form node_ref=form class="lab-form" action="/lab" method="get" on:submit=start>
             <fieldset>
@@ -102,7 +105,7 @@ pub(super) fn Form() -> impl IntoView {
                     Some(code) => view! {
                         <input type="hidden" name="with" value=code/>
                         <p class="quiet-text">{texts.other_device_here}</p>
-                        <p><code class="address">{move || browser_address(&own_address())}</code></p>
+                        <p><code class="address">{own_address}</code></p>
                         <p>
                             <button
                                 type="button"
@@ -151,12 +154,6 @@ fn OtherDevice() -> impl IntoView {
             {strings().lab.other_device}
         </button>
     }
-}
-
-/// With the scheme and host in front, once there is a browser that knows them.
-fn browser_address(path: &str) -> String {
-    let is_live = use_context::<Lab>().is_some() && cfg!(target_arch = "wasm32");
-    if is_live { format!("{}{path}", browser::origin()) } else { path.to_owned() }
 }
 
 fn choice(
