@@ -10,6 +10,8 @@ mod link;
 mod peer;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
@@ -117,6 +119,9 @@ pub enum Lane {
 impl Lane {
     /// All of them; the id of its channel is its place here.
     pub const ALL: [Self; 2] = [Self::Talk, Self::Files];
+    /// The longest message on any of them, in bytes or UTF-16 units: whoever sends a longer one is no page of ours
+    /// ([`LinkEvent::Closed`]).
+    pub const LONGEST: u32 = 64 * 1024;
 }
 
 /// What one side of a call lets the other hear and see.
@@ -459,7 +464,12 @@ impl Direct {
             LinkEvent::Opened => peer.opened(),
             LinkEvent::Closed => peer.fail(now),
             LinkEvent::Room => self.files.has_room(session),
-            LinkEvent::Bytes(bytes) => self.files.came(session, &bytes),
+            LinkEvent::Bytes(bytes) => {
+                // Of a file that was given up here some may still come.
+                if !self.files.came(session, &bytes) && pair.is_flood(now) {
+                    pair.peer.fail(now);
+                }
+            }
             LinkEvent::Heard(..) if pair.is_flood(now) => pair.peer.fail(now),
             LinkEvent::Heard(Lane::Talk, text) => {
                 let heard = pair.hear(&text, now);

@@ -7,7 +7,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use client::{Lane, LinkEffect, LinkEvent};
-use js_sys::{ArrayBuffer, JSON, Map, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, JSON, JsString, Map, Reflect, Uint8Array};
 use leptos::task::spawn_local;
 use serde_json::Value;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
@@ -256,10 +256,16 @@ fn read(
         _ => {
             let id = event.target()?.dyn_ref::<RtcDataChannel>()?.id()?;
             let data = event.dyn_ref::<MessageEvent>()?.data();
-            match (Lane::ALL.get(usize::from(id))?, data.dyn_ref::<ArrayBuffer>()) {
-                (Lane::Files, Some(bytes)) => LinkEvent::Bytes(Uint8Array::new(bytes).to_vec()),
+            let lane = Lane::ALL.get(usize::from(id))?;
+            match (data.dyn_ref::<ArrayBuffer>(), data.dyn_ref::<JsString>()) {
+                // Before any of it is taken over: browsers let a message be as large as a GiB.
+                (Some(bytes), _) if bytes.byte_length() > Lane::LONGEST => LinkEvent::Closed,
+                (_, Some(text)) if text.length() > Lane::LONGEST => LinkEvent::Closed,
+                (Some(bytes), _) if *lane == Lane::Files => {
+                    LinkEvent::Bytes(Uint8Array::new(bytes).to_vec())
+                }
                 // What is said is never bytes.
-                (lane, _) => LinkEvent::Heard(*lane, data.as_string()?),
+                (_, text) => LinkEvent::Heard(*lane, String::from(text?)),
             }
         }
     })

@@ -59,9 +59,12 @@ impl Media {
     /// Something was offered, and is about to be answered. What this side has offered and had to take back is of no use.
     pub(super) fn answer(&self) {
         let all = self.transceivers();
-        if all.iter().any(|lane| lane.mid().is_some()) {
-            all.iter().filter(|lane| lane.mid().is_none()).for_each(RtcRtpTransceiver::stop);
+        let (agreed, mine): (Vec<_>, Vec<_>) = all.iter().partition(|lane| lane.mid().is_some());
+        if !agreed.is_empty() {
+            mine.into_iter().for_each(RtcRtpTransceiver::stop);
         }
+        // How many there are is not for the other side to say.
+        agreed.into_iter().skip(KINDS.len()).for_each(RtcRtpTransceiver::stop);
         self.attach();
     }
 
@@ -69,7 +72,7 @@ impl Media {
     pub(super) fn attach(&self) {
         let is_on = self.is_on.get();
         let mine = self.mine.borrow();
-        for (n, lane) in self.lanes().into_iter().enumerate().take(KINDS.len()) {
+        for (n, lane) in self.lanes().into_iter().enumerate() {
             // Also when nothing goes over it: one that is switched off and on again may stay dark (seen in Chromium 156).
             lane.set_direction(Direction::Sendrecv);
             let track = mine[n].as_ref().filter(|_| is_on);
@@ -97,11 +100,13 @@ impl Media {
         level.and_then(|level| level.as_f64()).unwrap_or_default()
     }
 
-    /// Those that both sides know; before that, those that one is about to offer.
+    /// Those that both sides know; before that, those that one is about to offer. Never more than there are kinds.
     fn lanes(&self) -> Vec<RtcRtpTransceiver> {
         let all = self.transceivers();
         let agreed: Vec<_> = all.iter().filter(|lane| lane.mid().is_some()).cloned().collect();
-        if agreed.is_empty() { all } else { agreed }
+        let mut lanes = if agreed.is_empty() { all } else { agreed };
+        lanes.truncate(KINDS.len());
+        lanes
     }
 
     fn transceivers(&self) -> Vec<RtcRtpTransceiver> {

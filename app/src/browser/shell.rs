@@ -53,7 +53,7 @@ pub(super) struct Shell {
     waiting: RefCell<VecDeque<Event>>,
     is_busy: Cell<bool>,
     legs: RefCell<HashMap<LegId, Leg>>,
-    pub(super) links: RefCell<HashMap<LinkId, Link>>,
+    pub(super) links: RefCell<HashMap<LinkId, Rc<Link>>>,
     /// What others may hear and see of me.
     tracks: Tracks,
     ice: Rc<RefCell<Option<Ice>>>,
@@ -201,7 +201,7 @@ impl Shell {
         match what {
             LinkEffect::Connect => {
                 match Link::new(self.ice.borrow().as_ref(), self.tracks.clone(), tell.clone()) {
-                    Ok(made) => drop(self.links.borrow_mut().insert(link, made)),
+                    Ok(made) => drop(self.links.borrow_mut().insert(link, Rc::new(made))),
                     Err(_) => tell(LinkEvent::Closed),
                 }
             }
@@ -210,8 +210,11 @@ impl Shell {
                 drop(closed);
             }
             what => {
-                if let Some(link) = self.links.borrow().get(&link) {
-                    link.carry_out(what, self.ice.borrow().as_ref(), tell);
+                // What comes of it may be that it is closed, at once.
+                let link = self.links.borrow().get(&link).cloned();
+                let ice = self.ice.borrow().clone();
+                if let Some(link) = link {
+                    link.carry_out(what, ice.as_ref(), tell);
                 }
             }
         }

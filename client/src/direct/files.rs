@@ -17,14 +17,14 @@ use common::{Member, MemberId, MemberName, MessageId, SessionId};
 use serde::{Deserialize, Serialize};
 
 use self::{incoming::Incoming, outgoing::Outgoing};
-use crate::Millis;
+use crate::{Lane, Millis};
 
 /// How much is read, verified and written at once: 1 MiB.
 const BLOCK: u64 = 1024 * 1024;
 /// How much may be on its way that the other side has not written: 8 MiB.
 const WINDOW: u64 = 8 * BLOCK;
 /// How much one message on a channel carries: 64 KiB, what every browser takes (RFC 8841, section 6.1).
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = Lane::LONGEST as usize;
 /// The largest file: 1 TiB.
 const FILE_BYTES: u64 = 1 << 40;
 /// How many files may be on their way, or offered, to one side.

@@ -117,18 +117,22 @@ impl Files {
         self.step(at, Stage::Flowing);
     }
 
-    /// Bytes of the file that is coming from this page.
-    pub(in crate::direct) fn came(&mut self, session: &SessionId, bytes: &[u8]) {
+    /// Bytes of the file that is coming from this page; false if none is.
+    pub(in crate::direct) fn came(&mut self, session: &SessionId, bytes: &[u8]) -> bool {
         let coming = self.lanes.get(session).cloned().flatten();
-        let Some(at) = coming.and_then(|id| self.at(&id)) else { return };
+        let Some(at) = coming.and_then(|id| self.at(&id)) else { return false };
         let File { size, done, .. } = self.entries[at].file;
-        let Some(incoming) = self.incoming(at) else { return };
+        let Some(incoming) = self.incoming(at) else { return false };
         let block = (incoming.block.len() + bytes.len()) as u64;
         let end = incoming.taken + block;
-        if block > BLOCK || end > size || end > done + WINDOW {
-            return self.stop(at, Why::Broken);
+        if bytes.is_empty() {
+            return false;
         }
-        incoming.block.extend_from_slice(bytes);
+        match block > BLOCK || end > size || end > done + WINDOW {
+            true => self.stop(at, Why::Broken),
+            false => incoming.block.extend_from_slice(bytes),
+        }
+        true
     }
 
     /// What has come should come to this.

@@ -189,7 +189,7 @@ impl World {
                 }
             }
             Due::Bytes(n, bytes, lane) if Some(lane) == self.lane => {
-                self.tell(n, |files| files.came(&session(1 - n), &bytes));
+                self.tell(n, |files| _ = files.came(&session(1 - n), &bytes));
             }
             Due::Room(n, lane) if Some(lane) == self.lane => {
                 self.tell(n, |files| files.has_room(&session(1 - n)));
