@@ -250,7 +250,7 @@ impl Direct {
         }
         if !self.pairs.contains_key(session) {
             if self.pairs.len() >= PAIRS {
-                self.pairs.retain(|_, pair| pair.link.is_some());
+                self.pairs.retain(|_, pair| pair.link.is_some() || pair.called);
             }
             if self.pairs.len() >= PAIRS {
                 return None;
@@ -264,19 +264,42 @@ impl Direct {
         Some(pair)
     }
 
-    /// We are in a call with these, and nobody else. Each is connected with each.
-    pub(crate) fn call(&mut self, with: &HashMap<SessionId, Member>, now: Millis) {
+    /// We are in a call with these, or in none. Each is connected with each. Of a connection that nothing else is for, to
+    /// `page` what is said or a file, there is no other after it; and once we have left the call, it is over.
+    pub(crate) fn call(
+        &mut self,
+        with: Option<&HashMap<SessionId, Member>>,
+        page: Option<&SessionId>,
+        now: Millis,
+    ) {
+        let mut over = Vec::new();
         for (session, pair) in &mut self.pairs {
-            if pair.called && !with.contains_key(session) {
-                pair.called = false;
-                self.out.extend(pair.link.map(|link| Out::Link(link, LinkEffect::Media(false))));
+            if !pair.called || with.is_some_and(|with| with.contains_key(session)) {
+                continue;
+            }
+            pair.called = false;
+            self.out.extend(pair.link.map(|link| Out::Link(link, LinkEffect::Media(false))));
+            if Some(session) == page || self.files.is_underway_with(session) {
+                continue;
+            }
+            // A server that was started anew does not know yet who is in it: the connection stays.
+            pair.peer.let_be();
+            if with.is_none() {
+                pair.peer.drop_link();
+                over.push(session.clone());
             }
         }
-        for (session, member) in with {
+        self.collect();
+        over.iter().for_each(|session| drop(self.pairs.remove(session)));
+        for (session, member) in with.into_iter().flatten() {
             let Some(pair) = self.pair(session, member).filter(|pair| !pair.called) else {
                 continue;
             };
             pair.called = true;
+            if pair.peer.road() == Road::Relayed {
+                // There was no way before; there may be one now.
+                pair.peer.wake(now);
+            }
             pair.peer.want(now);
             let (link, is_open) = (pair.link, pair.open);
             if let Some(link) = link {
@@ -332,7 +355,8 @@ impl Direct {
             }
             Err(_) => return,
         };
-        match self.pairs.get_mut(&session) {
+        let pair = self.pairs.get_mut(&session);
+        match pair.filter(|pair| pair.link.is_some() || pair.peer.is_wanted()) {
             Some(pair) => {
                 pair.member = from;
                 pair.peer.hear(letter, now);
@@ -359,7 +383,7 @@ impl Direct {
         *answered <= ANSWERED
     }
 
-    /// Of those with whom there is no connection only these pages are still there; `page_of` knows the only one of each
+    /// Of those with whom there is no connection, and no call, only these pages are still there; `page_of` knows the only one of each
     /// member.
     pub(crate) fn keep(
         &mut self,
@@ -367,7 +391,7 @@ impl Direct {
         page_of: impl Fn(&MemberId) -> Option<SessionId>,
         now: Millis,
     ) {
-        self.pairs.retain(|session, pair| pair.link.is_some() || is_there(session));
+        self.pairs.retain(|session, pair| pair.link.is_some() || pair.called || is_there(session));
         self.files(now, |files| files.keep(is_there, page_of));
     }
 
@@ -404,14 +428,12 @@ impl Direct {
             }
             for what in dos {
                 match what {
-                    Do::Tell(session, file) => match self.lane(&session) {
-                        Some(link) => self.out.push(send(link, Lane::Files, &file)),
-                        None => {
-                            // Strings, numbers and maps with string keys always encode.
-                            let data = serde_json::to_value(Mail::File { file });
-                            self.out.push(Out::Signal(session, data.unwrap_or_default()));
+                    Do::Tell(session, file) => self.say_of_file(session, file),
+                    Do::Answer(session, file) => {
+                        if self.lane(&session).is_some() || self.may_answer(now) {
+                            self.say_of_file(session, file);
                         }
-                    },
+                    }
                     Do::Bytes(session, bytes) => {
                         let bytes = |link| Out::Link(link, LinkEffect::Bytes { bytes });
                         self.out.extend(self.lane(&session).map(bytes));
@@ -432,6 +454,18 @@ impl Direct {
             }
         }
         self.out.extend(self.files.take_shown().map(Out::Files));
+    }
+
+    /// On the channel of files, if there is one; else through the hub.
+    fn say_of_file(&mut self, session: SessionId, file: files::Word) {
+        match self.lane(&session) {
+            Some(link) => self.out.push(send(link, Lane::Files, &file)),
+            None => {
+                // Strings, numbers and maps with string keys always encode.
+                let data = serde_json::to_value(Mail::File { file });
+                self.out.push(Out::Signal(session, data.unwrap_or_default()));
+            }
+        }
     }
 
     /// The connection to this page, once its channels are open.

@@ -35,8 +35,10 @@ impl Client {
 
     /// Connects with those who are in it, if I am, and with nobody else.
     pub(super) fn meet_call(&mut self) {
-        let with = if self.in_call { self.others_in_call() } else { HashMap::new() };
-        self.direct(|direct, now| direct.call(&with, now));
+        let with = self.in_call.then(|| self.others_in_call());
+        let page = self.addressee.as_ref().and_then(|id| self.page_of(id));
+        let page = page.map(|(session, _)| session);
+        self.direct(|direct, now| direct.call(with.as_ref(), page.as_ref(), now));
     }
 
     /// Who is in it is told. If that is I, and I am not, it is this page before it was loaded again.

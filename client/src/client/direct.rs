@@ -62,7 +62,7 @@ impl Client {
     }
 
     /// The one page that somebody has, if it can be reached directly, and mine is the only one of me.
-    fn page_of(&self, id: &MemberId) -> Option<(SessionId, Member)> {
+    pub(super) fn page_of(&self, id: &MemberId) -> Option<(SessionId, Member)> {
         let listed = |id: &MemberId| {
             let mut direct = self.told.rosters.of(StateKind::Direct).members.iter();
             let found = direct.find(|listed| listed.id == *id)?;

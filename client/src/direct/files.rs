@@ -27,10 +27,12 @@ const WINDOW: u64 = 8 * BLOCK;
 const CHUNK: usize = Lane::LONGEST as usize;
 /// The largest file: 1 TiB.
 const FILE_BYTES: u64 = 1 << 40;
-/// How many files may be on their way, or offered, to one side.
+/// How many files may be on their way, or offered: to others, and from one page.
 const UNDERWAY: usize = 16;
+/// How many from all pages.
+const COMING: usize = 64;
 /// How many are shown, with those that are over.
-const SHOWN: usize = 32;
+const SHOWN: usize = 96;
 /// How often something is offered again.
 const AGAIN_MS: Millis = 5_000;
 /// How long an offer waits for an answer, and a file for a connection.
@@ -200,6 +202,8 @@ pub(super) enum Word {
 pub(super) enum Do {
     /// Say this to the other page: on the channel of files if there is one, else through the hub.
     Tell(SessionId, Word),
+    /// As that, to one that has asked without being asked to: not more often than anybody may make us answer.
+    Answer(SessionId, Word),
     /// Send this on the channel of files.
     Bytes(SessionId, Vec<u8>),
     /// Tell when that channel takes more.
@@ -294,7 +298,8 @@ impl Files {
         if self.at(&id).is_some() {
             return;
         }
-        let is_too_much = size > FILE_BYTES || self.is_full(true);
+        let going = |entry: &Entry| entry.file.outgoing;
+        let is_too_much = size > FILE_BYTES || self.underway(going) >= UNDERWAY;
         let file = File::new(id, member, name, size);
         self.add(File { outgoing: true, ..file }, session, Side::Out(Outgoing::default()));
         let last = self.entries.len() - 1;
@@ -305,10 +310,16 @@ impl Files {
     }
 
     fn add(&mut self, file: File, session: Option<SessionId>, side: Side) {
-        if self.entries.len() >= SHOWN
-            && let Some(over) = self.entries.iter().position(|entry| !entry.is_underway())
-        {
-            self.entries.remove(over);
+        if self.entries.len() >= SHOWN {
+            let is_over = |entry: &Entry| !entry.is_underway();
+            // Whoever offers again and again takes the place of what it offered before.
+            let of_the_same =
+                |entry: &Entry| is_over(entry) && entry.file.member.id == file.member.id;
+            let over = self.entries.iter().position(of_the_same);
+            if let Some(over) = over.or_else(|| self.entries.iter().position(is_over)) {
+                self.effect(over, FileEffect::Drop);
+                self.entries.remove(over);
+            }
         }
         let now = self.now;
         let away = session.is_none().then_some(now);
@@ -326,10 +337,20 @@ impl Files {
         self.changed = true;
     }
 
-    /// Whether more than enough go this way.
-    fn is_full(&self, outgoing: bool) -> bool {
-        let of = |entry: &&Entry| entry.file.outgoing == outgoing && entry.is_underway();
-        self.entries.iter().filter(of).count() >= UNDERWAY
+    /// Whether more than enough come from this page, or from all.
+    fn is_full_of(&self, session: &SessionId) -> bool {
+        let comes = |entry: &Entry| !entry.file.outgoing;
+        let from_it = |entry: &Entry| comes(entry) && entry.is_with(session);
+        self.underway(comes) >= COMING || self.underway(from_it) >= UNDERWAY
+    }
+
+    fn underway(&self, which: impl Fn(&Entry) -> bool) -> usize {
+        self.entries.iter().filter(|entry| entry.is_underway() && which(entry)).count()
+    }
+
+    /// Whether a file goes to this page, or comes from it.
+    pub(super) fn is_underway_with(&self, session: &SessionId) -> bool {
+        self.underway(|entry| entry.is_with(session)) > 0
     }
 
     fn at(&self, id: &MessageId) -> Option<usize> {
@@ -351,6 +372,12 @@ impl Files {
     fn tell(&mut self, at: usize, word: Word) {
         let session = self.entries[at].session.clone();
         self.out.extend(session.map(|session| Do::Tell(session, word)));
+    }
+
+    /// Says how things are to a page that has asked again.
+    fn answer(&mut self, at: usize, word: Word) {
+        let session = self.entries[at].session.clone();
+        self.out.extend(session.map(|session| Do::Answer(session, word)));
     }
 
     fn effect(&mut self, at: usize, effect: FileEffect) {
@@ -504,12 +531,6 @@ impl Files {
         }
     }
 
-    /// Whether a connection to this page is of use.
-    #[cfg(test)]
-    fn is_quiet(&self) -> bool {
-        self.entries.iter().all(|entry| !entry.is_underway())
-    }
-
     pub(super) fn deadline(&self) -> Option<Millis> {
         self.entries.iter().filter_map(|entry| self.due(entry)).min()
     }
@@ -590,7 +611,7 @@ impl Files {
             (Word::Written { at: end, .. }, Some(at)) if on_lane => self.written(at, end),
             (Word::Accept { .. } | Word::Begin { .. }, None) => {
                 let stop = Word::Stop { id, why: Why::Cancelled };
-                self.out.push(Do::Tell(session.clone(), stop));
+                self.out.push(Do::Answer(session.clone(), stop));
             }
             _ => {}
         }

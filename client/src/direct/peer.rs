@@ -168,6 +168,16 @@ impl Peer {
         }
     }
 
+    /// Whether somebody wants a connection.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    /// Nobody wants one any more; of one that is there nothing changes.
+    pub(super) fn let_be(&mut self) {
+        (self.wanted, self.retry_at) = (false, None);
+    }
+
     /// The two sides are to agree anew on what goes over their connection, if there is one.
     pub(super) fn renegotiate(&mut self, now: Millis) {
         if let Some(held) = &mut self.held {

@@ -39,9 +39,9 @@ impl Files {
         if self.at(&id).is_some() {
             return;
         }
-        if size > FILE_BYTES || self.is_full(false) {
+        if size > FILE_BYTES || self.is_full_of(session) {
             let stop = Word::Stop { id, why: Why::TooMuch };
-            return self.out.push(Do::Tell(session.clone(), stop));
+            return self.out.push(Do::Answer(session.clone(), stop));
         }
         let file = File::new(id, member.clone(), name, size);
         self.add(file, Some(session.clone()), Side::In(Incoming::default()));
@@ -54,8 +54,8 @@ impl Files {
         let Some(incoming) = self.incoming(at) else { return };
         match stage {
             Stage::Offered => {}
-            Stage::Done => self.tell(at, Word::Received { id }),
-            Stage::Ended(why) => self.tell(at, Word::Stop { id, why }),
+            Stage::Done => self.answer(at, Word::Received { id }),
+            Stage::Ended(why) => self.answer(at, Word::Stop { id, why }),
             Stage::Waiting | Stage::Flowing => {
                 incoming.block.clear();
                 incoming.asked = on_lane;
@@ -77,7 +77,10 @@ impl Files {
         if entry.file.outgoing || entry.file.stage != Stage::Offered {
             return;
         }
+        // There may have been no way to them before; the person wants it now.
+        let session = entry.session.clone();
         self.step(at, Stage::Waiting);
+        self.out.extend(session.map(Do::Wake));
         self.ask(at);
     }
 

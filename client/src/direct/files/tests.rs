@@ -87,10 +87,9 @@ impl World {
     fn settle(&mut self, n: usize) {
         for what in self.pages[n].files.take() {
             match what {
-                Do::Tell(_, word) if self.lane.is_some() => {
+                Do::Tell(_, word) | Do::Answer(_, word) => {
                     self.later(Due::Word(1 - n, word, self.lane), true);
                 }
-                Do::Tell(_, word) => self.later(Due::Word(1 - n, word, None), true),
                 Do::Bytes(_, bytes) => {
                     if let Some(lane) = self.lane {
                         self.later(Due::Bytes(1 - n, bytes, lane), true);
@@ -207,7 +206,9 @@ impl World {
 
     fn run(&mut self) {
         for _ in 0..20_000 {
-            if self.due.is_empty() && self.pages.iter().all(|page| page.files.is_quiet()) {
+            if self.due.is_empty()
+                && self.pages.iter().all(|page| page.files.underway(|_| true) == 0)
+            {
                 return;
             }
             self.step();
@@ -448,12 +449,40 @@ fn offers_have_a_limit() {
     let to = (Some(session(0)), member(0));
     world.tell(1, |files| files.offer(id(100), to, ("large", FILE_BYTES + 1)));
     assert_eq!(world.stages()[1], [Stage::Ended(Why::TooMuch)]);
-    for n in 0..2 * UNDERWAY {
-        let word = Word::Offer { id: id(200 + n), name: String::new(), size: 1 };
-        world.tell(1, |files| files.heard(&session(0), &member(0), word, false));
+    let from = |n: usize| SessionId::parse(&format!("s{n}")).unwrap();
+    let offered = |world: &World| {
+        let of = |stage: &&Stage| **stage == Stage::Offered;
+        world.stages()[1].iter().filter(of).count()
+    };
+    // However much one page offers, others can offer something too.
+    for (page, limit) in
+        [(0, UNDERWAY), (1, 2 * UNDERWAY), (2, 3 * UNDERWAY), (3, COMING), (4, COMING)]
+    {
+        for n in 0..2 * UNDERWAY {
+            let id = id(200 + page * 100 + n);
+            let word = Word::Offer { id, name: String::new(), size: 1 };
+            world.tell(1, |files| files.heard(&from(page), &member(0), word, false));
+        }
+        assert_eq!(offered(&world), limit);
     }
-    let stages = &world.stages()[1];
-    assert_eq!(stages.iter().filter(|stage| **stage == Stage::Offered).count(), UNDERWAY);
+}
+
+#[test]
+fn whoever_offers_and_takes_back_shows_nobody_elses_files_the_door() {
+    let mut world = World::new(1);
+    let other = Member { id: MemberId::parse("eve").unwrap(), ..member(0) };
+    let mut offer = |n: usize, from: &Member| {
+        let word = Word::Offer { id: id(n), name: String::new(), size: 1 };
+        world.tell(1, |files| {
+            files.heard(&session(0), from, word, false);
+            files.heard(&session(0), from, Word::Stop { id: id(n), why: Why::Cancelled }, false);
+        });
+    };
+    offer(0, &member(0));
+    (1..3 * SHOWN).for_each(|n| offer(n, &other));
+    let files = &world.pages[1].files;
+    assert_eq!(files.entries.len(), SHOWN);
+    assert!(files.at(&id(0)).is_some());
 }
 
 #[test]
