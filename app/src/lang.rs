@@ -303,6 +303,10 @@ const EN: Strings = Strings {
             Denied::InUse => {
                 format!("The {what} can’t be opened; perhaps another program uses it.")
             }
+            Denied::Alone => {
+                "This browser can’t be connected with another one (WebRTC), so it has no calls."
+                    .to_owned()
+            }
             Denied::Unknown => format!("The {what} can’t be opened."),
         }
     },
@@ -563,6 +567,10 @@ const KO: Strings = Strings {
             }
             Denied::Absent => format!("{what_is} 없어요."),
             Denied::InUse => format!("{what} 열 수 없어요. 다른 프로그램이 쓰고 있을 수 있어요."),
+            Denied::Alone => {
+                "이 브라우저는 다른 브라우저와 이어질 수 없어서(WebRTC) 통화할 수 없어요."
+                    .to_owned()
+            }
             Denied::Unknown => format!("{what} 열 수 없어요."),
         }
     },

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use client::{Event, File, FileEvent, LinkId, Transport};
 use common::{Audience, Member, MemberName, MessageId, Position, Publish, Refusal};
-use leptos::{prelude::*, task::spawn_local};
+use leptos::prelude::*;
 use reactive_stores::Store;
 use send_wrapper::SendWrapper;
 use web_sys::MediaStream;
@@ -61,19 +61,13 @@ impl RoomClient {
     /// Offers a file to a member.
     pub(crate) fn send_file(self, file: web_sys::File, to: &Member) {
         self.with_driver(|driver| {
-            driver.send_file(browser::new_message_id(), file, to.id.clone());
+            driver.send_file(browser::new_message_id(), file, to.clone());
         });
     }
 
     /// Takes a file that was offered, once there is a place for it.
     pub(crate) fn take_file(self, file: File) {
-        spawn_local(async move {
-            if let Some(sink) = browser::Sink::ask(&file.name, file.size).await
-                && let Some(driver) = self.driver()
-            {
-                driver.take_file(file.id, sink);
-            }
-        });
+        self.with_driver(|driver| driver.take_file(file.id, file.name, file.size));
     }
 
     /// Declines a file, gives it up, or shows it no more.
@@ -83,8 +77,18 @@ impl RoomClient {
 
     /// Asks the browser for a microphone, a camera or a screen, and lets those in the call have it. With a microphone I am
     /// in the call, if I was not.
-    pub(crate) fn open_source(self, source: Source, device: Option<String>) {
-        self.with_driver(|driver| driver.open_source(source, device));
+    pub(crate) fn open_source(self, source: Source) {
+        self.with_driver(|driver| driver.open_source(source));
+    }
+
+    /// Uses this microphone or camera from now on; one that is off stays off.
+    pub(crate) fn choose_device(self, source: Source, device: String) {
+        self.with_driver(|driver| driver.choose_device(source, device));
+    }
+
+    /// Which one is used, or would be.
+    pub(crate) fn device(self, source: Source) -> Option<String> {
+        self.driver()?.device(source)
     }
 
     /// Does not wait any more for what the browser is asked for.

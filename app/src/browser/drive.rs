@@ -11,7 +11,7 @@ use client::{
     Change, Client, Effect, Event, FileEvent, LinkId, Media, RowChange, Scope, Setup,
     encode_component,
 };
-use common::{After, MemberId, MemberName, Message, MessageId, Position};
+use common::{After, Member, MemberName, Message, MessageId, Position};
 use gloo_net::http::Request;
 use leptos::{prelude::*, task::spawn_local};
 use reactive_stores::Store;
@@ -102,22 +102,44 @@ impl Driver {
     }
 
     /// Offers a file to a member.
-    pub(crate) fn send_file(&self, id: MessageId, file: File, to: MemberId) {
+    pub(crate) fn send_file(&self, id: MessageId, file: File, to: Member) {
         let (name, size) = (file.name(), file.size() as u64);
         self.files.borrow_mut().send(id.clone(), file);
         self.handle(Event::File { id, event: FileEvent::Offer { to, name, size } });
     }
 
-    /// Takes a file that was offered.
-    pub(crate) fn take_file(&self, id: MessageId, sink: Sink) {
-        self.files.borrow_mut().take(id.clone(), sink);
-        self.handle(Event::File { id, event: FileEvent::Accept });
+    /// Takes a file that was offered, once there is a place for it; while the person is asked for one, nobody asks again.
+    pub(crate) fn take_file(&self, id: MessageId, name: String, size: u64) {
+        if !self.files.borrow_mut().begin_asking(&id) {
+            return;
+        }
+        let own = self.own.clone();
+        spawn_local(async move {
+            let place = Sink::ask(&name, size).await;
+            let Some(driver) = own.upgrade() else { return };
+            driver.files.borrow_mut().end_asking(&id);
+            match place {
+                Ok(Some(sink)) => {
+                    driver.files.borrow_mut().take(id.clone(), sink);
+                    driver.handle(Event::File { id, event: FileEvent::Accept });
+                }
+                // They have thought better of it; it is still offered.
+                Ok(None) => {}
+                Err(_) => driver.handle(Event::File { id, event: FileEvent::Finished(false) }),
+            }
+        });
     }
 
     /// Asks for a microphone, a camera or a screen, and lets those in the call have it; with a microphone I am in it, if
     /// I was not.
-    pub(crate) fn open_source(&self, source: Source, device: Option<String>) {
+    pub(crate) fn open_source(&self, source: Source) {
         self.studio.give_up();
+        if !reaches_browsers() {
+            return self.room.call().update(|call| {
+                (call.asking, call.denied) = (None, Some((source, Denied::Alone)));
+            });
+        }
+        let device = self.studio.chosen(source);
         self.room.call().update(|call| {
             (call.asking, call.denied, call.is_full) = (Some(source), None, false);
         });
@@ -134,8 +156,8 @@ impl Driver {
             let denied = match opened {
                 Ok(()) => None,
                 Err(Some(denied)) => Some(denied),
-                // Nobody waits for it any more.
-                Err(None) => return,
+                // Nobody waits for it any more; what was open before it is closed.
+                Err(None) => return driver.show(),
             };
             driver.room.call().update(|call| {
                 call.asking = None;
@@ -154,6 +176,21 @@ impl Driver {
     pub(crate) fn give_up_asking(&self) {
         self.studio.give_up();
         self.room.call().update(|call| call.asking = None);
+        // What was open before is closed.
+        self.show();
+    }
+
+    /// From now on this microphone or camera is used; one that is off stays off.
+    pub(crate) fn choose_device(&self, source: Source, device: String) {
+        self.studio.choose(source, device);
+        if self.studio.is_open(source) {
+            self.open_source(source);
+        }
+    }
+
+    /// Which one is used, or would be.
+    pub(crate) fn device(&self, source: Source) -> Option<String> {
+        self.studio.device(source)
     }
 
     /// Lets nobody see it any more.
@@ -162,11 +199,11 @@ impl Driver {
         self.show();
     }
 
-    /// Has nobody hear me, or everybody again; a microphone that is not open is asked for.
+    /// Has nobody hear me, or everybody again: then a microphone that is not open is asked for.
     pub(crate) fn mute(&self, mute: bool) {
         match self.studio.mute(Source::Microphone, mute) {
-            true => self.show(),
-            false => self.open_source(Source::Microphone, None),
+            false if !mute => self.open_source(Source::Microphone),
+            _ => self.show(),
         }
     }
 

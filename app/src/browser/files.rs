@@ -3,7 +3,7 @@
 //! Where the browser lets a page write to disk (`showSaveFilePicker`, in a secure context), a file of any size passes
 //! through a few MiB of memory; elsewhere it becomes a `Blob`, and is saved when all of it is there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use client::{FileEffect, FileEvent};
 use common::MessageId;
@@ -51,20 +51,25 @@ pub(crate) fn writes_to_disk() -> bool {
 }
 
 impl Sink {
-    /// Asks the person where a file is to go, if this browser can write there; `None` if they have thought better of it,
-    /// or there is no place for it.
-    pub(crate) async fn ask(name: &str, size: u64) -> Option<Self> {
+    /// Asks the person where a file is to go, if this browser can write there; `None` if they have thought better of it.
+    ///
+    /// # Errors
+    ///
+    /// What the browser says, where there is no place for it.
+    pub(super) async fn ask(name: &str, size: u64) -> Result<Option<Self>, JsValue> {
         if !writes_to_disk() {
-            return Some(Self::Parts(Array::new()));
+            return Ok(Some(Self::Parts(Array::new())));
         }
-        match ask_where(name).await {
-            Ok(stream) => Some(Self::Disk(stream)),
-            Err(error) => {
-                let name = Reflect::get(&error, &"name".into()).ok()?.as_string()?;
-                // Else the browser does not let this page ask.
-                let fits = name != "AbortError" && size <= BLOB_BYTES;
-                fits.then(|| Self::Parts(Array::new()))
-            }
+        let error = match ask_where(name).await {
+            Ok(stream) => return Ok(Some(Self::Disk(stream))),
+            Err(error) => error,
+        };
+        let name = Reflect::get(&error, &"name".into()).ok().and_then(|name| name.as_string());
+        match name.as_deref() {
+            Some("AbortError") => Ok(None),
+            // The browser does not let this page ask (File System Access, section 3.3).
+            Some("SecurityError") if size <= BLOB_BYTES => Ok(Some(Self::Parts(Array::new()))),
+            _ => Err(error),
         }
     }
 }
@@ -89,12 +94,23 @@ fn start(object: &JsValue, method: &str, arguments: &[JsValue]) -> Result<Promis
 pub(super) struct Files {
     sources: HashMap<MessageId, File>,
     sinks: HashMap<MessageId, Sink>,
+    /// For these a person is asked where they are to go.
+    asking: HashSet<MessageId>,
 }
 
 impl Files {
     /// This file is to be sent.
     pub(super) fn send(&mut self, id: MessageId, file: File) {
         self.sources.insert(id, file);
+    }
+
+    /// A person is to be asked where this file is to go; false if they are, or have said it.
+    pub(super) fn begin_asking(&mut self, id: &MessageId) -> bool {
+        !self.sinks.contains_key(id) && self.asking.insert(id.clone())
+    }
+
+    pub(super) fn end_asking(&mut self, id: &MessageId) {
+        self.asking.remove(id);
     }
 
     /// What comes of this file goes there.

@@ -2,7 +2,10 @@
 //!
 //! The rule to keep: whatever was opened is stopped, also what the browser hands out when nobody waits for it any more.
 
-use std::{cell::Cell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use js_sys::{Array, JSON, Reflect};
 use leptos::prelude::window;
@@ -35,6 +38,8 @@ pub(crate) enum Denied {
     Absent,
     /// Another program has it.
     InUse,
+    /// Nobody could hear or see it: this browser is connected with no other.
+    Alone,
     /// Nobody says.
     Unknown,
 }
@@ -52,10 +57,13 @@ pub(super) struct Studio {
     pub(super) tracks: Tracks,
     /// Counts what was asked for and given up, so that what comes too late is known.
     asked: Rc<Cell<u32>>,
+    /// Which device is to be opened.
+    chosen: RefCell<[Option<String>; 3]>,
 }
 
 impl Studio {
-    /// Opens one of them, in place of what was open of its kind; `ended` is called when the browser ends it.
+    /// Opens one of them, in place of what was open of its kind, and as muted as that; `ended` is called when the browser
+    /// ends it.
     ///
     /// # Errors
     ///
@@ -67,23 +75,28 @@ impl Studio {
         ended: impl FnOnce() + 'static,
     ) -> Result<(), Option<Denied>> {
         let number = asked.get();
+        let is_wanted = || asked.get() == number;
+        let is_muted = tracks.borrow()[source as usize].as_ref().is_some_and(|of| !of.enabled());
         // Some cameras can be open only once.
         close(&tracks, source);
-        let stream = match ask(source, device.as_deref()).await {
-            Err(error) if device.is_some() && name_of(&error) != "NotAllowedError" => {
-                // It was taken out, or can do less than another.
-                ask(source, None).await
-            }
-            answered => answered,
-        };
-        let stream = stream.map_err(|error| Some(denied(&error)))?;
-        let all: Vec<MediaStreamTrack> =
-            stream.get_tracks().iter().map(JsCast::unchecked_into).collect();
-        if asked.get() != number {
-            all.iter().for_each(MediaStreamTrack::stop);
+        let mut answered = ask(source, device.as_deref()).await;
+        if let Err(error) = &answered
+            && device.is_some()
+            && name_of(error) != "NotAllowedError"
+            && is_wanted()
+        {
+            // It was taken out, or can do less than another.
+            answered = ask(source, None).await;
+        }
+        let all = answered.map(|stream| stream.get_tracks().iter().collect::<Vec<_>>());
+        let all = all.map(|all| all.into_iter().map(JsCast::unchecked_into));
+        if !is_wanted() {
+            all.into_iter().flatten().for_each(|track: MediaStreamTrack| track.stop());
             return Err(None);
         }
-        let track = all.into_iter().next().ok_or(Some(Denied::Absent))?;
+        let mut all = all.map_err(|error| Some(denied(&error)))?;
+        let track: MediaStreamTrack = all.next().ok_or(Some(Denied::Absent))?;
+        track.set_enabled(!is_muted);
         track.set_onended(Some(Closure::once_into_js(ended).unchecked_ref()));
         close(&tracks, source);
         tracks.borrow_mut()[source as usize] = Some(track);
@@ -92,6 +105,27 @@ impl Studio {
 
     pub(super) fn handles(&self) -> (Tracks, Rc<Cell<u32>>) {
         (self.tracks.clone(), self.asked.clone())
+    }
+
+    /// From now on this device is opened.
+    pub(super) fn choose(&self, source: Source, device: String) {
+        self.chosen.borrow_mut()[source as usize] = Some(device);
+    }
+
+    pub(super) fn chosen(&self, source: Source) -> Option<String> {
+        self.chosen.borrow()[source as usize].clone()
+    }
+
+    /// Which device is open, or would be.
+    pub(super) fn device(&self, source: Source) -> Option<String> {
+        let tracks = self.tracks.borrow();
+        let settings = tracks[source as usize].as_ref().map(MediaStreamTrack::get_settings);
+        let open = settings.and_then(|of| Reflect::get(&of, &"deviceId".into()).ok()?.as_string());
+        open.or_else(|| self.chosen(source))
+    }
+
+    pub(super) fn is_open(&self, source: Source) -> bool {
+        self.tracks.borrow()[source as usize].is_some()
     }
 
     /// What was asked for is not wanted any more.

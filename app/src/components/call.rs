@@ -10,7 +10,7 @@ use leptos::{html, prelude::*, task::spawn_local};
 
 use super::member_list::Avatar;
 use crate::{
-    browser::{self, Device, Source},
+    browser::{self, Denied, Device, Source},
     room::{RoomStateStoreFields, room},
     room_client::room_client,
     shell::strings,
@@ -22,6 +22,10 @@ const SPEAKS: u32 = 4;
 /// From which level on it is speech.
 const LOUD: f64 = 0.03;
 
+/// The buttons that are there before the call, and in it.
+const JOIN: &str = "join-call";
+const MUTE: &str = "call-microphone";
+
 /// The button that begins a call, or joins the one there is.
 #[component]
 pub(crate) fn CallButton() -> impl IntoView {
@@ -32,12 +36,12 @@ pub(crate) fn CallButton() -> impl IntoView {
         0 => strings.start_call,
         _ => strings.join_call,
     };
-    let join = move |_| client.open_source(Source::Microphone, None);
+    let join = move |_| client.open_source(Source::Microphone);
     view! {
         <Show when=move || !is_in()>
             <button
                 type="button"
-                id="join-call"
+                id=JOIN
                 class="icon needs-script"
                 aria-label=label
                 title=label
@@ -79,19 +83,33 @@ pub(crate) fn Call() -> impl IntoView {
         })
     };
     let may_listen = move || {
-        let no_microphone =
-            room.call().with(|call| matches!(call.denied, Some((Source::Microphone, _))));
-        !is_in.get() && no_microphone
+        let denied = room.call().with(|call| call.denied);
+        let can_call = denied.is_some_and(|(_, why)| why != Denied::Alone);
+        !is_in.get() && can_call && matches!(denied, Some((Source::Microphone, _)))
     };
     let listen = move |_| {
         room.call().update(|call| call.denied = None);
         client.call(true);
     };
+    // What was pressed is gone then: focus goes to what there is of the call.
+    let focus = move || browser::focus(if is_in.get_untracked() { MUTE } else { JOIN });
     let dismiss = move |_| {
         room.call().update(|call| (call.denied, call.is_full) = (None, false));
+        focus();
     };
-    let join = move |_| client.open_source(Source::Microphone, None);
+    let cancel = move |_| {
+        client.give_up_asking();
+        focus();
+    };
+    // In a place that is always there, or nobody hears it.
+    let said = move || match (asking(), denied()) {
+        (Some(source), _) => (strings.asking)(source).to_owned(),
+        (None, Some(denied)) => denied,
+        (None, None) => invitation().unwrap_or_default(),
+    };
+    let join = move |_| client.open_source(Source::Microphone);
     view! {
+        <p class="visually-hidden" id="call-said" role="status">{said}</p>
         <section
             class="call"
             aria-label=strings.call
@@ -99,14 +117,14 @@ pub(crate) fn Call() -> impl IntoView {
                 !is_in.get() && invitation().is_none() && asking().is_none() && denied().is_none()
             }
         >
-            <div class="call-word" role="status">
+            <div class="call-word">
                 <Show when=move || invitation().is_some() && asking().is_none()>
                     <p dir="auto">{invitation}</p>
                     <button type="button" class="primary join" on:click=join>{strings.join_call}</button>
                 </Show>
                 <Show when=move || asking().is_some()>
                     <p>{move || asking().map(strings.asking)}</p>
-                    <button type="button" on:click=move |_| client.give_up_asking()>
+                    <button type="button" on:click=cancel>
                         {strings.cancel}
                     </button>
                 </Show>
@@ -269,6 +287,8 @@ fn Controls() -> impl IntoView {
     let (room, client) = (room(), room_client());
     let mine = Memo::new(move |_| room.call().with(|call| call.mine));
     let devices = RwSignal::new(Vec::<Device>::new());
+    // What was pressed to come in is gone.
+    Effect::new(|| browser::focus(MUTE));
     // They have names once something was opened.
     Effect::new(move || {
         mine.track();
@@ -279,7 +299,7 @@ fn Controls() -> impl IntoView {
     });
     let toggle = move |source: Source, is_on: bool| match is_on {
         true => client.close_source(source),
-        false => client.open_source(source, None),
+        false => client.open_source(source),
     };
     let leave = move |_| {
         client.call(false);
@@ -289,6 +309,7 @@ fn Controls() -> impl IntoView {
         <div class="call-controls" role="group" aria-label=strings.call>
             <button
                 type="button"
+                id=MUTE
                 class="microphone"
                 on:click=move |_| client.mute(mine.get_untracked().microphone)
             >
@@ -327,13 +348,14 @@ fn Devices(source: Source, devices: RwSignal<Vec<Device>>) -> impl IntoView {
         let all = devices.get();
         all.into_iter().filter(|device| device.source == source).collect::<Vec<_>>()
     };
-    let choose = move |event| client.open_source(source, Some(event_target_value(&event)));
+    let choose = move |event| client.choose_device(source, event_target_value(&event));
+    let is_used = move |device: &Device| client.device(source).as_ref() == Some(&device.id);
     view! {
         <label>
             {(strings.source)(source)}
             <select on:change=choose>
-                <For each=of_source key=|device| device.id.clone() let(device)>
-                    <option value=device.id.clone()>{device.name.clone()}</option>
+                <For each=of_source key=move |device| (device.id.clone(), is_used(device)) let(device)>
+                    <option value=device.id.clone() prop:selected=is_used(&device)>{device.name.clone()}</option>
                 </For>
             </select>
         </label>

@@ -70,10 +70,18 @@ fn Item(id: MessageId) -> impl IntoView {
     };
     let close_id = format!("close-{id}");
     let (focused, accepted) = (close_id.clone(), first.clone());
+    let is_taken = StoredValue::new(false);
     let accept = move |_| {
+        is_taken.set_value(true);
         client.take_file(accepted.clone());
-        browser::focus(&focused);
     };
+    // Once it is taken the button is gone; before, the one beside it would decline.
+    Effect::new(move || {
+        if stage.get() != Stage::Offered && is_taken.get_value() {
+            is_taken.set_value(false);
+            browser::focus(&focused);
+        }
+    });
     let close = move |_| {
         if matches!(stage.get_untracked(), Stage::Done | Stage::Ended(_)) {
             browser::focus("composer-text");

@@ -121,11 +121,8 @@ impl Client {
     pub(super) fn file(&mut self, id: &MessageId, event: FileEvent) {
         let to = match &event {
             FileEvent::Offer { to, .. } => {
-                let page = self.page_of(to);
-                let mut here = self.told.rosters.of(StateKind::Members).members.iter();
-                let listed = here.find(|listed| listed.id == *to);
-                let Some(member) = listed.map(|listed| listed.member.clone()) else { return };
-                Some((page.map(|(session, _)| session), member))
+                let page = self.page_of(&to.id);
+                Some((page.map(|(session, _)| session), to.clone()))
             }
             _ => None,
         };

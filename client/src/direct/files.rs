@@ -135,7 +135,7 @@ pub enum FileEvent {
     /// Offer it to a member.
     Offer {
         /// To whom.
-        to: MemberId,
+        to: Member,
         /// What it is called.
         name: String,
         /// In bytes.
