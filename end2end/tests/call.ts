@@ -3,10 +3,12 @@ import type { LaunchOptions, Page } from '@playwright/test';
 import config from '../playwright.config.js';
 import { expect, open } from './support.js';
 
-/** A browser with a camera, a microphone and a screen that are made up; its person says this about using them. */
+/** A browser with cameras, microphones and a screen that are made up; its person says this about using them. */
 export function withDevices(answer: string): LaunchOptions {
   const { launchOptions } = config.use!;
-  return { ...launchOptions, args: [...launchOptions!.args!, '--use-fake-device-for-media-stream', answer] };
+  // Where there are several and the kind of screen is not said, Chromium 156 shows nothing on it.
+  const devices = '--use-fake-device-for-media-stream=device-count=2,display-media-type=monitor';
+  return { ...launchOptions, args: [...launchOptions!.args!, devices, answer] };
 }
 
 /** Remembers every track that this page opens. */

@@ -98,6 +98,8 @@ test('50 MB arrive as they are, and the server carries none of them', async ({ p
   expect(await sha256(download)).toBe(expected);
   for (const page of [ada, bob]) await expect(stage(page, 'done')).toBeVisible();
   expect(middlebox.carried - before).toBeLessThan(200_000);
+  // Before what they are connected through.
+  for (const page of [ada, bob]) await page.close();
   await middlebox.close();
 });
 
@@ -174,6 +176,35 @@ test('where the browser lets it, what comes is written to disk as it comes', asy
     return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   });
   expect(written).toBe(expected);
+});
+
+test('whoever accepts twice is asked once where it is to go', async ({ person, server }) => {
+  const [ada, bob] = [await person(), await person()];
+  await bob.addInitScript(() => {
+    let choose: () => void;
+    const chosen = new Promise<void>((resolve) => (choose = resolve));
+    const picker = Object.assign(window, { asked: 0, choose: () => choose() });
+    // As a browser does: whoever is asking must not ask again (File System Access, section 3.3).
+    Object.assign(window, {
+      async showSaveFilePicker({ suggestedName }: { suggestedName: string }) {
+        picker.asked += 1;
+        if (picker.asked > 1) throw new DOMException('asked already', 'NotAllowedError');
+        await chosen;
+        const dir = await navigator.storage.getDirectory();
+        return dir.getFileHandle(suggestedName, { create: true });
+      },
+    });
+  });
+  await two([ada, bob]);
+  const { path } = make(server.dir, 'film.bin', MB);
+  await offer(ada, path);
+  await button(bob, 'Accept').click();
+  await button(bob, 'Accept').click();
+  const asked = () => bob.evaluate(() => (window as unknown as { asked: number }).asked);
+  expect(await asked()).toBe(1);
+  await bob.evaluate(() => (window as unknown as { choose(): void }).choose());
+  for (const page of [ada, bob]) await expect(stage(page, 'done')).toBeVisible();
+  expect(await asked()).toBe(1);
 });
 
 test('several at once, and one that is empty', async ({ person, server }) => {

@@ -12,9 +12,10 @@ use std::{
 use crate::step::{Result, cargo, output, root, run, step};
 
 /// What is fuzzed, and whether it takes the whole server.
-const TARGETS: [(&str, bool); 6] = [
+const TARGETS: [(&str, bool); 7] = [
     ("frames", false),
     ("packets", false),
+    ("pages", false),
     ("requests", true),
     ("cookies", true),
     ("lines", true),

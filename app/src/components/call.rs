@@ -36,7 +36,12 @@ pub(crate) fn CallButton() -> impl IntoView {
         0 => strings.start_call,
         _ => strings.join_call,
     };
-    let join = move |_| client.open_source(Source::Microphone);
+    // Not disabled while the browser asks: focus comes back here when that is given up.
+    let join = move |_| {
+        if room.call().with_untracked(|call| call.asking.is_none()) {
+            client.open_source(Source::Microphone);
+        }
+    };
     view! {
         <Show when=move || !is_in()>
             <button
@@ -45,7 +50,6 @@ pub(crate) fn CallButton() -> impl IntoView {
                 class="icon needs-script"
                 aria-label=label
                 title=label
-                disabled=move || room.call().with(|call| call.asking.is_some())
                 on:click=join
             >
                 <svg viewBox="0 0 24 24" aria-hidden="true">
