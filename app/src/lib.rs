@@ -1,7 +1,7 @@
 //! What people see of Hubbub, and the browser's shell of the client.
 //!
-//! Start at [`shell`], which the server renders, and [`App`], which both sides run: it shows the
-//! `PageData` the server chose. A room's state is one store (`room`), which the crate `client` keeps up to
+//! Start at [`shell`](fn@shell), which the server renders, and [`Talk`] and [`Lab`], which take it over in the browser: they
+//! show the `PageData` the server chose. A room's state is one store (`room`), which the crate `client` keeps up to
 //! date through `browser`. The rule to keep: nothing here names the hub or the server; data
 //! comes as a `PageData`, and what happens later as frames.
 
@@ -23,4 +23,4 @@ pub mod snippets;
 mod theme;
 mod time;
 
-pub use shell::{App, shell};
+pub use shell::{Lab, Talk, is_lab, shell};

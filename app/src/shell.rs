@@ -1,4 +1,4 @@
-//! The document around every page, and [`App`], which picks the page.
+//! The document around every page, and what picks the page.
 
 use leptos::prelude::*;
 
@@ -22,7 +22,11 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let nonce = leptos::nonce::use_nonce();
     view! {
         <!DOCTYPE html>
-        <html lang=data.lang.tag() data-theme=theme>
+        <html
+            lang=data.lang.tag()
+            data-theme=theme
+            data-lab=matches!(data.page, Page::Lab(_)).then_some("")
+        >
             <head>
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>
@@ -38,7 +42,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <HydrationScripts options/>
             </head>
             <body>
-                <App/>
+                <Any/>
                 <div id="stopped" class="notice bad" role="alert" hidden>
                     <p>{strings.stopped_working}</p>
                     <p><a class="button" href=data.path.clone()>"↻"</a></p>
@@ -58,9 +62,35 @@ pub(crate) fn title(page: &Page, strings: &Strings) -> String {
     }
 }
 
-/// The page that the server chose, from the same data on both sides.
+/// The page that the server chose, whichever it is.
 #[component]
-pub fn App() -> impl IntoView {
+fn Any() -> impl IntoView {
+    live(|data| match data.page {
+        Page::Lab(_) => lab(data),
+        _ => talk(data),
+    })
+}
+
+/// In the browser: every page but the lab.
+#[component]
+pub fn Talk() -> impl IntoView {
+    live(talk)
+}
+
+/// In the browser: the lab, whose code is loaded on its page alone.
+#[component]
+pub fn Lab() -> impl IntoView {
+    live(lab)
+}
+
+/// Whether the document is the lab's; known before anything else of it is.
+pub fn is_lab() -> bool {
+    let root = document().document_element();
+    root.is_some_and(|root| root.has_attribute("data-lab"))
+}
+
+/// A page from the same data on both sides.
+fn live(page: impl FnOnce(PageData) -> AnyView) -> impl IntoView {
     let data = SharedValue::new(expect_context::<PageData>).into_inner();
     provide_context(data.lang);
     Effect::new(|| {
@@ -69,12 +99,21 @@ pub fn App() -> impl IntoView {
             let _ = root.set_attribute("data-hydrated", "");
         }
     });
-    let page = data.page.clone();
-    match page {
+    page(data)
+}
+
+fn talk(data: PageData) -> AnyView {
+    match data.page.clone() {
         Page::Home { rooms, refused } => view! { <HomePage data rooms refused/> }.into_any(),
         Page::Room(view) => view! { <RoomPage data view=*view/> }.into_any(),
+        Page::Lab(_) | Page::NotFound => view! { <NotFoundPage data/> }.into_any(),
+    }
+}
+
+fn lab(data: PageData) -> AnyView {
+    match data.page.clone() {
         Page::Lab(view) => view! { <LabPage data view=*view/> }.into_any(),
-        Page::NotFound => view! { <NotFoundPage data/> }.into_any(),
+        _ => ().into_any(),
     }
 }
 

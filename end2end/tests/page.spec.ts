@@ -205,12 +205,13 @@ test('the binary alone serves the page and its wasm, compressed, and not twice',
     const { pathname } = new URL(response.url());
     if (pathname.startsWith('/pkg/')) statuses.push([pathname, response.status()]);
   });
+  const all = ['/pkg/__wasm_split.js', '/pkg/hubbub.css', '/pkg/hubbub.js', '/pkg/hubbub.wasm'];
   await open(ada, '/rooms/tea');
-  expect(statuses.map(([path]) => path).sort()).toEqual([
-    '/pkg/hubbub.css',
-    '/pkg/hubbub.js',
-    '/pkg/hubbub.wasm',
-  ]);
+  expect(statuses.map(([path]) => path).sort()).toEqual(all);
+  // What only the lab needs is loaded there alone.
+  statuses.length = 0;
+  await open(ada, '/lab');
+  expect(statuses.map(([path]) => path.replace(/_\d+/, '')).sort()).toEqual([...all, '/pkg/split_lab.wasm']);
   const wasm = await fetch(server.url('/pkg/hubbub.wasm'), { headers: { 'accept-encoding': 'br' } });
   expect(wasm.headers.get('content-encoding')).toBe('br');
   const etag = wasm.headers.get('etag') ?? '';

@@ -1,6 +1,6 @@
 //! The site: what `cargo leptos build --release -P` makes, without needing cargo-leptos.
 //!
-//! wasm-bindgen runs as a library, so that Cargo.lock keeps tool and crate at one version; wasm-opt
+//! wasm-bindgen and wasm-split run as libraries, so that Cargo.lock keeps tool and crate at one version; wasm-opt
 //! comes from npm, and without npm the site is a bit bigger.
 
 use std::{
@@ -15,6 +15,8 @@ use crate::step::{Result, cargo, has, output, root, run, step};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const NAME: &str = "hubbub";
+/// What every page loads, before wasm-bindgen has made its script.
+const MAIN: &str = "main.wasm";
 
 /// Builds `target/site`, if anything it is made of is newer.
 pub(crate) fn build() -> Result {
@@ -27,12 +29,11 @@ pub(crate) fn build() -> Result {
     })?;
     step("frontend (wasm)", || {
         // A directory of its own: the flags differ, and sharing would rebuild both each time.
-        run(cargo().args(["build", "--package", "frontend", "--lib", "--target", TARGET]).args([
-            "--profile",
-            "wasm-release",
-            "--target-dir",
-            "target/front",
-        ]))
+        run(cargo()
+            .args(["rustc", "--package", "frontend", "--lib", "--crate-type", "cdylib"])
+            .args(["--features", "split", "--target", TARGET, "--profile", "wasm-release"])
+            // Where everything is that has to be told anew when it is split.
+            .args(["--target-dir", "target/front", "--", "-Clink-arg=--emit-relocs"]))
     })?;
     let wasm = root().join(format!("target/front/{TARGET}/wasm-release/frontend.wasm"));
     let site = root().join("target/site");
@@ -58,26 +59,45 @@ pub(crate) fn build() -> Result {
     step("site", || {
         clear(&site)?;
         make_dir(&pkg)?;
-        bind(&wasm, &pkg)?;
+        split(&wasm, &pkg)?;
+        bind(&pkg)?;
         copy(&root().join("style/main.css"), &pkg.join(format!("{NAME}.css")))?;
         copy_tree(&root().join("public"), &site)
     })?;
     match &tool {
-        Some(tool) => step("wasm-opt", || optimize(tool, &pkg.join(format!("{NAME}.wasm"))))?,
+        Some(tool) => step("wasm-opt", || optimize(tool, &pkg))?,
         None => println!("    npm is not here: wasm-opt is left out, the page is a bit bigger"),
     }
     step("compress", || compress_tree(&site))?;
     write(&stamp, b"")
 }
 
-fn bind(wasm: &Path, pkg: &Path) -> Result {
+/// Cuts what only one page needs off the wasm, into a file of its own; the rest goes to [`MAIN`].
+fn split(wasm: &Path, pkg: &Path) -> Result {
+    let bytes = fs::read(wasm).map_err(|error| format!("{}: {error}", wasm.display()))?;
+    let (main, script) = (pkg.join(MAIN), format!("./{NAME}.js"));
+    let mut options = wasm_split_cli_support::Options::new(&bytes);
+    options.output_dir = pkg;
+    options.main_out_path = &main;
+    options.main_module = &script;
+    wasm_split_cli_support::transform(options)
+        .map(drop)
+        .map_err(|error| format!("wasm-split: {error:#}"))
+}
+
+fn bind(pkg: &Path) -> Result {
+    let main = pkg.join(MAIN);
     wasm_bindgen_cli_support::Bindgen::new()
-        .input_path(wasm)
+        .input_path(&main)
         .out_name(NAME)
         .typescript(false)
+        // Through these the files that were cut off reach the rest.
+        .keep_lld_exports(true)
+        .demangle(false)
         .web(true)
         .and_then(|bindgen| bindgen.generate(pkg))
         .map_err(|error| format!("wasm-bindgen: {error}"))?;
+    fs::remove_file(&main).map_err(|error| format!("{}: {error}", main.display()))?;
     // The page asks for this name (see LEPTOS_OUTPUT_NAME in .cargo/config.toml).
     fs::rename(pkg.join(format!("{NAME}_bg.wasm")), pkg.join(format!("{NAME}.wasm")))
         .map_err(|error| format!("wasm-bindgen's output: {error}"))
@@ -111,7 +131,7 @@ pub(crate) fn npm_install() -> Result {
     .map(drop)
 }
 
-fn optimize(tool: &Path, wasm: &Path) -> Result {
+fn optimize(tool: &Path, pkg: &Path) -> Result {
     // What today's browsers have and rustc uses.
     const FEATURES: [&str; 6] = [
         "--enable-bulk-memory",
@@ -121,7 +141,11 @@ fn optimize(tool: &Path, wasm: &Path) -> Result {
         "--enable-sign-ext",
         "--enable-multivalue",
     ];
-    run(Command::new(tool).arg("-Oz").args(FEATURES).arg(wasm).arg("-o").arg(wasm))
+    for wasm in files(pkg)?.iter().filter(|path| path.extension().is_some_and(|end| end == "wasm"))
+    {
+        run(Command::new(tool).arg("-Oz").args(FEATURES).arg(wasm).arg("-o").arg(wasm))?;
+    }
+    Ok(())
 }
 
 /// Leaves `.br` and `.gz` beside every file that gets smaller by it.

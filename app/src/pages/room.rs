@@ -103,7 +103,7 @@ mod tests {
     use common::{Member, MemberId, MemberName, Members, MessageId, RoomName};
 
     use crate::{
-        App,
+        Talk,
         lang::Lang,
         page::{Me, Page, PageData, RoomView, Theme},
     };
@@ -135,7 +135,7 @@ mod tests {
         let owner = Owner::new();
         let html = owner.with(|| {
             provide_context(page());
-            App().to_html()
+            Talk().to_html()
         });
         assert!(html.contains(r#"class="member-name""#), "{html}");
         std::thread::spawn(move || drop(owner)).join().unwrap();
