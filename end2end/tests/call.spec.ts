@@ -1,26 +1,12 @@
 // A call: what one shows is seen moving by all, and whoever leaves has nothing open any more.
 import type { Page } from '@playwright/test';
-import { enter, join, openTracks, press, withDevices } from './call.js';
+import { enter, join, openTracks, press, seesMoving, withDevices } from './call.js';
 import { expect, test } from './support.js';
 
 test.use({ launchOptions: withDevices('--use-fake-ui-for-media-stream') });
 test.setTimeout(120_000);
 
 const tiles = (page: Page) => page.locator('.tile:not(.mine):not(.screen)');
-
-/** So many others are seen moving: each video has shown more frames a while later. */
-async function seesMoving(page: Page, videos: string, count: number): Promise<void> {
-  const frames = () =>
-    page.locator(videos).evaluateAll((all) =>
-      all.map((video) => (video as HTMLVideoElement).getVideoPlaybackQuality().totalVideoFrames),
-    );
-  await expect(page.locator(videos)).toHaveCount(count);
-  await expect.poll(async () => Math.min(...(await frames())), { timeout: 30_000 }).toBeGreaterThan(0);
-  const before = await frames();
-  await expect
-    .poll(async () => (await frames()).every((now, n) => now >= before[n] + 10), { timeout: 30_000 })
-    .toBe(true);
-}
 
 test('three see each other move, and whoever leaves stops everything', async ({ person }) => {
   const pages = [await enter(await person()), await enter(await person()), await enter(await person())];

@@ -45,3 +45,17 @@ export async function join(page: Page): Promise<void> {
 }
 
 export const press = (page: Page, name: string) => page.locator('.call').getByRole('button', { name }).click();
+
+/** So many others are seen moving: each video has shown more frames a while later. */
+export async function seesMoving(page: Page, videos: string, count: number): Promise<void> {
+  const frames = () =>
+    page.locator(videos).evaluateAll((all) =>
+      all.map((video) => (video as HTMLVideoElement).getVideoPlaybackQuality().totalVideoFrames),
+    );
+  await expect(page.locator(videos)).toHaveCount(count);
+  await expect.poll(async () => Math.min(...(await frames())), { timeout: 30_000 }).toBeGreaterThan(0);
+  const before = await frames();
+  await expect
+    .poll(async () => (await frames()).every((now, n) => now >= before[n] + 10), { timeout: 30_000 })
+    .toBe(true);
+}

@@ -76,3 +76,13 @@ test('Stop closes every connection', async ({ person }) => {
   await expect(ada.getByText('Stopped. All connections are closed.')).toBeVisible();
   await expect.poll(() => open.size).toBe(0);
 });
+
+test('whoever has chosen no road is told so, and nothing is sent', async ({ person }) => {
+  const ada = await person();
+  await ada.goto('/lab?roads=sse');
+  await expect(ada.locator('html[data-hydrated]')).toBeAttached();
+  await ada.getByRole('group', { name: 'Roads' }).getByLabel('Server-Sent Events').uncheck();
+  await ada.getByRole('button', { name: 'Start' }).click();
+  await expect(ada.getByText('Choose a road to race.')).toBeVisible();
+  await expect(ada.getByText('This is a recorded run')).toBeVisible();
+});

@@ -4,11 +4,13 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { createSocket } from 'node:dgram';
 import { join } from 'node:path';
+import { join as joinCall, press, seesMoving, withDevices } from './call.js';
 import { expect, open, say, test, texts } from './support.js';
 
 const turnserver = process.env.HUBBUB_TURNSERVER ?? ['/usr/bin/turnserver'].find(existsSync) ?? '';
 const SECRET = 'a secret of this test alone';
 
+test.use({ launchOptions: withDevices('--use-fake-ui-for-media-stream') });
 test.skip(!turnserver, 'there is no coturn here');
 
 async function freePort(): Promise<number> {
@@ -101,6 +103,12 @@ for (const [what, theirs] of [['the same', SECRET], ['another', 'not the secret 
       await say(ada, 'hello');
       await expect(texts(bob)).toHaveText(['hello']);
       await expect(bob.locator('.message .way')).toContainText([road]);
+      if (works) {
+        for (const page of [ada, bob]) await joinCall(page);
+        await press(ada, 'Camera on');
+        await seesMoving(bob, '.tile:not(.mine) video.face:not(.unseen)', 1);
+        expect(await kinds(bob)).toEqual(['relay', 'relay']);
+      }
     } finally {
       turn.process.kill('SIGKILL');
     }

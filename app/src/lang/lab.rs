@@ -32,6 +32,7 @@ pub(crate) struct LabStrings {
     pub(crate) running: fn(&str) -> String,
     pub(crate) over: &'static str,
     pub(crate) clamped: fn(&Clamped) -> String,
+    pub(crate) no_road: &'static str,
     pub(crate) other_device: &'static str,
     pub(crate) other_device_text: &'static str,
     pub(crate) other_device_here: &'static str,
@@ -139,6 +140,7 @@ pub(crate) const EN: LabStrings = LabStrings {
     running: |road| format!("Running: {road}"),
     over: "All roads are done.",
     clamped: |c| format!("“{}” can’t be “{}”; it is “{}” here.", c.name, c.wanted, c.taken),
+    no_road: "Choose a road to race.",
     other_device: "Race WebRTC with another device",
     other_device_text: "WebRTC needs somebody at the other end. Without another device this page answers itself, and there is no network between.",
     other_device_here: "Open this address on the other device and let it answer there; then start here. The two devices are connected directly, and so get to know each other’s addresses.",
@@ -339,6 +341,7 @@ pub(crate) const KO: LabStrings = LabStrings {
     clamped: |c| {
         format!("‘{}’에 ‘{}’은(는) 쓸 수 없어 ‘{}’(으)로 합니다.", c.name, c.wanted, c.taken)
     },
+    no_road: "겨룰 길을 하나 이상 고르세요.",
     other_device: "다른 기기와 WebRTC 겨루기",
     other_device_text: "WebRTC에는 상대가 있어야 합니다. 다른 기기가 없으면 이 페이지가 스스로 답하며, 그 사이에 네트워크는 없습니다.",
     other_device_here: "다른 기기에서 이 주소를 열어 답하게 한 다음 여기서 시작하세요. 두 기기는 직접 연결되어 서로의 주소를 알게 됩니다.",

@@ -27,6 +27,12 @@ struct Castle {
     neighbour: Option<Neighbour>,
 }
 
+/// In KiB. What is not its own is code, which is there once it has run, and stays.
+struct Memory {
+    whole: u64,
+    own: u64,
+}
+
 impl Castle {
     async fn new(flags: &[&str]) -> Self {
         let dir = std::env::temp_dir().join(format!("hubbub-siege-{}", uuid::Uuid::new_v4()));
@@ -42,17 +48,17 @@ impl Castle {
         println!("  a neighbour's {} messages: p50 {middle:.1?}, p99 {p99:.1?}", took.len());
     }
 
-    /// How much memory it has, in KiB, once it neither takes nor gives back any; its peak begins there.
-    async fn calm(&self) -> u64 {
-        let memory = self.settle().await;
+    /// How much memory it has once it neither takes nor gives back any; its peak begins there.
+    async fn calm(&self) -> Memory {
+        let whole = self.settle().await;
         self.hubbub.forget_peak();
-        memory
+        Memory { whole, own: self.hubbub.memory("RssAnon") }
     }
 
-    /// How much memory it had at the most since [`Castle::calm`], in KiB, once it takes no more.
-    async fn peak(&self) -> u64 {
+    /// How much more memory than `before` it had at the most since [`Castle::calm`], in KiB, once it takes no more.
+    async fn most(&self, before: &Memory) -> u64 {
         self.settle().await;
-        self.hubbub.memory("VmHWM")
+        self.hubbub.memory("VmHWM").saturating_sub(before.whole)
     }
 
     async fn settle(&self) -> u64 {
@@ -67,13 +73,13 @@ impl Castle {
         samples[0]
     }
 
-    /// How much memory it has, in KiB, once it has given back all but `bound`, or has had the time for that.
-    async fn given_back(&self, bound: u64) -> u64 {
+    /// How much memory it has of its own, in KiB, once it has given back all but `bound`, or has had the time for that.
+    async fn own(&self, bound: u64) -> u64 {
         let begun = Instant::now();
-        while self.hubbub.memory("VmRSS") > bound && begun.elapsed() < attack::PATIENCE {
+        while self.hubbub.memory("RssAnon") > bound && begun.elapsed() < attack::PATIENCE {
             sleep(Duration::from_millis(100)).await;
         }
-        self.hubbub.memory("VmRSS")
+        self.hubbub.memory("RssAnon")
     }
 }
 

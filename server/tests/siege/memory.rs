@@ -33,10 +33,10 @@ async fn answers_that_are_not_read_are_bounded_and_their_memory_is_given_back() 
         fill(&castle.hubbub.address, "full").await;
         let before = castle.calm().await;
         let streams = crowd(&castle.hubbub.address, count, request.as_bytes(), Some(status)).await;
-        let most = castle.peak().await.saturating_sub(before);
+        let most = castle.most(&before).await;
         serves_others(&castle.hubbub.address).await;
         drop(streams);
-        let left = castle.given_back(before + 8 * MIB).await.saturating_sub(before);
+        let left = castle.own(before.own + 8 * MIB).await.saturating_sub(before.own);
         let path = request.split(' ').nth(1).unwrap();
         println!("{count} x {path}: {most} KiB at the most, {left} KiB left");
         assert!(most < 96 * MIB, "{count} unread {path} take {most} KiB");
@@ -78,15 +78,15 @@ async fn signalling_that_nobody_takes_is_bounded_and_let_go_of() {
             }
         }
     }
-    let most = castle.peak().await.saturating_sub(before);
+    let most = castle.most(&before).await;
     println!("{taken} frames that nobody takes, and {refused} refused: {most} KiB at the most");
     // Of an address there may be 2 MiB, and 16 of all; as sessions are given up there is room for a few more.
     assert!(taken < refused, "{taken} were taken, {refused} refused");
     assert!(most < 48 * MIB, "{most} KiB");
     serves_others(&address).await;
     // Those that never came back are gone with their sessions, after twenty seconds.
-    castle.given_back(before + 8 * MIB).await;
-    let left = castle.given_back(before + 8 * MIB).await.saturating_sub(before);
+    castle.own(before.own + 8 * MIB).await;
+    let left = castle.own(before.own + 8 * MIB).await.saturating_sub(before.own);
     println!("{left} KiB are left");
     assert!(left < 8 * MIB, "{left} KiB are left");
     castle.neighbour_was_served().await;
@@ -114,7 +114,7 @@ async fn what_a_client_does_not_read_does_not_pile_up_in_the_system_either() {
         [("200", get("/api/rooms/full/events?after=0")), ("101", upgrade("/ws?room=full&after=0"))]
     {
         let _streams = crowd(&address, 100, request.as_bytes(), Some(status)).await;
-        castle.peak().await;
+        castle.settle().await;
         let longest = longest_queue(&address);
         println!("100 x {}: at most {longest} bytes wait", request.split(' ').nth(1).unwrap());
         assert!(longest > 0, "nothing waits");

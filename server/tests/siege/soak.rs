@@ -107,7 +107,7 @@ async fn everything_at_once_stays_within_the_bound_and_neighbours_are_served() {
     );
     assert!(peak < MEMORY_KIB, "{peak} KiB");
     assert!(descriptors < CONNECTIONS as usize + 64, "{descriptors} descriptors");
-    let left = castle.given_back(peak * 3 / 4).await;
+    let left = castle.own(peak * 3 / 4).await;
     println!("{left} KiB are left");
     assert!(left <= peak * 3 / 4, "{left} of {peak} KiB are left");
     // Sessions that nobody comes back to are missed after fifteen seconds, each by itself; memory may be back before.

@@ -40,7 +40,8 @@ impl Hubbub {
         Self::start_again(dir, "127.0.0.1:0", flags, watch::Sender::new(0), log.into()).await
     }
 
-    /// What the system says of the process, in KiB: `VmRSS` is the memory it has, `VmHWM` the most it had.
+    /// What the system says of the process (proc(5), `status`), in KiB: `VmRSS` is the memory it has, `RssAnon` what of it is
+    /// its own and no file's, `VmHWM` the most it had.
     pub fn memory(&self, what: &str) -> u64 {
         let id = self.process.id().unwrap();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();

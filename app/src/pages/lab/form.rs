@@ -14,6 +14,8 @@ pub(super) fn Form() -> impl IntoView {
     let texts = strings.lab;
     let lab = expect_context::<Lab>();
     let form = NodeRef::<html::Form>::new();
+    // None is chosen: an address without roads means all, but whoever has chosen none did not mean that.
+    let no_road = RwSignal::new(false);
     let start = move |event: SubmitEvent| {
         let Some(form) = form.get_untracked() else { return };
         event.prevent_default();
@@ -21,6 +23,10 @@ pub(super) fn Form() -> impl IntoView {
             return lab.stop();
         }
         let values = browser::values(&form);
+        no_road.set(!values.iter().any(|(name, _)| name == "roads"));
+        if no_road.get_untracked() {
+            return;
+        }
         let pairs = values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let (plan, clamped) = Plan::read(pairs);
         lab.start(plan, clamped);
@@ -126,6 +132,7 @@ pub(super) fn Form() -> impl IntoView {
             </details>
             <div role="status">
                 <ul class="clamped">{clamped}</ul>
+                <p class="problem" hidden=move || !no_road.get()>{texts.no_road}</p>
             </div>
             <div class="row">
                 <button class="primary needs-script">
