@@ -1,7 +1,7 @@
 //! A pair of sessions that talk without the hub, or try to: when a connection is begun, how long it may take, when it is
 //! given up.
 //!
-//! Whatever fails is begun anew, three times; then what is said goes through the hub until something has changed. Who
+//! Whatever fails is begun anew, three times; then what is said goes through the hub, and it is tried again now and then. Who
 //! of the two is polite follows from their ids, so both know it. What is sent says by which life of a page, to which,
 //! and at which try: so what was meant for a page before its reload does nothing to the one after. The rule to keep: a
 //! channel counts only once the other side has answered on it.
@@ -22,8 +22,11 @@ const SHAKY_MS: Millis = 4_000;
 const RESTART_MS: Millis = 8_000;
 /// How often another way is looked for.
 const RESTARTS: u32 = 3;
-/// How often a connection is begun before what is said goes through the hub for good.
+/// How often a connection is begun before it is said that there is none.
 const TRIES: u32 = 3;
+/// When it is tried again after that: a network that is too slow now need not be later. The wait doubles, so often.
+const LATER_MS: Millis = 60_000;
+const DOUBLES: u32 = 4;
 /// How often the other page may have a connection made anew, or be answered that one is over.
 const ANEW_MS: Millis = 1_000;
 /// Whatever was open for so long was no failure.
@@ -153,8 +156,8 @@ impl Peer {
     pub(super) fn road(&self) -> Road {
         match &self.held {
             Some(Held { up: Some(_), restart_at: None, .. }) => Road::Direct,
+            _ if self.failures >= TRIES => Road::Relayed,
             Some(_) => Road::Trying,
-            None if self.failures >= TRIES => Road::Relayed,
             None if self.retry_at.is_some() => Road::Trying,
             None => Road::Hub,
         }
@@ -163,8 +166,20 @@ impl Peer {
     /// Somebody wants to say something to the other side.
     pub(super) fn want(&mut self, now: Millis) {
         self.wanted = true;
-        if self.held.is_none() && self.retry_at.is_none() && self.failures < TRIES {
-            self.begin(now);
+        if self.held.is_some() || self.retry_at.is_some() {
+            return;
+        }
+        match self.failures {
+            TRIES.. => self.retry_at = Some(now + self.pause()),
+            _ => self.begin(now),
+        }
+    }
+
+    /// How long to wait before the next try.
+    fn pause(&self) -> Millis {
+        match self.failures.checked_sub(TRIES) {
+            Some(more) => LATER_MS << more.min(DOUBLES),
+            None => 1_000 << self.failures,
         }
     }
 
@@ -264,9 +279,7 @@ impl Peer {
         self.over = self.attempt;
         self.send(What::Over);
         self.failures = if lasted { 1 } else { self.failures + 1 };
-        if self.wanted && self.failures < TRIES {
-            self.retry_at = Some(now + (1_000 << self.failures));
-        }
+        self.retry_at = self.wanted.then(|| now + self.pause());
     }
 
     /// One of the two is another page than before.
@@ -367,6 +380,8 @@ impl Peer {
     pub(super) fn answered(&mut self, now: Millis) {
         let Some(held) = &mut self.held else { return };
         held.up.get_or_insert(now);
+        // There is a way after all; one that does not last is still looked for less often.
+        self.failures = self.failures.min(TRIES - 1);
         let reached = held.reached;
         self.reach(reached, false, now);
     }
