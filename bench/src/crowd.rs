@@ -14,12 +14,15 @@ use std::{
 
 use tokio::{
     net::{TcpSocket, TcpStream},
-    sync::{Semaphore, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     task::JoinSet,
     time::{Instant, timeout},
 };
 
-use crate::{Result, frames::Frames};
+use crate::{
+    Result,
+    frames::{self, Frames},
+};
 
 /// Which frames a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,20 @@ struct Counts {
     bytes: AtomicU64,
     texts: AtomicU64,
     gone: AtomicU64,
+    /// At so many texts somebody is woken.
+    awaited: AtomicU64,
+    heard: Notify,
+}
+
+impl Counts {
+    fn count(&self, bytes: usize, texts: u64) {
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+        let before = self.texts.fetch_add(texts, Relaxed);
+        let awaited = self.awaited.load(Relaxed);
+        if before < awaited && awaited <= before + texts {
+            self.heard.notify_one();
+        }
+    }
 }
 
 /// Upgrades under way at once: fewer than a listening socket lets wait.
@@ -108,9 +125,55 @@ impl Crowd {
         self.counts.texts.load(Relaxed)
     }
 
+    /// Waits until so many texts have come, of all clients; all on one thread.
+    pub(crate) async fn heard(&self, texts: u64) -> Result {
+        self.counts.awaited.store(texts, Relaxed);
+        let wait = async {
+            while self.texts() < texts {
+                self.counts.heard.notified().await;
+            }
+        };
+        let missing = || format!("{} of {texts} texts came", self.texts());
+        timeout(PATIENCE, wait).await.map_err(|_| missing().into())
+    }
+
     /// Clients that lost their connection.
     pub(crate) fn gone(&self) -> u64 {
         self.counts.gone.load(Relaxed)
+    }
+}
+
+/// Somebody who says things to a room as the plainest client there is, and does not listen.
+#[derive(Debug)]
+pub(crate) struct Speaker {
+    stream: Arc<TcpStream>,
+    listening: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+impl Speaker {
+    pub(crate) async fn join(server: SocketAddr, room: &str) -> Result<Self> {
+        let counts = Arc::new(Counts::default());
+        let request = upgrade(server, room, Face::Plain);
+        let (stream, frames) = enter(server, 0, request.as_bytes(), Face::Plain, &counts).await?;
+        stream.set_nodelay(true)?;
+        let stream = Arc::new(stream);
+        let listening = tokio::spawn({
+            let stream = stream.clone();
+            async move { drop(listen(&stream, frames, &counts).await) }
+        });
+        Ok(Self { stream, listening })
+    }
+
+    /// Sends these texts in one go.
+    pub(crate) async fn say(&self, texts: &[String]) -> Result {
+        let frames: Vec<u8> = texts.iter().flat_map(|text| frames::text(text)).collect();
+        write(&self.stream, &frames).await
     }
 }
 
@@ -153,13 +216,9 @@ async fn enter(
 async fn listen(stream: &TcpStream, mut frames: Frames, counts: &Counts) -> Result {
     loop {
         let mut seen = None;
-        read(stream, |bytes| {
-            counts.bytes.fetch_add(bytes.len() as u64, Relaxed);
-            seen = Some(frames.feed(bytes));
-        })
-        .await?;
-        let Some(seen) = seen else { continue };
-        counts.texts.fetch_add(seen.texts, Relaxed);
+        read(stream, |bytes| seen = Some((bytes.len(), frames.feed(bytes)))).await?;
+        let Some((bytes, seen)) = seen else { continue };
+        counts.count(bytes, seen.texts);
         if !seen.answer.is_empty() {
             write(stream, &seen.answer).await?;
         }
@@ -177,8 +236,7 @@ async fn count(
     counts: &Counts,
 ) -> Result<u64> {
     let seen = frames.feed(bytes);
-    counts.bytes.fetch_add(bytes.len() as u64, Relaxed);
-    counts.texts.fetch_add(seen.texts, Relaxed);
+    counts.count(bytes.len(), seen.texts);
     write(stream, &seen.answer).await?;
     Ok(seen.texts)
 }

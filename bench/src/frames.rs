@@ -74,6 +74,21 @@ fn length(head: &[u8]) -> Option<u64> {
     }
 }
 
+/// A text of at most 65,535 bytes, masked, as a client must, with a mask that changes nothing.
+pub(crate) fn text(text: &str) -> Vec<u8> {
+    let mut frame = vec![0x81];
+    match u8::try_from(text.len()) {
+        Ok(length @ 0..126) => frame.push(0x80 | length),
+        _ => {
+            frame.push(0x80 | 126);
+            frame.extend(u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend_from_slice(text.as_bytes());
+    frame
+}
+
 /// Masked, as a client must, with a mask that changes nothing. A ping's payload is at most 125 bytes.
 fn pong(payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).unwrap_or(0).min(125);

@@ -1,11 +1,11 @@
-//! A server to measure: the real binary, in a directory of its own, gone when dropped.
+//! Hubbub as it is measured: the real binary, in a directory of its own.
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{ops::Deref, path::Path};
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    process::{Child, Command},
+    process::Command,
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
@@ -15,14 +15,25 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::Result;
+use crate::{Result, process::Server};
 
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 #[derive(Debug)]
-pub(crate) struct Hubbub {
-    pub(crate) address: String,
-    process: Child,
+pub(crate) struct Hubbub(Server);
+
+impl Deref for Hubbub {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
+}
+
+impl From<Hubbub> for Server {
+    fn from(hubbub: Hubbub) -> Self {
+        hubbub.0
+    }
 }
 
 impl Hubbub {
@@ -36,18 +47,13 @@ impl Hubbub {
         Self::spawn(Command::new(binary).arg("--ephemeral")).await
     }
 
-    async fn spawn(command: &mut Command) -> Result<Self> {
-        let mut process = command
-            .args(["--listen", "127.0.0.1:0", "--publish-rate", "0", "--log", "warn"])
+    /// As this command has it.
+    pub(crate) async fn spawn(command: &mut Command) -> Result<Self> {
+        let command = command
+            .args(["--listen", "127.0.0.1:0", "--publish-rate", "0", "--log", "error"])
             // All come from one address. A variable, for older binaries don't know the flag.
-            .env("HUBBUB_CONNECTIONS_PER_ADDRESS", "0")
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let out = process.stdout.take().ok_or("no standard output")?;
-        let line = BufReader::new(out).lines().next_line().await?.ok_or("it did not start")?;
-        let address = line.strip_prefix("listening on http://").ok_or("not hubbub")?.to_owned();
-        Ok(Self { address, process })
+            .env("HUBBUB_CONNECTIONS_PER_ADDRESS", "0");
+        Server::start(command).await.map(Self)
     }
 
     /// What a client that gets all frames asks for.
@@ -77,33 +83,6 @@ impl Hubbub {
         let body: serde_json::Value = serde_json::from_str(body)?;
         let count = body["count"].as_u64().ok_or("no `count` in the answer")?;
         Ok(usize::try_from(count)?)
-    }
-
-    /// Seconds of processor it has used, in its own code and in the kernel's.
-    pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = self.proc("stat")?;
-        // The name in parentheses may hold blanks; utime and stime are the 12th and 13th field behind it, in hundredths.
-        let (_, fields) = stat.rsplit_once(") ").ok_or("an unknown /proc/PID/stat")?;
-        let ticks = fields
-            .split(' ')
-            .skip(11)
-            .take(2)
-            .map(str::parse::<u64>)
-            .sum::<std::result::Result<u64, std::num::ParseIntError>>()?;
-        Ok(Duration::from_millis(ticks * 10))
-    }
-
-    /// The most memory it ever had resident.
-    pub(crate) fn peak_mib(&self) -> Result<f64> {
-        let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmHWM")?;
-        Ok(kib.parse::<f64>()? / 1024.0)
-    }
-
-    fn proc(&self, file: &str) -> Result<String> {
-        let id = self.process.id().ok_or("the server is gone")?;
-        Ok(fs::read_to_string(format!("/proc/{id}/{file}"))?)
     }
 }
 

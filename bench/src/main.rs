@@ -7,10 +7,13 @@
 
 mod crowd;
 mod durable;
+mod fan_out;
 mod flood;
+mod floor;
 mod frames;
 mod hubbub;
 mod joins;
+mod process;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -48,6 +51,11 @@ enum What {
         #[arg(long, default_value_t = 10_000)]
         clients: usize,
     },
+    /// What it costs to hand one text to many readers, beside other servers
+    FanOut(fan_out::FanOut),
+    /// The server that others are measured against
+    #[command(hide = true)]
+    Floor,
     /// How long an ack takes in one room while another is flooded
     Flood(flood::Flood),
 }
@@ -66,6 +74,14 @@ fn main() -> Result {
         // One thread for all clients, so that the server has the rest of the machine.
         What::Joins { clients } => {
             runtime.worker_threads(1).enable_all().build()?.block_on(joins::run(servers, clients))
+        }
+        What::FanOut(fan_out) => {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build()?.block_on(fan_out::run(servers, &fan_out))
+        }
+        What::Floor => {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build()?.block_on(floor::run())
         }
         What::Flood(flood) => {
             runtime.worker_threads(1).enable_all().build()?.block_on(flood::run(servers, &flood))

@@ -26,7 +26,7 @@ cargo xtask mutants [CRATE…]
 cargo xtask fuzz [SECONDS] [TARGET…]
                             does anything that a stranger sends bring it down? (60 seconds a target; needs a C++ compiler)
 cargo xtask bench           how fast it is, each figure beside a peer's in the same run
-cargo xtask bench joins | flood [--server PATH]…
+cargo xtask bench joins | flood | fan-out [--server PATH]…
                             many clients in one room, of this build or of several binaries side by side";
 
 fn main() -> ExitCode {

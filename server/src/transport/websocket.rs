@@ -95,8 +95,9 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
 /// How every WebSocket here is read and written: messages of at most `most` bytes.
 pub(crate) fn tune(upgrade: WebSocketUpgrade, most: usize) -> WebSocketUpgrade {
     upgrade
-        // A quiet connection should cost little: the defaults are 128 KiB each way.
-        .read_buffer_size(4 * 1024)
+        // A quiet connection should cost little: the defaults are 128 KiB each way. What is to be read into is filled
+        // with zeros each time it is looked whether there is something (tungstenite 0.29, `read_in`).
+        .read_buffer_size(1024)
         .write_buffer_size(16 * 1024)
         .max_frame_size(most)
         .max_message_size(most)

@@ -1,0 +1,216 @@
+//! What it costs a server to hand one text to many readers: processor time a delivery, beside others in the same run.
+//!
+//! Each server has core 0 for itself, the clients core 1. So many texts are said at once, and the next ones when every
+//! reader has them all. The floor is one `write` for each reader and text, and nothing else.
+
+use std::path::Path;
+
+use clap::Args;
+use tokio::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Result,
+    crowd::{Crowd, Face, Speaker},
+    hubbub::{Hubbub, allow_files},
+    process::{Server, on_core},
+};
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub(crate) struct FanOut {
+    /// Readers in the room
+    #[arg(long, value_delimiter = ',', default_values_t = [200, 1_000])]
+    clients: Vec<usize>,
+    /// Texts that are said at once
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 32])]
+    flight: Vec<usize>,
+    /// Seconds for each figure
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+}
+
+/// 64 bytes.
+const TEXT: &str = "I think we should leave at eight, if nobody minds the early bus.";
+const ROOM: &str = "fan-out";
+/// Where the servers run.
+const CORE: usize = 0;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who<'a> {
+    Floor,
+    MicroWebSockets,
+    NodeWs,
+    Memory(&'a str),
+    Sqlite(&'a str),
+}
+
+impl Who<'_> {
+    fn name(self) -> String {
+        match self {
+            Self::Floor => "floor".to_owned(),
+            Self::MicroWebSockets => "uWebSockets".to_owned(),
+            Self::NodeWs => "Node ws".to_owned(),
+            Self::Memory(_) => "Hubbub, memory".to_owned(),
+            Self::Sqlite(_) => "Hubbub, SQLite `normal`".to_owned(),
+        }
+    }
+
+    async fn start(self, data: &Path) -> Result<Server> {
+        let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
+        let port = free_port()?.to_string();
+        match self {
+            Self::Floor => {
+                let own = std::env::current_exe()?;
+                let own = own.to_str().ok_or("a path that is no text")?;
+                Server::start(on_core(CORE, own).arg("floor")).await
+            }
+            Self::MicroWebSockets => {
+                let packages = socketify().await?;
+                let mut command = on_core(CORE, "python3");
+                let command = command.env("PYTHONPATH", packages);
+                Server::start(command.arg(format!("{peers}/uws.py")).arg(port)).await
+            }
+            Self::NodeWs => {
+                let mut command = on_core(CORE, "node");
+                Server::start(command.arg(format!("{peers}/ws.mjs")).arg(port)).await
+            }
+            Self::Memory(binary) => {
+                let mut command = on_core(CORE, binary);
+                Hubbub::spawn(command.arg("--ephemeral")).await.map(Into::into)
+            }
+            Self::Sqlite(binary) => {
+                let mut command = on_core(CORE, binary);
+                let command = command.arg("--data").arg(data).args(["--sync", "normal"]);
+                Hubbub::spawn(command).await.map(Into::into)
+            }
+        }
+    }
+
+    fn says(self) -> String {
+        match self {
+            Self::Memory(_) | Self::Sqlite(_) => {
+                format!(r#"{{"type":"message","params":{{"value":"{TEXT}"}}}}"#)
+            }
+            _ => TEXT.to_owned(),
+        }
+    }
+}
+
+/// Measures all of them.
+pub(crate) async fn run(servers: &[String], fan_out: &FanOut) -> Result {
+    allow_files(fan_out.clients.iter().copied().max().unwrap_or_default())?;
+    let own = std::process::id().to_string();
+    let pinned = Command::new("taskset").args(["-a", "-cp", "1", &own]).output().await?;
+    if !pinned.status.success() {
+        return Err("this takes two cores, and `taskset` of util-linux".into());
+    }
+    println!("Processor time of the server for each text of 64 bytes that a reader gets, µs\n");
+    let peers = [Who::Floor, Who::MicroWebSockets, Who::NodeWs];
+    let hubbubs = servers.iter().flat_map(|binary| [Who::Memory(binary), Who::Sqlite(binary)]);
+    println!("| server | readers | at once | µs | of the floor | deliveries/s | bytes |");
+    println!("|---|---|---|---|---|---|---|");
+    let mut floor = Vec::new();
+    for who in peers.into_iter().chain(hubbubs) {
+        for clients in &fan_out.clients {
+            let measured = measure(who, *clients, fan_out).await;
+            let rows = match measured {
+                Ok(rows) => rows,
+                Err(error) => {
+                    println!("| {} | {clients} | – | {error} | | | |", who.name());
+                    continue;
+                }
+            };
+            for (flight, row) in rows {
+                if who == Who::Floor {
+                    floor.push((*clients, flight, row.micros));
+                }
+                let of = floor
+                    .iter()
+                    .find(|(readers, at_once, _)| (readers, at_once) == (clients, &flight));
+                let ratio = of.map_or(f64::NAN, |(_, _, micros)| row.micros / micros);
+                println!(
+                    "| {} | {clients} | {flight} | {:.2} | {ratio:.2} | {:.0} | {:.0} |",
+                    who.name(),
+                    row.micros,
+                    row.rate,
+                    row.bytes
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Row {
+    micros: f64,
+    rate: f64,
+    bytes: f64,
+}
+
+async fn measure(who: Who<'_>, clients: usize, fan_out: &FanOut) -> Result<Vec<(usize, Row)>> {
+    let dir = tempfile::tempdir()?;
+    let server = who.start(dir.path()).await?;
+    let address = server.address.parse()?;
+    let crowd = Crowd::join(address, ROOM, Face::Plain, clients).await?;
+    let speaker = Speaker::join(address, ROOM).await?;
+    let mut rows = Vec::new();
+    for flight in &fan_out.flight {
+        let texts = vec![who.says(); *flight];
+        // What is warm already is not measured twice.
+        volley(&crowd, &speaker, &texts, clients, Duration::from_millis(500)).await?;
+        let (cpu, bytes, started) = (server.cpu()?, crowd.bytes(), Instant::now());
+        let length = Duration::from_secs(fan_out.seconds);
+        let delivered = volley(&crowd, &speaker, &texts, clients, length).await? as f64;
+        rows.push((
+            *flight,
+            Row {
+                micros: (server.cpu()? - cpu).as_secs_f64() * 1e6 / delivered,
+                rate: delivered / started.elapsed().as_secs_f64(),
+                bytes: (crowd.bytes() - bytes) as f64 / delivered,
+            },
+        ));
+    }
+    if crowd.gone() > 0 {
+        return Err(format!("it has hung up on {} readers", crowd.gone()).into());
+    }
+    Ok(rows)
+}
+
+/// Says these texts again and again, each time when all have heard; how many were heard.
+async fn volley(
+    crowd: &Crowd,
+    speaker: &Speaker,
+    texts: &[String],
+    clients: usize,
+    length: Duration,
+) -> Result<u64> {
+    let (before, started) = (crowd.texts(), Instant::now());
+    let mut heard = before;
+    while started.elapsed() < length {
+        speaker.say(texts).await?;
+        heard += (texts.len() * clients) as u64;
+        crowd.heard(heard).await?;
+    }
+    Ok(heard - before)
+}
+
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Where the Python package is that has uWebSockets in it.
+async fn socketify() -> Result<String> {
+    let packages = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/socketify");
+    if !Path::new(packages).exists() {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--target", packages, "socketify==0.0.31"]);
+        let installed = pip.output().await?;
+        if !installed.status.success() {
+            return Err(String::from_utf8_lossy(&installed.stderr).into());
+        }
+    }
+    Ok(packages.to_owned())
+}

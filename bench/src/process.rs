@@ -1,0 +1,62 @@
+//! A server that is measured: a process that says where it listens, and is gone when dropped.
+
+use std::{fs, process::Stdio, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use crate::Result;
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) address: String,
+    process: Child,
+}
+
+impl Server {
+    /// Starts it, and waits until it says `listening on http://…`.
+    pub(crate) async fn start(command: &mut Command) -> Result<Self> {
+        let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let out = process.stdout.take().ok_or("no standard output")?;
+        let line = BufReader::new(out).lines().next_line().await?.ok_or("it did not start")?;
+        let address = line.strip_prefix("listening on http://").ok_or(line.clone())?.to_owned();
+        Ok(Self { address, process })
+    }
+
+    /// Seconds of processor it has used, in its own code and in the kernel's.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let stat = self.proc("stat")?;
+        // The name in parentheses may hold blanks; utime and stime are the 12th and 13th field behind it, in hundredths.
+        let (_, fields) = stat.rsplit_once(") ").ok_or("an unknown /proc/PID/stat")?;
+        let ticks = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(str::parse::<u64>)
+            .sum::<std::result::Result<u64, std::num::ParseIntError>>()?;
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// The most memory it ever had resident.
+    pub(crate) fn peak_mib(&self) -> Result<f64> {
+        let status = self.proc("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmHWM")?;
+        Ok(kib.parse::<f64>()? / 1024.0)
+    }
+
+    fn proc(&self, file: &str) -> Result<String> {
+        let id = self.process.id().ok_or("the server is gone")?;
+        Ok(fs::read_to_string(format!("/proc/{id}/{file}"))?)
+    }
+}
+
+/// This program, on this core alone (`taskset`, of util-linux): two that are measured beside each other do not move each
+/// other about.
+pub(crate) fn on_core(core: usize, program: &str) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", &core.to_string(), program]);
+    command
+}
