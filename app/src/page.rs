@@ -108,6 +108,19 @@ pub struct Ice {
     pub expires_at: u64,
 }
 
+impl Page {
+    /// Whether there is something on it that only its reader may know: what a TURN server asks for.
+    pub fn has_secrets(&self) -> bool {
+        let ice = match self {
+            Self::Room(view) => &view.ice,
+            Self::Lab(view) => &view.ice,
+            Self::Home { .. } | Self::NotFound => &None,
+        };
+        let mut servers = ice.iter().flat_map(|ice| &ice.ice_servers);
+        servers.any(|server| server.credential.is_some())
+    }
+}
+
 /// One of them, by several addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IceServer {

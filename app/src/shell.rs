@@ -36,7 +36,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <title inner_html=raw_text(&title)></title>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
                 <link rel="manifest" href="/manifest.webmanifest"/>
-                <link rel="stylesheet" href="/pkg/hubbub.css"/>
+                <link rel="stylesheet" href=format!("/{}/hubbub.css", options.site_pkg_dir)/>
                 <script nonce=nonce>{WATCHDOG}</script>
                 <AutoReload options=options.clone()/>
                 <HydrationScripts options/>

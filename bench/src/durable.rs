@@ -20,39 +20,47 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::{
     Result,
     hubbub::{Hubbub, Socket},
+    report::{Report, count, figure},
 };
 
-const RUN: Duration = Duration::from_secs(3);
 /// As long as what people say in a chat.
 const TEXT: &str = "I think we should leave at eight, if nobody minds the early train.";
 
-pub(crate) async fn run(binary: &str) -> Result {
-    println!("Durable publishes: messages kept a second, and the 99th percentile of the ack\n");
-    println!("| --sync | publishers | hubbub, msg/s | p99 ack | SQLite alone, commits/s | ratio |");
-    println!("|---|---|---|---|---|---|");
-    for sync in ["full", "normal"] {
-        for publishers in [1, 16, 256] {
-            let dir = tempfile::tempdir()?;
-            let hubbub = Hubbub::start(binary, dir.path(), &["--sync", sync]).await?;
-            let mut waits = publish(&hubbub, publishers).await?;
-            drop(hubbub);
-            waits.sort_unstable();
-            let rate = waits.len() as f64 / RUN.as_secs_f64();
-            let p99 = waits.get(waits.len() * 99 / 100).copied().unwrap_or_default();
-            // Right after it, on the same disk.
-            let alone = commit(dir.path(), sync)?;
-            println!(
-                "| {sync} | {publishers} | {rate:.0} | {:.2} ms | {alone:.0} | {:.2} |",
-                p99.as_secs_f64() * 1e3,
-                rate / alone
-            );
+/// Measures each binary, for so long a figure.
+pub(crate) async fn run(report: &mut Report, servers: &[String], length: Duration) -> Result {
+    report.table(
+        "Durable publishes, kept a second, and the 99th percentile of the ack",
+        &["server", "--sync", "publishers", "kept/s", "p99 ack, ms", "SQLite alone", "ratio"],
+    );
+    for server in servers {
+        for sync in ["full", "normal"] {
+            for publishers in [1, 16, 256] {
+                let dir = tempfile::tempdir()?;
+                let hubbub = Hubbub::start(server, dir.path(), &["--sync", sync]).await?;
+                let mut waits = publish(&hubbub, publishers, length).await?;
+                drop(hubbub);
+                waits.sort_unstable();
+                let rate = waits.len() as f64 / length.as_secs_f64();
+                let p99 = waits.get(waits.len() * 99 / 100).copied().unwrap_or_default();
+                // Right after it, on the same disk.
+                let alone = commit(dir.path(), sync, length)?;
+                report.row([
+                    server.as_str().into(),
+                    sync.into(),
+                    count(publishers),
+                    figure(rate, 0),
+                    figure(p99.as_secs_f64() * 1e3, 2),
+                    figure(alone, 0),
+                    figure(rate / alone, 2),
+                ]);
+            }
         }
     }
     Ok(())
 }
 
 /// How long each ack took.
-async fn publish(hubbub: &Hubbub, publishers: usize) -> Result<Vec<Duration>> {
+async fn publish(hubbub: &Hubbub, publishers: usize, length: Duration) -> Result<Vec<Duration>> {
     let enough = Arc::new(AtomicBool::new(false));
     let mut running = Vec::new();
     for n in 0..publishers {
@@ -60,7 +68,7 @@ async fn publish(hubbub: &Hubbub, publishers: usize) -> Result<Vec<Duration>> {
         let socket = hubbub.join(&format!("bench-{n}")).await?;
         running.push(tokio::spawn(publish_one(socket, n, enough.clone())));
     }
-    tokio::time::sleep(RUN).await;
+    tokio::time::sleep(length).await;
     enough.store(true, Ordering::Relaxed);
     let mut waits = Vec::new();
     for one in running {
@@ -95,7 +103,7 @@ async fn publish_one(
 }
 
 /// Commits a second, by SQLite alone.
-fn commit(dir: &Path, sync: &str) -> Result<f64> {
+fn commit(dir: &Path, sync: &str, length: Duration) -> Result<f64> {
     let mut connection = Connection::open(dir.join("hubbub.db"))?;
     connection.pragma_update(None, "synchronous", sync)?;
     let body: Vec<u8> = connection.query_row(
@@ -104,7 +112,7 @@ fn commit(dir: &Path, sync: &str) -> Result<f64> {
         |row| row.get(0),
     )?;
     let (started, mut commits) = (Instant::now(), 0);
-    while started.elapsed() < RUN {
+    while started.elapsed() < length {
         let transaction = connection.transaction()?;
         transaction
             .prepare_cached("INSERT INTO messages (room, id, at, body) VALUES (1, ?, 0, ?)")?

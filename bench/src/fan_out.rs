@@ -3,7 +3,7 @@
 //! Each server has core 0 for itself, the clients core 1. So many texts are said at once, and the next ones when every
 //! reader has them all. The floor is one `write` for each reader and text, and nothing else.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use clap::Args;
 use tokio::{
@@ -15,7 +15,8 @@ use crate::{
     Result,
     crowd::{Crowd, Face, Speaker},
     hubbub::{Hubbub, allow_files},
-    process::{Server, on_core},
+    process::{Pinned, Server, on_core},
+    report::{Report, count, figure},
 };
 
 /// What to measure.
@@ -30,6 +31,13 @@ pub(crate) struct FanOut {
     /// Seconds for each figure
     #[arg(long, default_value_t = 5)]
     seconds: u64,
+}
+
+impl FanOut {
+    /// The usual one.
+    pub(crate) fn new(seconds: u64) -> Self {
+        Self { clients: vec![200, 1_000], flight: vec![1, 32], seconds }
+    }
 }
 
 /// 64 bytes.
@@ -53,8 +61,8 @@ impl Who<'_> {
             Self::Floor => "floor".to_owned(),
             Self::MicroWebSockets => "uWebSockets".to_owned(),
             Self::NodeWs => "Node ws".to_owned(),
-            Self::Memory(_) => "Hubbub, memory".to_owned(),
-            Self::Sqlite(_) => "Hubbub, SQLite `normal`".to_owned(),
+            Self::Memory(binary) => format!("{binary}, memory"),
+            Self::Sqlite(binary) => format!("{binary}, SQLite `normal`"),
         }
     }
 
@@ -100,44 +108,39 @@ impl Who<'_> {
 }
 
 /// Measures all of them.
-pub(crate) async fn run(servers: &[String], fan_out: &FanOut) -> Result {
+pub(crate) async fn run(report: &mut Report, servers: &[String], fan_out: &FanOut) -> Result {
     allow_files(fan_out.clients.iter().copied().max().unwrap_or_default())?;
-    let own = std::process::id().to_string();
-    let pinned = Command::new("taskset").args(["-a", "-cp", "1", &own]).output().await?;
-    if !pinned.status.success() {
-        return Err("this takes two cores, and `taskset` of util-linux".into());
-    }
-    println!("Processor time of the server for each text of 64 bytes that a reader gets, µs\n");
+    let _pinned = Pinned::to(CORE + 1)?;
+    report.table(
+        "Processor time of the server for each text of 64 bytes that a reader gets",
+        &["server", "readers", "at once", "µs", "of the floor", "deliveries/s", "bytes"],
+    );
     let peers = [Who::Floor, Who::MicroWebSockets, Who::NodeWs];
     let hubbubs = servers.iter().flat_map(|binary| [Who::Memory(binary), Who::Sqlite(binary)]);
-    println!("| server | readers | at once | µs | of the floor | deliveries/s | bytes |");
-    println!("|---|---|---|---|---|---|---|");
-    let mut floor = Vec::new();
+    let mut floor = HashMap::new();
     for who in peers.into_iter().chain(hubbubs) {
         for clients in &fan_out.clients {
-            let measured = measure(who, *clients, fan_out).await;
-            let rows = match measured {
+            let rows = match measure(who, *clients, fan_out).await {
                 Ok(rows) => rows,
                 Err(error) => {
-                    println!("| {} | {clients} | – | {error} | | | |", who.name());
+                    println!("{}, {clients} readers: {error}", who.name());
                     continue;
                 }
             };
             for (flight, row) in rows {
                 if who == Who::Floor {
-                    floor.push((*clients, flight, row.micros));
+                    floor.insert((*clients, flight), row.micros);
                 }
-                let of = floor
-                    .iter()
-                    .find(|(readers, at_once, _)| (readers, at_once) == (clients, &flight));
-                let ratio = of.map_or(f64::NAN, |(_, _, micros)| row.micros / micros);
-                println!(
-                    "| {} | {clients} | {flight} | {:.2} | {ratio:.2} | {:.0} | {:.0} |",
-                    who.name(),
-                    row.micros,
-                    row.rate,
-                    row.bytes
-                );
+                let floor = floor.get(&(*clients, flight)).copied().unwrap_or(f64::NAN);
+                report.row([
+                    who.name().as_str().into(),
+                    count(*clients),
+                    count(flight),
+                    figure(row.micros, 2),
+                    figure(row.micros / floor, 2),
+                    figure(row.rate, 0),
+                    figure(row.bytes, 0),
+                ]);
             }
         }
     }

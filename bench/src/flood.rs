@@ -17,6 +17,7 @@ use crate::{
     Result,
     crowd::{Crowd, Face},
     hubbub::{Hubbub, allow_files},
+    report::{Report, count, figure},
 };
 
 /// What to measure.
@@ -36,25 +37,41 @@ pub(crate) struct Flood {
     ephemeral: bool,
 }
 
+impl Flood {
+    /// The usual one.
+    pub(crate) fn new(clients: usize, seconds: u64) -> Self {
+        Self { clients, rate: 0, seconds, ephemeral: false }
+    }
+}
+
 /// Messages a second in the other room: one as people write, and one for more samples.
 const PACES: [u32; 2] = [1, 20];
 const TEXT: &str = "I think we should leave at eight, if nobody minds the early bus.";
 
 /// Measures each binary.
-pub(crate) async fn run(servers: &[String], flood: &Flood) -> Result {
+pub(crate) async fn run(report: &mut Report, servers: &[String], flood: &Flood) -> Result {
     allow_files(flood.clients)?;
-    println!("Acks in one room while another, with {} readers, is flooded\n", flood.clients);
-    println!(
-        "| server | flood, msg/s | delivered/s | server CPU | paced | acks | p50, ms | p99, ms | max, ms |"
+    report.table(
+        &format!("Acks in one room while another, with {} readers, is flooded", flood.clients),
+        &[
+            "server",
+            "flood, msg/s",
+            "delivered/s",
+            "server CPU, %",
+            "paced, msg/s",
+            "acks",
+            "p50, ms",
+            "p99, ms",
+            "max, ms",
+        ],
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
     for server in servers {
-        measure(server, flood).await?;
+        measure(report, server, flood).await?;
     }
     Ok(())
 }
 
-async fn measure(server: &str, flood: &Flood) -> Result {
+async fn measure(report: &mut Report, server: &str, flood: &Flood) -> Result {
     let dir = tempfile::tempdir()?;
     let hubbub = if flood.ephemeral {
         Hubbub::ephemeral(server).await?
@@ -73,18 +90,20 @@ async fn measure(server: &str, flood: &Flood) -> Result {
         let seconds = started.elapsed().as_secs_f64();
         let cpu = (hubbub.cpu()? - cpu).as_secs_f64() / seconds;
         let delivered = (crowd.texts() - texts) as f64 / seconds;
-        for (pace, waits) in PACES.iter().zip(paced) {
+        for (pace, waits) in PACES.into_iter().zip(paced) {
             let at = |part: usize| waits.get((waits.len() * part / 100).min(waits.len() - 1));
             let ms = |part| at(part).map_or(f64::NAN, |wait| wait.as_secs_f64() * 1e3);
-            println!(
-                "| {server} | {:.0} | {delivered:.0} | {:.0} % | {pace}/s | {} | {:.2} | {:.2} | {:.2} |",
-                published as f64 / seconds,
-                cpu * 100.0,
-                waits.len(),
-                ms(50),
-                ms(99),
-                ms(100),
-            );
+            report.row([
+                server.into(),
+                figure(published as f64 / seconds, 0),
+                figure(delivered, 0),
+                figure(cpu * 100.0, 0),
+                figure(pace.into(), 0),
+                count(waits.len()),
+                figure(ms(50), 2),
+                figure(ms(99), 2),
+                figure(ms(100), 2),
+            ]);
         }
     }
     if crowd.gone() > 0 {

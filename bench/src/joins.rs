@@ -10,6 +10,7 @@ use crate::{
     Result,
     crowd::{Crowd, Face},
     hubbub::{Hubbub, allow_files},
+    report::{Report, figure},
 };
 
 /// After the count is right: what is told late is told by then.
@@ -19,22 +20,29 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const ROOM: &str = "joins";
 
 /// Measures each binary on both faces.
-pub(crate) async fn run(servers: &[String], clients: usize) -> Result {
+pub(crate) async fn run(report: &mut Report, servers: &[String], clients: usize) -> Result {
     allow_files(clients)?;
-    println!("{clients} WebSockets join one room\n");
-    println!(
-        "| server | face | all in, s | all counted, s | server CPU, s | bytes a client | peak RSS, MiB |"
+    report.table(
+        &format!("{clients} WebSockets join one room"),
+        &[
+            "server",
+            "face",
+            "all in, s",
+            "all counted, s",
+            "server CPU, s",
+            "bytes a client",
+            "peak RSS, MiB",
+        ],
     );
-    println!("|---|---|---|---|---|---|---|");
     for server in servers {
         for face in [Face::Plain, Face::All] {
-            measure(server, face, clients).await?;
+            measure(report, server, face, clients).await?;
         }
     }
     Ok(())
 }
 
-async fn measure(server: &str, face: Face, clients: usize) -> Result {
+async fn measure(report: &mut Report, server: &str, face: Face, clients: usize) -> Result {
     let hubbub = Hubbub::ephemeral(server).await?;
     let (started, before) = (Instant::now(), hubbub.cpu()?);
     let crowd = Crowd::join(hubbub.address.parse()?, ROOM, face, clients).await?;
@@ -49,17 +57,17 @@ async fn measure(server: &str, face: Face, clients: usize) -> Result {
     if crowd.gone() > 0 {
         return Err(format!("{server} has hung up on {} clients", crowd.gone()).into());
     }
-    println!(
-        "| {server} | {} | {:.1} | {:.1} | {:.2} | {} | {:.0} |",
+    report.row([
+        server.into(),
         match face {
-            Face::Plain => "plain",
-            Face::All => "all frames",
+            Face::Plain => "plain".into(),
+            Face::All => "all frames".into(),
         },
-        crowd.joined_in.as_secs_f64(),
-        counted.as_secs_f64(),
-        (hubbub.cpu()? - before).as_secs_f64(),
-        crowd.bytes() / clients.max(1) as u64,
-        hubbub.peak_mib()?,
-    );
+        figure(crowd.joined_in.as_secs_f64(), 1),
+        figure(counted.as_secs_f64(), 1),
+        figure((hubbub.cpu()? - before).as_secs_f64(), 2),
+        figure(crowd.bytes() as f64 / clients.max(1) as f64, 0),
+        figure(hubbub.peak_mib()?, 0),
+    ]);
     Ok(())
 }

@@ -14,28 +14,34 @@ mod frames;
 mod hubbub;
 mod joins;
 mod process;
+mod report;
 
-use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+
+use self::{fan_out::FanOut, flood::Flood, report::Report};
 
 /// Anything that goes wrong ends the run.
 type Result<T = ()> = std::result::Result<T, Error>;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// How fast Hubbub is.
+/// How fast Hubbub is: all there is to measure, or one thing.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench")]
 struct Bench {
     #[command(subcommand)]
     what: Option<What>,
-    #[command(flatten)]
-    servers: Servers,
-}
-
-#[derive(Debug, Args)]
-struct Servers {
     /// A binary to measure; more than one are measured one after the other
     #[arg(long = "server", value_name = "PATH", global = true, default_value = BUILT)]
     servers: Vec<String>,
+    /// Fewer clients and shorter runs, where all is measured: under two minutes
+    #[arg(long)]
+    quick: bool,
+    /// Write what was measured there as well, as JSON
+    #[arg(long, value_name = "FILE", global = true)]
+    json: Option<PathBuf>,
 }
 
 /// What `cargo xtask build` makes.
@@ -43,48 +49,76 @@ const BUILT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/hubb
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Messages kept a second, beside SQLite alone (the default)
-    Durable,
+    /// Messages kept a second, beside SQLite alone
+    Durable {
+        /// For each figure
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
+    /// What it costs to hand one text to many readers, beside other servers
+    FanOut(FanOut),
     /// Many clients join one room by WebSocket: what it costs the server, on either face
     Joins {
         /// How many
         #[arg(long, default_value_t = 10_000)]
         clients: usize,
     },
-    /// What it costs to hand one text to many readers, beside other servers
-    FanOut(fan_out::FanOut),
+    /// How long an ack takes in one room while another is flooded
+    Flood(Flood),
     /// The server that others are measured against
     #[command(hide = true)]
     Floor,
-    /// How long an ack takes in one room while another is flooded
-    Flood(flood::Flood),
+}
+
+impl What {
+    fn all(quick: bool) -> [Self; 4] {
+        let (clients, seconds) = if quick { (2_000, 1) } else { (10_000, 3) };
+        [
+            Self::Durable { seconds },
+            Self::FanOut(FanOut::new(seconds)),
+            Self::Joins { clients },
+            Self::Flood(Flood::new(clients, 5 * seconds)),
+        ]
+    }
+
+    fn measure(&self, report: &mut Report, servers: &[String]) -> Result {
+        match self {
+            Self::Durable { seconds } => {
+                let length = Duration::from_secs(*seconds);
+                Builder::new_multi_thread()
+                    .enable_all()
+                    .build()?
+                    .block_on(durable::run(report, servers, length))
+            }
+            Self::FanOut(fan_out) => one_thread()?.block_on(fan_out::run(report, servers, fan_out)),
+            Self::Joins { clients } => {
+                one_worker()?.block_on(joins::run(report, servers, *clients))
+            }
+            Self::Flood(flood) => one_worker()?.block_on(flood::run(report, servers, flood)),
+            Self::Floor => one_thread()?.block_on(floor::run()),
+        }
+    }
+}
+
+/// One thread for all clients, so that the server has the rest of the machine.
+fn one_worker() -> Result<Runtime> {
+    Ok(Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
+}
+
+fn one_thread() -> Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
 fn main() -> Result {
-    let bench = Bench::parse();
-    let servers = &bench.servers.servers;
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    match bench.what.unwrap_or(What::Durable) {
-        What::Durable => runtime.enable_all().build()?.block_on(async {
-            for server in servers {
-                durable::run(server).await?;
+    let Bench { what, servers, quick, json } = Bench::parse();
+    let mut report = Report::default();
+    match what {
+        Some(one) => one.measure(&mut report, &servers)?,
+        None => {
+            for one in What::all(quick) {
+                one.measure(&mut report, &servers)?;
             }
-            Ok(())
-        }),
-        // One thread for all clients, so that the server has the rest of the machine.
-        What::Joins { clients } => {
-            runtime.worker_threads(1).enable_all().build()?.block_on(joins::run(servers, clients))
-        }
-        What::FanOut(fan_out) => {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            runtime.enable_all().build()?.block_on(fan_out::run(servers, &fan_out))
-        }
-        What::Floor => {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            runtime.enable_all().build()?.block_on(floor::run())
-        }
-        What::Flood(flood) => {
-            runtime.worker_threads(1).enable_all().build()?.block_on(flood::run(servers, &flood))
         }
     }
+    json.map_or(Ok(()), |json| report.write(&json, &servers))
 }

@@ -2,6 +2,7 @@
 
 use std::{fs, process::Stdio, time::Duration};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -50,6 +51,27 @@ impl Server {
     fn proc(&self, file: &str) -> Result<String> {
         let id = self.process.id().ok_or("the server is gone")?;
         Ok(fs::read_to_string(format!("/proc/{id}/{file}"))?)
+    }
+}
+
+/// This thread runs on one core alone, until this is dropped. What it starts meanwhile does, too, unless told otherwise.
+#[derive(Debug)]
+pub(crate) struct Pinned(CpuSet);
+
+impl Pinned {
+    pub(crate) fn to(core: usize) -> Result<Self> {
+        let before = sched_getaffinity(None)?;
+        let mut alone = CpuSet::new();
+        alone.set(core);
+        sched_setaffinity(None, &alone)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // They were allowed before.
+        let _ = sched_setaffinity(None, &self.0);
     }
 }
 

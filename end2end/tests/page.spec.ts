@@ -200,18 +200,26 @@ test('the inspector tells every event, the ready state and the bytes', async ({ 
 
 test('the binary alone serves the page and its wasm, compressed, and not twice', async ({ person, server }) => {
   const ada = await person();
-  const statuses: [string, number][] = [];
-  ada.on('response', (response) => {
-    const { pathname } = new URL(response.url());
-    if (pathname.startsWith('/pkg/')) statuses.push([pathname, response.status()]);
-  });
+  const loaded = () =>
+    ada.evaluate(() => {
+      const all = performance.getEntriesByType('resource') as PerformanceResourceTiming[];
+      const ours = all.filter(({ name }) => new URL(name).pathname.startsWith('/pkg/'));
+      // What comes from the cache has crossed no network (Resource Timing, `transferSize`).
+      return ours.map(({ name, transferSize }) => [new URL(name).pathname, transferSize > 0] as const);
+    });
+  const names = (all: (readonly [string, boolean])[]) =>
+    [...new Set(all.map(([path]) => path.replace(/\/[0-9a-f]{16}\//, '/').replace(/_\d+/, '')))].sort();
   const all = ['/pkg/__wasm_split.js', '/pkg/hubbub.css', '/pkg/hubbub.js', '/pkg/hubbub.wasm'];
   await open(ada, '/rooms/tea');
-  expect(statuses.map(([path]) => path).sort()).toEqual(all);
+  expect(names(await loaded())).toEqual(all);
+  // Another visit asks for the page alone.
+  await open(ada, '/rooms/coffee');
+  expect(names(await loaded())).toEqual(all);
+  expect((await loaded()).filter(([, crossed]) => crossed)).toEqual([]);
   // What only the lab needs is loaded there alone.
-  statuses.length = 0;
   await open(ada, '/lab');
-  expect(statuses.map(([path]) => path.replace(/_\d+/, '')).sort()).toEqual([...all, '/pkg/split_lab.wasm']);
+  expect(names(await loaded())).toEqual([...all, '/pkg/split_lab.wasm']);
+  expect(names((await loaded()).filter(([, crossed]) => crossed))).toEqual(['/pkg/split_lab.wasm']);
   const wasm = await fetch(server.url('/pkg/hubbub.wasm'), { headers: { 'accept-encoding': 'br' } });
   expect(wasm.headers.get('content-encoding')).toBe('br');
   const etag = wasm.headers.get('etag') ?? '';

@@ -1,5 +1,7 @@
 //! The pages, rendered here, and the forms on them, which work without JavaScript.
 
+use std::io::{self, Write};
+
 use app::{
     lang::Lang,
     page::{LabView, Me, Page, PageData, Refused, RoomCard, RoomView, Theme, room_path},
@@ -11,6 +13,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use common::{ErrorCode, MemberName, MessageId, Refusal, RoomName};
+use flate2::{Compression, write::GzEncoder};
 use hub::{HubError, Who};
 use lab::Plan;
 use leptos::{
@@ -29,6 +32,7 @@ use crate::{
     identity::{Visitor, cookie, lasting_cookie},
     origin,
     problem::Problem,
+    site,
     state::ServerState,
 };
 
@@ -48,6 +52,7 @@ pub(crate) struct Asker {
     cookie: Option<HeaderValue>,
     lang: Lang,
     theme: Theme,
+    takes_gzip: bool,
 }
 
 impl Asker {
@@ -63,6 +68,7 @@ impl Asker {
             cookie: due,
             lang: lang.unwrap_or_else(|| Lang::negotiate(accepts.unwrap_or_default())),
             theme: theme.unwrap_or_default(),
+            takes_gzip: site::accepts(headers, "gzip"),
         }
     }
 
@@ -70,12 +76,17 @@ impl Asker {
     async fn page(self, status: StatusCode, path: String, page: Page) -> Response {
         let me = Me { member: self.visitor.member(), named: self.visitor.name.is_some() };
         let data = PageData { lang: self.lang, theme: self.theme, me, path, page };
-        let mut response = render(data).await;
+        // Of what is packed together with other people's words the length tells something (BREACH).
+        let pack = self.takes_gzip && !data.page.has_secrets();
+        let mut response = render(data, pack).await;
         *response.status_mut() = status;
         let headers = response.headers_mut();
         // A page is for one person and one moment.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(header::VARY, HeaderValue::from_static("cookie, accept-language"));
+        headers.insert(
+            header::VARY,
+            HeaderValue::from_static("accept-encoding, cookie, accept-language"),
+        );
         if let Some(cookie) = self.cookie {
             headers.append(header::SET_COOKIE, cookie);
         }
@@ -281,7 +292,7 @@ fn own_path(path: Option<&str>) -> String {
 }
 
 /// Renders a page, with the policy that lets only its own scripts run.
-async fn render(data: PageData) -> Response {
+async fn render(data: PageData, packed: bool) -> Response {
     let options = options();
     let watched = std::env::var_os("LEPTOS_WATCH").is_some();
     // Whole, not in parts: what is on it is already here, so there is nothing to wait for.
@@ -298,16 +309,31 @@ async fn render(data: PageData) -> Response {
         },
         move || app::shell(options.clone()),
     );
-    let (parts, body) = render(axum::http::Request::new(Body::empty())).await.into_parts();
+    let (mut parts, body) = render(axum::http::Request::new(Body::empty())).await.into_parts();
     // It is there; as one piece it has a length, and is counted against what may be unread.
-    match to_bytes(body, usize::MAX).await {
-        Ok(page) => Response::from_parts(parts, Body::from(page)),
+    let page = to_bytes(body, usize::MAX).await;
+    let page = match page {
+        Ok(page) if packed => {
+            parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            pack(&page).map(Body::from).map_err(axum::Error::new)
+        }
+        page => page.map(Body::from),
+    };
+    match page {
+        Ok(page) => Response::from_parts(parts, page),
         Err(error) => {
             tracing::error!(%error, "a page was not rendered");
             let message = "the page could not be rendered";
             Problem(Refusal::new(ErrorCode::Internal, message)).into_response()
         }
     }
+}
+
+/// Packs a page, quickly rather than well: it is used once.
+fn pack(page: &[u8]) -> io::Result<Vec<u8>> {
+    let mut packed = GzEncoder::new(Vec::with_capacity(page.len() / 4), Compression::fast());
+    packed.write_all(page)?;
+    packed.finish()
 }
 
 /// [Content Security Policy 3](https://www.w3.org/TR/CSP3/).
@@ -326,7 +352,7 @@ fn options() -> LeptosOptions {
     let watched = std::env::var_os("LEPTOS_WATCH").is_some();
     let from_environment = || leptos::config::get_configuration(None).ok();
     watched.then(from_environment).flatten().map_or_else(
-        || LeptosOptions::builder().output_name("hubbub").build(),
+        || LeptosOptions::builder().output_name("hubbub").site_pkg_dir(site::PKG.as_str()).build(),
         |c| c.leptos_options,
     )
 }

@@ -1,7 +1,13 @@
 //! The site inside the binary: wasm, script, style, icons.
 //!
-//! Every file is revalidated (`no-cache` and a strong `ETag`), so script and wasm of two versions are
-//! never mixed, and what did not change is not sent again.
+//! What a page loads it asks for in a directory that is named after all of it (`pkg/VERSION/`). So a browser that has it asks
+//! for nothing again, and script and wasm of two versions are never mixed. Elsewhere files are revalidated (`no-cache` and
+//! a strong `ETag`).
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::LazyLock,
+};
 
 use axum::{
     body::Body,
@@ -25,6 +31,32 @@ pub fn is_there() -> bool {
     Site::get("pkg/hubbub.wasm").is_some()
 }
 
+/// The directory of what a page loads. In debug the files are read from disk and may change while this runs, so there it
+/// has no version.
+pub(crate) static PKG: LazyLock<String> = LazyLock::new(|| {
+    if cfg!(debug_assertions) {
+        return "pkg".to_owned();
+    }
+    let mut hasher = DefaultHasher::new();
+    for path in Site::iter().filter(|path| path.starts_with("pkg/")) {
+        let hash = Site::get(&path).map(|file| file.metadata.sha256_hash());
+        (path.as_ref(), hash).hash(&mut hasher);
+    }
+    format!("pkg/{:016x}", hasher.finish())
+});
+
+/// Where a file really is, and whether whoever asks for it by `path` need never ask again. A page of another version asks
+/// for its own files: it gets these.
+fn find(path: &str) -> (String, bool) {
+    let is_version =
+        |dir: &str| dir.len() == 16 && dir.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let versioned = path.strip_prefix("pkg/").and_then(|rest| rest.split_once('/'));
+    match versioned.filter(|(dir, _)| is_version(dir)) {
+        Some((dir, file)) => (format!("pkg/{file}"), PKG.strip_prefix("pkg/") == Some(dir)),
+        None => (path.to_owned(), false),
+    }
+}
+
 /// The file at `path` (without the leading `/`), in the best encoding the client takes; `None` if
 /// there is none.
 pub fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Option<Response> {
@@ -32,7 +64,8 @@ pub fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Option<Respons
     if is_hidden || (method != Method::GET && method != Method::HEAD) {
         return None;
     }
-    let plain = Site::get(path)?;
+    let (path, is_for_good) = find(path);
+    let plain = Site::get(&path)?;
     let (encoding, file) = ENCODINGS
         .into_iter()
         .filter(|(name, _)| accepts(headers, name))
@@ -44,7 +77,7 @@ pub fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Option<Respons
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let mut response = Response::new(Body::from(file.data));
-        response.headers_mut().insert(header::CONTENT_TYPE, content_type(path));
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type(&path));
         if let Some(encoding) = encoding {
             response
                 .headers_mut()
@@ -54,7 +87,9 @@ pub fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Option<Respons
     };
     let headers = response.headers_mut();
     headers.typed_insert(etag);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // RFC 8246: not even a reload asks again.
+    let keep = if is_for_good { "public, max-age=31536000, immutable" } else { "no-cache" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     Some(response)
 }
@@ -67,7 +102,7 @@ fn etag(file: &EmbeddedFile) -> ETag {
 }
 
 /// Whether `Accept-Encoding` lists `encoding` with a weight above 0 (RFC 9110 section 12.5.3).
-fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
+pub(crate) fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
     headers
         .get_all(header::ACCEPT_ENCODING)
         .iter()
@@ -105,6 +140,15 @@ mod tests {
         assert!(!accepts(&headers("gzip, br;q=0"), "br"));
         assert!(!accepts(&headers("brotli"), "br"));
         assert!(!accepts(&HeaderMap::new(), "br"));
+    }
+
+    #[test]
+    fn a_version_is_a_directory_and_nothing_else() {
+        let other = "pkg/0123456789abcdef/hubbub.js";
+        assert_eq!(find(other), ("pkg/hubbub.js".to_owned(), false));
+        for path in ["pkg/hubbub.js", "pkg/0123/hubbub.js", "favicon.svg"] {
+            assert_eq!(find(path), (path.to_owned(), false));
+        }
     }
 
     #[test]

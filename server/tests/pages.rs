@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::io::Read;
+
+use clap::Parser;
 use reqwest::{Client as Http, Response, StatusCode, header, redirect::Policy};
 use support::*;
 
@@ -238,6 +241,34 @@ async fn files_come_compressed_with_their_type_and_are_not_sent_again() {
         }
         etags.dedup();
         assert_eq!(etags.len(), 3, "{path}: a strong ETag is of one encoding");
+    }
+}
+
+#[tokio::test]
+async fn pages_are_packed_for_whoever_takes_that_unless_there_are_secrets_on_them() {
+    let turn = |config: &mut server::Config| {
+        let file = std::env::temp_dir().join(format!("hubbub-turn-{}", uuid::Uuid::new_v4()));
+        std::fs::write(&file, "the secret of this test\n").unwrap();
+        let flags = ["--turn", "turn:turn.example.org", "--turn-secret", file.to_str().unwrap()];
+        let told = server::Config::parse_from(["hubbub"].into_iter().chain(flags));
+        std::fs::remove_file(&file).unwrap();
+        (config.turn, config.turn_secret) = (told.turn, told.turn_secret);
+    };
+    let (plain, secretive) = (TestServer::start().await, TestServer::with(turn).await);
+    for (server, encoding) in [(&plain, Some("gzip")), (&secretive, None)] {
+        let ask = |accept| http().get(server.url("/lab")).header("accept-encoding", accept).send();
+        let (packed, whole) = (ask("gzip").await.unwrap(), ask("identity").await.unwrap());
+        assert!(packed.headers()[header::VARY].to_str().unwrap().contains("accept-encoding"));
+        let sent = packed.headers().get(header::CONTENT_ENCODING);
+        assert_eq!(sent.map(|value| value.to_str().unwrap()), encoding);
+        let whole = whole.bytes().await.unwrap();
+        let bytes = packed.bytes().await.unwrap();
+        if encoding.is_some() {
+            assert!(bytes.len() * 2 < whole.len(), "{} of {}", bytes.len(), whole.len());
+            let mut text = String::new();
+            flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
+            assert!(text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>"), "{text}");
+        }
     }
 }
 

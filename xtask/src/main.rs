@@ -25,9 +25,9 @@ cargo xtask mutants [CRATE…]
                             would the tests notice if the code were wrong? (takes long; needs cargo-mutants)
 cargo xtask fuzz [SECONDS] [TARGET…]
                             does anything that a stranger sends bring it down? (60 seconds a target; needs a C++ compiler)
-cargo xtask bench           how fast it is, each figure beside a peer's in the same run
-cargo xtask bench joins | flood | fan-out [--server PATH]…
-                            many clients in one room, of this build or of several binaries side by side";
+cargo xtask bench [durable | fan-out | joins | flood] [--quick] [--json FILE] [--server PATH]…
+                            how fast it is, each figure beside a peer's in the same run; of this build, or of
+                            several binaries side by side";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -1,5 +1,7 @@
 //! Whoever comes in numbers takes no place from others.
 
+use std::time::Instant;
+
 use tokio::task::JoinSet;
 
 use super::{
@@ -20,6 +22,7 @@ async fn abandon(stream: &mut tokio::net::TcpStream, room: &str) -> bool {
 #[tokio::test]
 async fn sessions_that_are_opened_for_nothing_shut_nobody_out() {
     let castle = Castle::new(&[]).await;
+    let begun = Instant::now();
     let mut attackers = JoinSet::new();
     for n in 0..4 {
         let address = castle.hubbub.address.clone();
@@ -33,8 +36,11 @@ async fn sessions_that_are_opened_for_nothing_shut_nobody_out() {
         });
     }
     let opened: usize = attackers.join_all().await.into_iter().sum();
-    println!("{opened} sessions of 20000 were opened");
-    assert!(opened <= 2_000, "{opened}");
+    // An address may have 2,000 at once. Those that nobody comes back to are given up after 15 seconds at the soonest, and
+    // make room for others.
+    let times = 1 + begun.elapsed().as_secs() / 15;
+    println!("{opened} sessions of 20000 were opened, in {:?}", begun.elapsed());
+    assert!(opened as u64 <= 2_000 * times, "{opened}");
     serves_others(&castle.hubbub.address).await;
     castle.neighbour_was_served().await;
 }
