@@ -267,7 +267,7 @@ async fn pages_are_packed_for_whoever_takes_that_unless_there_are_secrets_on_the
             assert!(bytes.len() * 2 < whole.len(), "{} of {}", bytes.len(), whole.len());
             let mut text = String::new();
             flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
-            assert!(text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>"), "{text}");
+            assert!(text.starts_with("<!DOCTYPE html>") && text.contains("</html>"), "{text}");
         }
     }
 }
