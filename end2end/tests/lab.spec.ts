@@ -1,4 +1,5 @@
 // The lab in a real browser: all roads, a blocked one, Stop, and what the address says.
+import { readFileSync } from 'node:fs';
 import { expect, test } from './support.js';
 
 /** The cells of a road's row. */
@@ -32,6 +33,17 @@ test('all five roads bring back each message once, and the address repeats the r
     ada.getByRole('button', { name: 'Download as JSON' }).click(),
   ]);
   expect(json.suggestedFilename()).toBe('hubbub-lab.json');
+  const race = JSON.parse(readFileSync(await json.path(), 'utf8'));
+  expect(race.plan).toMatchObject({ count: 12, rate: 20, poll: 200, seed: 7 });
+  expect(race.outcomes).toHaveLength(5);
+  const [csv] = await Promise.all([
+    ada.waitForEvent('download'),
+    ada.getByRole('button', { name: 'Download as CSV' }).click(),
+  ]);
+  expect(csv.suggestedFilename()).toBe('hubbub-lab.csv');
+  const lines = readFileSync(await csv.path(), 'utf8').trim().split('\n');
+  // A heading, and a line for each road.
+  expect(lines).toHaveLength(6);
 });
 
 test('two pages race WebRTC with each other, once the other is let answer', async ({ person, server }) => {
@@ -71,13 +83,37 @@ test('Stop closes every connection', async ({ person }) => {
     open.add(socket);
     socket.on('close', () => open.delete(socket));
   });
+  // Event streams and long polls are requests that go on.
+  ada.on('request', (request) => open.add(request));
+  ada.on('requestfinished', (request) => open.delete(request));
+  ada.on('requestfailed', (request) => open.delete(request));
+  await ada.addInitScript(() => {
+    const made: RTCPeerConnection[] = [];
+    const Browsers = window.RTCPeerConnection;
+    window.RTCPeerConnection = class extends Browsers {
+      constructor(configuration?: RTCConfiguration) {
+        super(configuration);
+        made.push(this);
+      }
+    };
+    Object.assign(window, { made });
+  });
+  const connections = () =>
+    ada.evaluate(() => {
+      const { made } = window as unknown as { made: RTCPeerConnection[] };
+      return made.filter(({ connectionState }) => connectionState !== 'closed').length;
+    });
   await ada.goto('/lab?n=2000&rate=20&together=1');
   await expect(ada.locator('html[data-hydrated]')).toBeAttached();
   await ada.getByRole('button', { name: 'Start' }).click();
-  await expect.poll(async () => figure((await row(ada, 'websocket'))[0])).toBeGreaterThan(3);
+  for (const road of ['longpoll', 'sse', 'websocket', 'webrtc']) {
+    await expect.poll(async () => figure((await row(ada, road))[0])).toBeGreaterThan(3);
+  }
+  expect(await connections()).toBeGreaterThan(0);
   await ada.getByRole('button', { name: 'Stop' }).click();
   await expect(ada.getByText('Stopped. All connections are closed.')).toBeVisible();
   await expect.poll(() => open.size).toBe(0);
+  expect(await connections()).toBe(0);
 });
 
 test('whoever has chosen no road is told so, and nothing is sent', async ({ person }) => {
