@@ -19,14 +19,17 @@ use crate::{
     report::{Report, count, figure},
 };
 
+const CLIENTS: [usize; 2] = [200, 1_000];
+const FLIGHT: [usize; 2] = [1, 32];
+
 /// What to measure.
 #[derive(Debug, Args)]
 pub(crate) struct FanOut {
     /// Readers in the room
-    #[arg(long, value_delimiter = ',', default_values_t = [200, 1_000])]
+    #[arg(long, value_delimiter = ',', default_values_t = CLIENTS)]
     clients: Vec<usize>,
     /// Texts that are said at once
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 32])]
+    #[arg(long, value_delimiter = ',', default_values_t = FLIGHT)]
     flight: Vec<usize>,
     /// Seconds for each figure
     #[arg(long, default_value_t = 5)]
@@ -36,7 +39,7 @@ pub(crate) struct FanOut {
 impl FanOut {
     /// The usual one.
     pub(crate) fn new(seconds: u64) -> Self {
-        Self { clients: vec![200, 1_000], flight: vec![1, 32], seconds }
+        Self { clients: CLIENTS.to_vec(), flight: FLIGHT.to_vec(), seconds }
     }
 }
 
