@@ -1,8 +1,8 @@
 //! The site inside the binary: wasm, script, style, icons.
 //!
 //! What a page loads it asks for in a directory that is named after all of it (`pkg/VERSION/`). So a browser that has it asks
-//! for nothing again, and script and wasm of two versions are never mixed. Elsewhere files are revalidated (`no-cache` and
-//! a strong `ETag`).
+//! for nothing again, and mixes nothing that it has kept of two versions. Elsewhere files are revalidated (`no-cache` and a
+//! strong `ETag`).
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
