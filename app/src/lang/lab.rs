@@ -111,7 +111,7 @@ pub(crate) const EN: LabStrings = LabStrings {
     lead: "Five ways for a page to talk with others in real time, raced over your own network: the same messages, there and back.",
     recorded: |at, by| {
         format!(
-            "This is a recorded run, of {at}, on one machine ({by}). Start one to see the figures of your own network."
+            "This is a recorded run, of {at}, in a browser on the server’s own machine ({by}). Start one to see the figures of your own network."
         )
     },
     no_script: "Measuring needs JavaScript; without it, this page shows a recorded run.",
@@ -310,7 +310,7 @@ pub(crate) const KO: LabStrings = LabStrings {
     lead: "페이지가 실시간으로 대화하는 다섯 가지 길을 지금 쓰는 네트워크에서 겨룹니다. 같은 메시지가 갔다가 돌아옵니다.",
     recorded: |at, by| {
         format!(
-            "{at}에 한 컴퓨터에서 기록한 결과입니다({by}). 시작하면 지금 네트워크의 수치를 볼 수 있습니다."
+            "{at}에 서버와 같은 컴퓨터의 브라우저에서 기록한 결과입니다({by}). 시작하면 지금 네트워크의 수치를 볼 수 있습니다."
         )
     },
     no_script: "측정하려면 JavaScript가 필요합니다. 꺼져 있으면 기록해 둔 결과를 보여 줍니다.",
