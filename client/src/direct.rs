@@ -43,6 +43,8 @@ pub enum LinkEffect {
     Offer {
         /// Whether the ways are looked for anew.
         restart: bool,
+        /// Whether it may open lanes for what is heard and seen: the other side does not.
+        lanes: bool,
     },
     /// Have it take this offer, in place of its own, and make and take an answer. Tell [`LinkEvent::Described`].
     Answer {
@@ -658,7 +660,7 @@ fn send(link: LinkId, lane: Lane, word: &impl Serialize) -> Out {
 
 fn step_effect(step: Step) -> Option<LinkEffect> {
     Some(match step {
-        Step::Offer { restart } => LinkEffect::Offer { restart },
+        Step::Offer { restart, lanes } => LinkEffect::Offer { restart, lanes },
         Step::Answer { sdp } => LinkEffect::Answer { sdp },
         Step::Accept { sdp } => LinkEffect::Accept { sdp },
         Step::Try { candidate } => LinkEffect::Try { candidate },

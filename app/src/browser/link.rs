@@ -100,15 +100,15 @@ impl Link {
         tell: impl Fn(LinkEvent) + 'static,
     ) {
         let (connection, media) = (self.connection.clone(), self.media.clone());
-        if let LinkEffect::Offer { restart: true } = what
+        if let LinkEffect::Offer { restart: true, .. } = what
             && let Ok(configuration) = configuration(ice)
         {
             // What servers ask for may be another by now; if not, the old will do.
             let _ = connection.set_configuration_with_configuration(&configuration);
         }
         match what {
-            LinkEffect::Offer { restart } => spawn_local(async move {
-                media.offer();
+            LinkEffect::Offer { restart, lanes } => spawn_local(async move {
+                media.offer(lanes);
                 tell(LinkEvent::Described(offer(&connection, restart).await.ok()));
             }),
             LinkEffect::Answer { sdp } => spawn_local(async move {

@@ -2,7 +2,7 @@
 //! screen, in this order on both sides.
 //!
 //! They are there from the beginning of a call, with or without anything on them: so a camera that comes or goes is a
-//! track that is replaced, and nothing has to be agreed on. Whoever offers adds them, whoever answers takes those of the
+//! track that is replaced, and nothing has to be agreed on. One side adds them to its offer, the other takes those of the
 //! offer.
 
 use std::{
@@ -46,9 +46,9 @@ impl Media {
         self.attach();
     }
 
-    /// Something is about to be offered.
-    pub(super) fn offer(&self) {
-        if self.is_on.get() && self.lanes().is_empty() {
+    /// Something is about to be offered; `lanes` as well, if this is the side that adds them.
+    pub(super) fn offer(&self, lanes: bool) {
+        if lanes && self.is_on.get() && self.lanes().is_empty() {
             for kind in KINDS {
                 self.connection.add_transceiver_with_str(kind);
             }
@@ -56,15 +56,10 @@ impl Media {
         self.attach();
     }
 
-    /// Something was offered, and is about to be answered. What this side has offered and had to take back is of no use.
+    /// Something was offered, and is about to be answered.
     pub(super) fn answer(&self) {
-        let all = self.transceivers();
-        let (agreed, mine): (Vec<_>, Vec<_>) = all.iter().partition(|lane| lane.mid().is_some());
-        if !agreed.is_empty() {
-            mine.into_iter().for_each(RtcRtpTransceiver::stop);
-        }
         // How many there are is not for the other side to say.
-        agreed.into_iter().skip(KINDS.len()).for_each(RtcRtpTransceiver::stop);
+        self.transceivers().iter().skip(KINDS.len()).for_each(RtcRtpTransceiver::stop);
         self.attach();
     }
 
@@ -100,11 +95,9 @@ impl Media {
         level.and_then(|level| level.as_f64()).unwrap_or_default()
     }
 
-    /// Those that both sides know; before that, those that one is about to offer. Never more than there are kinds.
+    /// Never more than there are kinds.
     fn lanes(&self) -> Vec<RtcRtpTransceiver> {
-        let all = self.transceivers();
-        let agreed: Vec<_> = all.iter().filter(|lane| lane.mid().is_some()).cloned().collect();
-        let mut lanes = if agreed.is_empty() { all } else { agreed };
+        let mut lanes = self.transceivers();
         lanes.truncate(KINDS.len());
         lanes
     }

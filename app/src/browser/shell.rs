@@ -195,7 +195,7 @@ impl Shell {
     fn link(&self, link: LinkId, what: LinkEffect) {
         let tell = self.hearer();
         let tell = move |event| tell(Event::Link { link, event });
-        if matches!(what, LinkEffect::Connect | LinkEffect::Offer { restart: true }) {
+        if matches!(what, LinkEffect::Connect | LinkEffect::Offer { restart: true, .. }) {
             self.renew_ice();
         }
         match what {

@@ -2,10 +2,12 @@
 //! 10.7), so that both may begin and either may begin again.
 //!
 //! Of two offers that cross, that of the impolite one stands; the polite one takes its own back, and if that was its first,
-//! the whole connection. Descriptions are
-//! numbered by whoever makes them, and candidates say which one they belong to ([RFC 8838], 11.1): so nothing that
-//! comes late, twice or in another order lands where it does not belong. The rule to keep: the browser is asked for one
-//! thing at a time; what comes meanwhile waits.
+//! the whole connection. Only the impolite one opens lanes for what is heard and seen, so it makes an offer in any case:
+//! lanes that were taken back with an offer may leave those dark that come in their place (seen in Chromium 156).
+//!
+//! Descriptions are numbered by whoever makes them, and candidates say which one they belong to ([RFC 8838], 11.1): so
+//! nothing that comes late, twice or in another order lands where it does not belong. The rule to keep: the browser is
+//! asked for one thing at a time; what comes meanwhile waits.
 //!
 //! [WebRTC 1.0]: https://www.w3.org/TR/webrtc/#perfect-negotiation-example
 //! [RFC 8838]: https://www.rfc-editor.org/rfc/rfc8838
@@ -28,8 +30,9 @@ pub(super) struct Description {
 /// What is to be done about it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
-    /// Have the browser make an offer; with a `restart` of how the two reach each other.
-    Offer { restart: bool },
+    /// Have the browser make an offer; with a `restart` of how the two reach each other, and with `lanes` for what is
+    /// heard and seen.
+    Offer { restart: bool, lanes: bool },
     /// Take another connection in place of this one, which has offered something and got no further.
     Afresh,
     /// Have it take an offer, whatever it has offered itself, and answer.
@@ -72,6 +75,8 @@ pub(super) struct Link {
     early: Vec<(u32, Value)>,
     /// An offer is due; with a restart.
     due: Option<bool>,
+    /// We have made one.
+    offered: bool,
 }
 
 /// How many ways are kept for a description that has not come.
@@ -91,6 +96,7 @@ impl Link {
             waiting: None,
             early: Vec::new(),
             due: None,
+            offered: false,
         }
     }
 
@@ -98,6 +104,14 @@ impl Link {
     pub(super) fn want(&mut self, restart: bool) -> Vec<Step> {
         self.due = Some(restart || self.due == Some(true));
         self.go_on()
+    }
+
+    /// It is open: whoever alone may offer lanes does so, if that was never done.
+    pub(super) fn opened(&mut self) -> Vec<Step> {
+        match self.polite || self.offered {
+            true => Vec::new(),
+            false => self.want(false),
+        }
     }
 
     /// Whether neither side has anything to say.
@@ -235,7 +249,8 @@ impl Link {
         match self.due.take() {
             Some(restart) => {
                 self.begin(Busy::Offering);
-                vec![Step::Offer { restart }]
+                self.offered = true;
+                vec![Step::Offer { restart, lanes: !self.polite }]
             }
             None => Vec::new(),
         }

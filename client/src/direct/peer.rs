@@ -193,12 +193,12 @@ impl Peer {
         (self.wanted, self.retry_at) = (false, None);
     }
 
-    /// The two sides are to agree anew on what goes over their connection, if there is one.
+    /// The two sides are to agree anew on what goes over their connection, if there is one: the impolite one says so.
     pub(super) fn renegotiate(&mut self, now: Millis) {
-        if let Some(held) = &mut self.held {
+        if let Some(held) = self.held.as_mut().filter(|_| !self.polite) {
             held.repeat_at = now + REPEAT_MS;
+            self.step(|link| link.want(false));
         }
-        self.step(|link| link.want(false));
     }
 
     /// The network has changed: what did not go may go now.
@@ -374,6 +374,7 @@ impl Peer {
     /// The channel is open.
     pub(super) fn opened(&mut self) {
         self.actions.push(Action::Ping);
+        self.step(Link::opened);
     }
 
     /// The other side has answered on it.

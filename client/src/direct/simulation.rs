@@ -25,6 +25,8 @@ struct Browser {
     kept: bool,
     asked: bool,
     answered: bool,
+    /// There are lanes for what is heard and seen.
+    lanes: bool,
 }
 
 struct Side {
@@ -121,12 +123,19 @@ impl World {
             Action::Step(step) => {
                 let side = &mut self.sides[n];
                 side.made += 1;
-                let restarts = matches!(&step, Step::Offer { restart: true })
+                let restarts = matches!(&step, Step::Offer { restart: true, .. })
                     || matches!(&step, Step::Answer { sdp } if sdp.ends_with("restart"));
                 let end = if restarts { ".restart" } else { "" };
-                let sdp = format!("{n}.{generation}.{}{end}", side.made);
+                let lanes = match &step {
+                    Step::Offer { lanes, .. } => *lanes,
+                    Step::Answer { sdp } => sdp.contains("lanes"),
+                    _ => false,
+                };
+                let with = if lanes { ".lanes" } else { "" };
+                let sdp = format!("{n}.{generation}.{}{with}{end}", side.made);
                 let browser = side.browser.as_mut().expect("a step needs a connection");
                 browser.kept &= !restarts;
+                browser.lanes |= lanes;
                 match step {
                     Step::Offer { .. } => {
                         assert_eq!(browser.offered, None, "it has offered already");
@@ -136,7 +145,8 @@ impl World {
                         self.make(n, generation, sdp);
                     }
                     Step::Answer { sdp: theirs } => {
-                        if browser.offered.take().is_some() {
+                        if let Some(offer) = browser.offered.take() {
+                            assert!(!offer.contains("lanes"), "lanes were taken back");
                             *self.ops.entry("rollback").or_default() += 1;
                         }
                         (browser.remote, browser.local) = (Some(theirs), Some(sdp.clone()));
@@ -365,6 +375,8 @@ proptest! {
         world.run_until(world.now + 120_000);
         prop_assert_eq!(world.roads(), [Road::Direct; 2]);
         prop_assert!(world.agrees(), "they have not agreed");
+        let lanes = |side: &Side| side.browser.as_ref().is_some_and(|browser| browser.lanes);
+        prop_assert!(world.sides.iter().all(lanes), "nothing can be heard or seen");
         prop_assert_eq!(world.next(), None, "it never comes to rest");
     }
 
