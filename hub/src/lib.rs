@@ -14,6 +14,7 @@ mod frame;
 mod history;
 mod hub;
 mod limits;
+mod line;
 mod mailbox;
 mod present;
 mod reader;
@@ -26,6 +27,7 @@ pub use self::{
     frame::{FACES, Frame, StateFrame},
     hub::{Hub, HubError, Published, RoomSummary, Stretch, TooManyRooms},
     limits::Limits,
+    line::{Burst, Outlet, Pushed},
     mailbox::{Letter, Undelivered},
     present::Present,
     reader::{Delivery, Reader},

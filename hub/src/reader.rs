@@ -1,14 +1,14 @@
 //! A reader: a position in a room's log, and nothing else.
 
-use std::sync::Arc;
+use std::{future::poll_fn, sync::Arc};
 
 use common::{Offset, Position, StateKind};
-use tokio::sync::watch;
 
 use crate::{
-    Record, StateFrame, Who,
+    Outlet, Record, StateFrame, Who,
     broker::BrokerError,
     history::{BATCH_BYTES, BATCH_RECORDS, History},
+    line::Line,
     room::Room,
     state::Seen,
 };
@@ -38,9 +38,12 @@ impl Delivery {
 pub struct Reader {
     room: Arc<Room>,
     history: Arc<History>,
-    who: Who,
+    line: Arc<Line>,
+    /// Where the room has it listed.
+    key: usize,
     position: Position,
-    bell: watch::Receiver<()>,
+    /// What it pushes to keeps the rest of something, which has to be written.
+    is_stuck: bool,
     /// How many messages it takes at once.
     limit: usize,
     /// How far a reader that wants to know of the members has got with that.
@@ -60,8 +63,25 @@ impl Reader {
         who: Who,
         position: Position,
     ) -> Self {
-        let bell = room.listen();
-        Self { room, history, who, position, bell, limit: BATCH_RECORDS, state: None }
+        let line = Arc::new(Line::new(who));
+        let key = room.list(line.clone());
+        let (is_stuck, limit, state) = (false, BATCH_RECORDS, None);
+        Self { room, history, line, key, position, is_stuck, limit, state }
+    }
+
+    /// The same reader, with somewhere to push messages to as soon as they are there, while it waits in [`Reader::next`]
+    /// or after that, until it looks again.
+    #[must_use]
+    pub fn pushing_to(self, outlet: Arc<dyn Outlet>) -> Self {
+        self.line.set_outlet(outlet);
+        self
+    }
+
+    /// From now on nothing is pushed any more.
+    pub fn stop_pushing(&mut self) {
+        let looked = self.line.look();
+        self.position.offset = looked.read.unwrap_or(self.position.offset);
+        self.is_stuck |= looked.is_stuck;
     }
 
     /// The same reader, taking at most `limit` messages at once, from 1 to 256.
@@ -80,6 +100,7 @@ impl Reader {
         let read = |known| read_seen(known, self.room.life).unwrap_or(other);
         let seen = known.map(read).unwrap_or_default();
         self.state = Some(State { seen, told: None });
+        self.line.want_state();
         self
     }
 
@@ -91,12 +112,13 @@ impl Reader {
         format!("{:x}.{}", self.room.life, versions.join("."))
     }
 
-    /// Everything up to here was read.
+    /// Everything up to here was read; what was pushed since the last look is not counted in.
     pub fn position(&self) -> &Position {
         &self.position
     }
 
-    /// Waits until there is something to read and takes it. Never empty.
+    /// Waits until there is something to read and takes it. Empty only where [`Pushed::Some`](crate::Pushed) was, and the
+    /// rest is to be written now.
     ///
     /// Cancel-safe: a read that was not returned was not made.
     ///
@@ -106,7 +128,8 @@ impl Reader {
     pub async fn next(&mut self) -> Result<Delivery, BrokerError> {
         loop {
             let delivery = self.ready().await?;
-            if !delivery.is_empty() {
+            if !delivery.is_empty() || self.is_stuck {
+                self.is_stuck = false;
                 return Ok(delivery);
             }
             self.rung().await;
@@ -120,7 +143,7 @@ impl Reader {
     /// As [`Reader::next`].
     pub async fn ready(&mut self) -> Result<Delivery, BrokerError> {
         // Before looking, so that what comes while looking rings again.
-        self.bell.borrow_and_update();
+        self.stop_pushing();
         let mut delivery = Delivery::default();
         while delivery.is_empty() {
             if let Some(records) = self.take_from_tail() {
@@ -138,15 +161,19 @@ impl Reader {
 
     /// Waits until there may be something to take that was not there at the last look.
     pub async fn rung(&mut self) {
-        // The bell can't be dropped: this reader holds its room.
-        let _ = self.bell.changed().await;
+        let Position { epoch, offset } = &self.position;
+        self.line.go_live(*offset, || {
+            let tail = self.room.tail.read();
+            tail.head() == *offset && tail.epoch() == Some(epoch)
+        });
+        poll_fn(|cx| self.line.poll_rung(cx)).await;
     }
 
     /// `None` if the broker has to be asked.
     fn take_from_tail(&mut self) -> Option<Vec<Arc<Record>>> {
         let tail = self.room.tail.read();
         let Position { epoch, offset } = &mut self.position;
-        Some(take(tail.behind(epoch, *offset)?, &self.who, self.limit, offset))
+        Some(take(tail.behind(epoch, *offset)?, &self.line.who, self.limit, offset))
     }
 
     /// A gap, and what follows it; `None` where that is to be seen after the bell has rung again.
@@ -175,12 +202,19 @@ impl Reader {
             reset = Some(self.position.clone());
         }
         let offset = &mut self.position.offset;
-        let records = take(page.records.iter(), &self.who, self.limit, offset);
+        let records = take(page.records.iter(), &self.line.who, self.limit, offset);
         let last = page.records.last().map_or(Offset(0), |record| record.offset);
         if page.complete && *offset >= last {
             *offset = (*offset).max(start);
         }
         Ok(Some((reset, records)))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.line.look();
+        self.room.unlist(self.key);
     }
 }
 

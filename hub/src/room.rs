@@ -1,25 +1,31 @@
-//! One open room: the tail of its log, what can be said of who is in it, and the bell that wakes its
-//! readers.
+//! One open room: the tail of its log, what can be said of who is in it, and the lines of its readers.
+//!
+//! After every change a pass goes over the lines, with no lock of the room held. It pushes what is new where it can, and
+//! wakes whoever has to look for itself: being woken twice, or late, does no harm.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use common::RoomName;
+use common::{Epoch, Offset, RoomName};
 use parking_lot::{Mutex, MutexGuard, RwLock};
+use slab::Slab;
 use tokio::{
     runtime::Handle,
-    sync::{OnceCell, watch},
+    sync::OnceCell,
+    task::yield_now,
     time::{Instant, sleep_until},
 };
 
 use crate::{
     Limits, StateFrame,
     broker::{Broker, BrokerError, Following, Heard},
+    history::{BATCH_BYTES, BATCH_RECORDS},
+    line::{Batch, Line},
     state::{Seen, States},
     tail::Tail,
 };
@@ -36,12 +42,22 @@ pub(crate) struct Room {
     told: AtomicU64,
     /// Tells one life of the room from the next: versions of states begin anew.
     pub(crate) life: u64,
-    /// Rung after every change, with no lock held. It says only *that* something changed: a reader
-    /// looks for itself, so being rung twice, or late, does no harm.
-    bell: watch::Sender<()>,
-    ringing: AtomicBool,
+    lines: Mutex<Slab<Arc<Line>>>,
+    passed: Mutex<Passed>,
+    /// How many changes the passes have not seen.
+    changes: AtomicUsize,
     runtime: Handle,
 }
+
+/// How far the passes have got.
+#[derive(Debug, Default)]
+struct Passed {
+    log: Option<(Epoch, Offset)>,
+    told: u64,
+}
+
+/// How many lines a pass goes over before others get their turn.
+const STRETCH: usize = 64;
 
 #[derive(Debug)]
 struct Told {
@@ -64,8 +80,9 @@ impl Room {
             states: Mutex::new(Told { states: States::default(), at: long_ago, due: false }),
             told: AtomicU64::new(0),
             life,
-            bell: watch::Sender::new(()),
-            ringing: AtomicBool::new(false),
+            lines: Mutex::default(),
+            passed: Mutex::default(),
+            changes: AtomicUsize::new(0),
             runtime,
         }
     }
@@ -105,22 +122,91 @@ impl Room {
         self.ring();
     }
 
-    /// Wakes the readers, soon: whoever has something to tell does not wait for thousands of them.
+    /// Has the readers get what is new, soon: whoever has something to tell does not wait for thousands of them.
     fn ring(self: &Arc<Self>) {
-        if !self.ringing.swap(true, Ordering::AcqRel) {
-            let room = Arc::downgrade(self);
-            self.runtime.spawn(async move {
-                // Whoever reads holds the room: one that is gone has nobody to wake.
-                let Some(room) = room.upgrade() else { return };
-                // First: what comes from now on rings again.
-                room.ringing.swap(false, Ordering::AcqRel);
-                room.bell.send_replace(());
-            });
+        if self.changes.fetch_add(1, Ordering::AcqRel) > 0 {
+            return;
         }
+        let room = Arc::downgrade(self);
+        self.runtime.spawn(async move {
+            // Whoever reads holds the room: one that is gone has nobody to wake.
+            let Some(room) = room.upgrade() else { return };
+            loop {
+                let seen = room.changes.load(Ordering::Acquire);
+                while room.pass().await {}
+                if room.changes.fetch_sub(seen, Ordering::AcqRel) == seen {
+                    return;
+                }
+            }
+        });
     }
 
-    pub(crate) fn listen(&self) -> watch::Receiver<()> {
-        self.bell.subscribe()
+    /// Goes over all lines with what has come since the last time; whether there may be more.
+    async fn pass(&self) -> bool {
+        let (batch, told) = {
+            let mut passed = self.passed.lock();
+            let told = self.told.load(Ordering::Acquire);
+            let is_new = std::mem::replace(&mut passed.told, told) != told;
+            (self.take_batch(&mut passed), is_new)
+        };
+        let is_empty = batch.as_ref().is_some_and(|batch| batch.records.is_empty());
+        if is_empty && !told {
+            return false;
+        }
+        let mut lines = Vec::with_capacity(STRETCH);
+        for start in (0..).step_by(STRETCH) {
+            {
+                let all = self.lines.lock();
+                let end = all.capacity().min(start + STRETCH);
+                lines.extend((start..end).filter_map(|key| all.get(key).cloned()));
+                if end <= start {
+                    break;
+                }
+            }
+            if lines.is_empty() {
+                continue;
+            }
+            for line in lines.drain(..) {
+                match &batch {
+                    Some(batch) => line.hear(batch, told),
+                    None => line.call(),
+                }
+            }
+            yield_now().await;
+        }
+        batch.is_some() && !is_empty
+    }
+
+    /// What has come since the last pass, up to a limit; `None` where a part of that is not in memory any more.
+    fn take_batch(&self, passed: &mut Passed) -> Option<Batch> {
+        let tail = self.tail.read();
+        let Some((epoch, offset)) = &mut passed.log else {
+            passed.log = tail.epoch().map(|epoch| (epoch.clone(), tail.head()));
+            return None;
+        };
+        let Some(behind) = tail.behind(epoch, *offset) else {
+            passed.log = tail.epoch().map(|epoch| (epoch.clone(), tail.head()));
+            return None;
+        };
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        for record in behind.take(BATCH_RECORDS) {
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+            bytes += record.frame.bytes().len();
+            *offset = record.offset;
+            records.push(record.clone());
+        }
+        Some(Batch::new(epoch.clone(), records))
+    }
+
+    /// Lists a reader; by what it is taken off again.
+    pub(crate) fn list(&self, line: Arc<Line>) -> usize {
+        self.lines.lock().insert(line)
+    }
+
+    pub(crate) fn unlist(&self, key: usize) {
+        self.lines.lock().remove(key);
     }
 
     /// Looks at what can be said of the members.

@@ -3,14 +3,7 @@
 //! Start at [`serve`]. The rule to keep: whatever a connection does not do in time, or has too much of, ends that
 //! connection and no other; and there are always descriptors left for the log.
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -22,7 +15,7 @@ use axum::{
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     time::{sleep, timeout},
@@ -30,11 +23,11 @@ use tokio::{
 use tower::ServiceExt;
 
 use crate::{
-    address::{self, Address, Full, Place},
+    address::{self, Address, Full},
     identity::FORWARDED_PROTO,
-    meter::Meter,
     problem::Problem,
     state::ServerState,
+    wire::Socket,
 };
 
 /// How much of a request's head is held, in bytes, and how many fields it may have.
@@ -61,7 +54,7 @@ pub(crate) async fn serve(server: ServerState, listener: TcpListener, app: Route
             Ok((stream, peer)) => match server.connections.take(counted(&server, peer)) {
                 Ok(place) => {
                     tune(&server, &stream);
-                    let socket = Socket { stream, meter: Arc::default(), _place: place };
+                    let socket = Socket::new(stream, place);
                     tokio::spawn(talk(server.clone(), socket, peer, app.clone()));
                 }
                 Err(full) => {
@@ -130,7 +123,7 @@ fn tune(server: &ServerState, stream: &TcpStream) {
 async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router) {
     let mut stopping = server.stopping.subscribe();
     let trusted = server.clone();
-    let meter = socket.meter.clone();
+    let wire = socket.wire.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         let proxies = &trusted.config.trusted_proxies;
@@ -139,7 +132,7 @@ async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router
             // From here on it is the word of a proxy of ours.
             request.headers_mut().remove(FORWARDED_PROTO);
         }
-        request.extensions_mut().insert(meter.clone());
+        request.extensions_mut().insert(wire.clone());
         request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, peer.port())));
         app.clone().oneshot(request)
     });
@@ -161,70 +154,6 @@ async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended");
-    }
-}
-
-/// A connection with its place: a WebSocket has both for longer than its request takes.
-struct Socket {
-    stream: TcpStream,
-    meter: Arc<Meter>,
-    _place: Place,
-}
-
-impl Socket {
-    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(bytes)) = polled {
-            self.meter.wrote(bytes);
-        }
-        polled
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        match buf.filled().len() - before {
-            0 => {}
-            bytes => self.meter.read(bytes),
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(polled)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -31,6 +31,7 @@ mod state;
 pub mod transfer;
 mod transport;
 mod troubles;
+mod wire;
 
 use std::{
     future::Future,

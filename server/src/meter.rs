@@ -26,6 +26,7 @@ use crate::{
     body::holding,
     problem::{Document, Problem},
     state::ServerState,
+    wire::Wire,
 };
 
 /// How many there are to count for. With one more the one that was asked for the longest ago is forgotten.
@@ -128,7 +129,7 @@ pub(crate) async fn measure(
     next: Next,
 ) -> Response {
     // There is none in tests without a socket.
-    let Some(meter) = request.extensions().get::<Arc<Meter>>().cloned() else {
+    let Some(meter) = request.extensions().get::<Arc<Wire>>().map(|wire| wire.meter.clone()) else {
         return next.run(request).await;
     };
     #[derive(Deserialize)]

@@ -12,7 +12,7 @@ use common::{
     ServerFrame, SessionId, Signalling,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
-use hub::{Delivery, Letter, Present, Reader, Record, StateFrame, Undelivered};
+use hub::{Delivery, Letter, Outlet, Present, Reader, Record, StateFrame, Undelivered};
 use serde_json::Value;
 use tokio::{
     sync::watch,
@@ -156,6 +156,20 @@ impl Session {
         self
     }
 
+    /// The same session, with somewhere to push messages to as soon as they are there: those are not in what
+    /// [`Session::next`] returns. While [`Session::next`] waits, or what it returned last holds no message, more may be
+    /// pushed.
+    #[must_use]
+    pub fn pushing_to(mut self, outlet: Arc<dyn Outlet>) -> Self {
+        self.reader = self.reader.pushing_to(outlet);
+        self
+    }
+
+    /// From now on nothing is pushed any more.
+    pub fn stop_pushing(&mut self) {
+        self.reader.stop_pushing();
+    }
+
     /// The room.
     pub fn room(&self) -> &RoomName {
         &self.caller.room
@@ -181,7 +195,8 @@ impl Session {
         self.reader.state()
     }
 
-    /// Waits until there is something to write, and takes it: all that is to be written now, in order.
+    /// Waits until there is something to write, and takes it: all that is to be written now, in order. Nothing, where
+    /// something was pushed in part: the rest is to be flushed.
     ///
     /// Cancel-safe: what was not returned is returned the next time.
     ///

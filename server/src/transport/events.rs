@@ -4,23 +4,26 @@
 //! An event is `id:` the position, `event:` the type of the frame, `data:` the frame. What a reader
 //! takes at once is written at once.
 
-use std::{convert::Infallible, fmt::Write as _};
+use std::{convert::Infallible, fmt::Write as _, sync::Arc};
 
 use axum::{
+    Extension,
     body::Body,
     extract::State,
-    http::{HeaderValue, Method, header},
+    http::{HeaderValue, Method, Version, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use common::{ErrorCode, Offset, Refusal, ServerFrame};
+use common::{Epoch, ErrorCode, Offset, Refusal, ServerFrame};
 use futures_util::stream;
+use hub::{Burst, Outlet, Pushed, Record};
 
 use crate::{
     caller::Caller,
     problem::{Document, Problem},
     session::{Out, Session, Wants},
     state::ServerState,
+    wire::Wire,
 };
 
 /// The face of a frame that is an event already.
@@ -48,6 +51,8 @@ const RETRY_MS: u64 = 1_000;
 pub(crate) async fn stream(
     State(server): State<ServerState>,
     method: Method,
+    version: Version,
+    wire: Option<Extension<Arc<Wire>>>,
     caller: Caller,
 ) -> Result<Response, Problem> {
     let headers = [
@@ -62,13 +67,39 @@ pub(crate) async fn stream(
     if method == Method::HEAD {
         return Ok(headers.into_response());
     }
-    let session = Session::enter(caller, Wants::Everything).await?;
-    let body = Body::from_stream(stream::unfold(session, async |mut session| {
+    let mut session = Session::enter(caller, Wants::Everything).await?;
+    // There is none in tests without a socket. Older clients get no chunks.
+    let wire = wire.map(|Extension(wire)| wire).filter(|_| version == Version::HTTP_11);
+    if let Some(wire) = wire.clone() {
+        session = session.pushing_to(Arc::new(Chunks(wire)));
+    }
+    let body = Body::from_stream(stream::unfold((session, wire), async |(mut session, wire)| {
         // A browser whose stream ends comes back with its position.
         let burst = session.next().await.ok()?;
-        Some((Ok::<_, Infallible>(write(&session, burst)), session))
+        let text = write(&session, burst);
+        wire.iter().for_each(|wire| wire.begin());
+        Some((Ok::<_, Infallible>(text), (session, wire)))
     }));
     Ok((headers, body).into_response())
+}
+
+/// Where messages are pushed to: each burst a chunk of the answer (RFC 9112 section 7.1).
+struct Chunks(Arc<Wire>);
+
+impl Outlet for Chunks {
+    fn push(&self, burst: &Burst<'_>) -> Pushed {
+        self.0.push(&burst.face(FACE, |burst| {
+            let events = burst.records.iter().map(|record| message(burst.epoch, record));
+            let events = events.collect::<Vec<_>>().concat();
+            let size = format!("{:x}\r\n", events.len());
+            [size.as_bytes(), &events, b"\r\n"].concat().into()
+        }))
+    }
+}
+
+fn message(epoch: &Epoch, record: &Record) -> Bytes {
+    let position = (epoch.as_str(), record.offset);
+    record.frame.face(FACE, |frame| event(Some(position), "message", frame))
 }
 
 fn write(session: &Session, burst: Vec<Out>) -> Bytes {
@@ -76,9 +107,7 @@ fn write(session: &Session, burst: Vec<Out>) -> Bytes {
     for out in burst {
         match out {
             Out::Message(record) => {
-                let position = (session.position().epoch.as_str(), record.offset);
-                let event = |frame: &Bytes| event(Some(position), "message", frame);
-                text.extend_from_slice(&record.frame.face(FACE, event));
+                text.extend_from_slice(&message(&session.position().epoch, &record));
             }
             Out::State(state) => {
                 let event = |frame: &Bytes| event(None, state.kind.word(), frame);

@@ -4,7 +4,10 @@
 //! Start at [`open`], then [`Connection::talk`]. The rule to keep: nothing but a frame over the size limit,
 //! silence, or a stop ends a connection from this side.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{
@@ -17,6 +20,7 @@ use axum::{
 use bytes::Bytes;
 use common::{ClientFrame, ErrorCode, Hello, Recovery, Refusal, ServerFrame, limits::FRAME_BYTES};
 use futures_util::SinkExt;
+use hub::{Burst, Outlet, Pushed};
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -25,6 +29,7 @@ use crate::{
     problem::Problem,
     session::{Answer, End as Over, Out, Session, Wants},
     state::ServerState,
+    wire::Wire,
 };
 
 /// The subprotocol of clients that want all frames.
@@ -82,7 +87,11 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
         upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
     }
     let wants = if all_frames { Wants::Everything } else { Wants::Messages };
-    let session = Session::enter(caller, wants).await?;
+    let mut session = Session::enter(caller, wants).await?;
+    // There is none in tests without a socket.
+    if let Some(wire) = parts.extensions.get::<Arc<Wire>>().cloned() {
+        session = session.pushing_to(Arc::new(Frames(wire)));
+    }
     let timing = server.config.timing;
     Ok(tune(upgrade, READ_BYTES)
         .on_failed_upgrade(|error| tracing::debug!(%error, "websocket upgrade failed"))
@@ -101,6 +110,44 @@ pub(crate) fn tune(upgrade: WebSocketUpgrade, most: usize) -> WebSocketUpgrade {
         .write_buffer_size(16 * 1024)
         .max_frame_size(most)
         .max_message_size(most)
+}
+
+/// Where messages are pushed to: each a frame of its own.
+struct Frames(Arc<Wire>);
+
+/// The face of messages that are such frames.
+const FACE: usize = 2;
+
+impl Outlet for Frames {
+    fn push(&self, burst: &Burst<'_>) -> Pushed {
+        self.0.push(&burst.face(FACE, |burst| {
+            let mut bytes = Vec::new();
+            for record in burst.records {
+                frame(record.frame.bytes(), &mut bytes);
+            }
+            bytes.into()
+        }))
+    }
+}
+
+/// A text frame of a server: whole, and not masked (RFC 6455 section 5.2).
+fn frame(text: &[u8], bytes: &mut Vec<u8>) {
+    const FINAL_TEXT: u8 = 0x81;
+    bytes.push(FINAL_TEXT);
+    match text.len() {
+        short @ ..126 => bytes.push(short as u8),
+        long => match u16::try_from(long) {
+            Ok(long) => {
+                bytes.push(126);
+                bytes.extend(long.to_be_bytes());
+            }
+            Err(_) => {
+                bytes.push(127);
+                bytes.extend((long as u64).to_be_bytes());
+            }
+        },
+    }
+    bytes.extend(text);
 }
 
 /// One network leg.
@@ -141,6 +188,8 @@ impl From<Over> for End {
 impl Connection {
     async fn run(mut self, mut session: Session) {
         let Err(end) = self.talk(&mut session).await;
+        // Nothing may come behind a close frame (RFC 6455 section 5.5.1).
+        session.stop_pushing();
         let mut is_there = !matches!(end, End::Gone);
         // What was received is kept, also from a client that says something and leaves at once.
         while let Some(answer) = session.answer().await {

@@ -1,0 +1,218 @@
+//! What a room knows of a reader: whether it has caught up and waits, and if so, where what comes can be written without it.
+//!
+//! A reader that has an [`Outlet`] need not be woken for each message: as long as it has read everything, and its outlet
+//! takes more, the room's pass over its lines writes the ready bytes there. The rule to keep: of a reader and the pass
+//! only one reads on at a time. While the line is live that is the pass, and [`Line::look`] takes the position back.
+
+use std::{
+    cell::OnceCell,
+    fmt,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use common::{Epoch, Offset};
+use parking_lot::Mutex;
+
+use crate::{FACES, Record, Who};
+
+/// Where messages are written as soon as they are there, without waiting.
+pub trait Outlet: Send + Sync {
+    /// Writes all of `burst`, or says how far that got. Must not wait.
+    fn push(&self, burst: &Burst<'_>) -> Pushed;
+}
+
+/// How far pushing got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is written.
+    All,
+    /// Its beginning is, and the outlet keeps the rest: whoever reads has to see to it.
+    Some,
+    /// Nothing is.
+    None,
+}
+
+/// Messages that follow one another, for one reader.
+#[derive(Debug)]
+pub struct Burst<'a> {
+    /// The life of the log they are of.
+    pub epoch: &'a Epoch,
+    /// The messages, in order; never none.
+    pub records: &'a [Arc<Record>],
+    /// Shared by all who get the same.
+    faces: Option<&'a Faces>,
+}
+
+type Faces = [OnceCell<Bytes>; FACES];
+
+impl Burst<'_> {
+    /// The messages in the shape that some transport writes them in: made by the first who asks for face `n`.
+    ///
+    /// # Panics
+    ///
+    /// When `n` is not below [`FACES`].
+    pub fn face(&self, n: usize, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        match self.faces {
+            Some(faces) => faces[n].get_or_init(|| make(self)).clone(),
+            None => make(self),
+        }
+    }
+}
+
+/// What has come in a room since the last pass.
+pub(crate) struct Batch {
+    pub(crate) epoch: Epoch,
+    pub(crate) records: Vec<Arc<Record>>,
+    /// All of it is for everybody.
+    is_public: bool,
+    faces: Faces,
+}
+
+impl Batch {
+    pub(crate) fn new(epoch: Epoch, records: Vec<Arc<Record>>) -> Self {
+        let is_public =
+            records.iter().all(|record| matches!(record.envelope.to, common::Audience::All));
+        Self { epoch, records, is_public, faces: Faces::default() }
+    }
+
+    /// Pushes what `who` has not read and may, from behind `offset`.
+    fn push(&self, who: &Who, offset: Offset, outlet: &dyn Outlet) -> Pushed {
+        let start = self.records.partition_point(|record| record.offset <= offset);
+        let unread = &self.records[start..];
+        if self.is_public {
+            let faces = (start == 0).then_some(&self.faces);
+            return self.push_all(unread, faces, outlet);
+        }
+        let for_it = unread.iter().filter(|record| record.envelope.is_for(who)).cloned();
+        self.push_all(&for_it.collect::<Vec<_>>(), None, outlet)
+    }
+
+    fn push_all(
+        &self,
+        records: &[Arc<Record>],
+        faces: Option<&Faces>,
+        outlet: &dyn Outlet,
+    ) -> Pushed {
+        match records.is_empty() {
+            true => Pushed::All,
+            false => outlet.push(&Burst { epoch: &self.epoch, records, faces }),
+        }
+    }
+}
+
+/// One reader.
+pub(crate) struct Line {
+    pub(crate) who: Who,
+    stand: Mutex<Stand>,
+}
+
+#[derive(Default)]
+struct Stand {
+    /// There may be something that was not there when the reader looked last.
+    rung: bool,
+    waker: Option<Waker>,
+    /// It wants to know of the members, too.
+    wants_state: bool,
+    outlet: Option<Arc<dyn Outlet>>,
+    /// What comes is pushed.
+    is_live: bool,
+    /// Up to here everything was pushed or read, since the reader looked last.
+    read: Option<Offset>,
+    /// The outlet keeps the rest of something.
+    is_stuck: bool,
+}
+
+/// What a reader finds when it looks.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Looked {
+    /// How far was pushed meanwhile, if anything was.
+    pub(crate) read: Option<Offset>,
+    /// The outlet keeps the rest of something.
+    pub(crate) is_stuck: bool,
+}
+
+impl Line {
+    pub(crate) fn new(who: Who) -> Self {
+        Self { who, stand: Mutex::default() }
+    }
+
+    pub(crate) fn set_outlet(&self, outlet: Arc<dyn Outlet>) {
+        self.stand.lock().outlet = Some(outlet);
+    }
+
+    pub(crate) fn want_state(&self) {
+        self.stand.lock().wants_state = true;
+    }
+
+    /// The reader reads on by itself. What comes from now on rings again.
+    pub(crate) fn look(&self) -> Looked {
+        let mut stand = self.stand.lock();
+        (stand.rung, stand.is_live) = (false, false);
+        Looked { read: stand.read.take(), is_stuck: std::mem::take(&mut stand.is_stuck) }
+    }
+
+    /// The reader has read everything up to `offset` and will wait; `is_all` says whether that is still all there is.
+    pub(crate) fn go_live(&self, offset: Offset, is_all: impl FnOnce() -> bool) {
+        let mut stand = self.stand.lock();
+        if stand.outlet.is_some() && !stand.rung && is_all() {
+            (stand.is_live, stand.read) = (true, Some(offset));
+        }
+    }
+
+    /// Waits until there may be something to take that was not there at the last look.
+    pub(crate) fn poll_rung(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut stand = self.stand.lock();
+        if stand.rung {
+            stand.waker = None;
+            return Poll::Ready(());
+        }
+        match &mut stand.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            waker => *waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Hands it what has come, or wakes its reader for that. Where `told`, there is something new of the members, too.
+    pub(crate) fn hear(&self, batch: &Batch, told: bool) {
+        let mut stand = self.stand.lock();
+        if stand.is_live
+            && let (Some(outlet), Some(read)) = (&stand.outlet, stand.read)
+            && let Some(last) = batch.records.last()
+        {
+            let pushed = batch.push(&self.who, read, &**outlet);
+            stand.is_live = pushed == Pushed::All;
+            stand.is_stuck = pushed == Pushed::Some;
+            if pushed != Pushed::None {
+                stand.read = Some(last.offset.max(read));
+            }
+        }
+        if !stand.is_live && !batch.records.is_empty() || told && stand.wants_state {
+            ring(stand);
+        }
+    }
+
+    /// Wakes the reader to look for itself.
+    pub(crate) fn call(&self) {
+        let mut stand = self.stand.lock();
+        stand.is_live = false;
+        ring(stand);
+    }
+}
+
+fn ring(mut stand: parking_lot::MutexGuard<'_, Stand>) {
+    stand.rung = true;
+    let waker = stand.waker.take();
+    drop(stand);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Line({})", self.who.member.id)
+    }
+}

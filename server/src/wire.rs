@@ -1,0 +1,165 @@
+//! A connection's socket, as far as it is written to: by whoever owns the connection, and by passes of a room that have
+//! something for it ([`hub::Outlet`]).
+//!
+//! The rule to keep: nothing is pushed between the bytes of the owner. It counts as writing from when it is given something
+//! ([`Wire::begin`]) or writes by itself, until it has flushed all of it; and what could be pushed only in part goes out
+//! before anything else.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use hub::Pushed;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+
+use crate::{address::Place, meter::Meter};
+
+pub(crate) struct Wire {
+    pub(crate) meter: Arc<Meter>,
+    out: Mutex<Out>,
+}
+
+struct Out {
+    half: OwnedWriteHalf,
+    /// The owner has written, and flushed, all that it was given.
+    is_clear: bool,
+    /// What was pushed and the system did not take.
+    rest: Bytes,
+}
+
+impl Wire {
+    /// The owner is given something to write.
+    pub(crate) fn begin(&self) {
+        self.out.lock().is_clear = false;
+    }
+
+    /// Writes this between what the owner writes, if the system takes it now.
+    pub(crate) fn push(&self, bytes: &Bytes) -> Pushed {
+        let mut out = self.out.lock();
+        if !out.is_clear || !out.rest.is_empty() {
+            return Pushed::None;
+        }
+        // An error is the owner's to find out.
+        let Ok(written) = out.half.try_write(bytes) else { return Pushed::None };
+        self.meter.wrote(written);
+        match bytes.len() - written {
+            0 => Pushed::All,
+            _ if written == 0 => Pushed::None,
+            _ => {
+                out.rest = bytes.slice(written..);
+                Pushed::Some
+            }
+        }
+    }
+
+    /// The socket, once it has taken the rest of what was pushed.
+    fn poll_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<MutexGuard<'_, Out>>> {
+        let mut out = self.out.lock();
+        out.is_clear = false;
+        while !out.rest.is_empty() {
+            let Out { half, rest, .. } = &mut *out;
+            let written = ready!(Pin::new(half).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            rest.advance(written);
+            self.meter.wrote(written);
+        }
+        out.rest = Bytes::new();
+        Poll::Ready(Ok(out))
+    }
+}
+
+/// A connection for its owner, with its place: a WebSocket has both for longer than its request takes.
+pub(crate) struct Socket {
+    half: OwnedReadHalf,
+    pub(crate) wire: Arc<Wire>,
+    _place: Place,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: TcpStream, place: Place) -> Self {
+        let (read, half) = stream.into_split();
+        let out = Out { half, is_clear: true, rest: Bytes::new() };
+        let wire = Arc::new(Wire { meter: Arc::default(), out: Mutex::new(out) });
+        Self { half: read, wire, _place: place }
+    }
+
+    fn poll_out<R>(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut OwnedWriteHalf>, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        let mut out = ready!(self.wire.poll_out(cx))?;
+        write(Pin::new(&mut out.half), cx)
+    }
+
+    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.wire.meter.wrote(bytes);
+        }
+        polled
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.half).poll_read(cx, buf);
+        match buf.filled().len() - before {
+            0 => {}
+            bytes => self.wire.meter.read(bytes),
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = self.poll_out(cx, |half, cx| half.poll_write(cx, bytes));
+        self.wrote(polled)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = self.poll_out(cx, |half, cx| half.poll_write_vectored(cx, slices));
+        self.wrote(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut out = ready!(self.wire.poll_out(cx))?;
+        // TCP itself has nothing to flush, and whoever owns this flushes it last.
+        out.is_clear = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_out(cx, |half, cx| half.poll_shutdown(cx))
+    }
+}
