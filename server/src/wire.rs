@@ -163,3 +163,71 @@ impl AsyncWrite for Socket {
         self.poll_out(cx, |half, cx| half.poll_shutdown(cx))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::address::Places;
+
+    async fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let place = Places::new(1, 1).take(None).unwrap();
+        (Socket::new(stream, place), client)
+    }
+
+    async fn reads(client: &mut TcpStream, expected: &[u8]) {
+        let mut read = vec![0; expected.len()];
+        client.read_exact(&mut read).await.unwrap();
+        assert!(read == expected, "{} bytes came otherwise", expected.len());
+    }
+
+    #[tokio::test]
+    async fn what_could_be_pushed_in_part_goes_out_before_anything_else() {
+        let (mut socket, mut client) = pair().await;
+        // More than any socket takes at once.
+        let long: Bytes = (0..32 << 20).map(|n| (n >> 10) as u8).collect();
+        let wire = socket.wire.clone();
+        assert_eq!(wire.push(&long), Pushed::Some);
+        assert_eq!(wire.push(&Bytes::from_static(b"too early")), Pushed::None);
+        let owner = async {
+            socket.write_all(b"of the owner").await.unwrap();
+            assert_eq!(wire.push(&Bytes::from_static(b"not flushed")), Pushed::None);
+            socket.flush().await.unwrap();
+            assert_eq!(wire.push(&Bytes::from_static(b"pushed")), Pushed::All);
+        };
+        let client = async {
+            reads(&mut client, &long).await;
+            reads(&mut client, b"of the ownerpushed").await;
+        };
+        tokio::join!(owner, client);
+    }
+
+    #[tokio::test]
+    async fn flushing_alone_sends_the_rest() {
+        let (mut socket, mut client) = pair().await;
+        let long = Bytes::from(vec![7; 32 << 20]);
+        assert_eq!(socket.wire.push(&long), Pushed::Some);
+        tokio::join!(async { socket.flush().await.unwrap() }, reads(&mut client, &long));
+        assert_eq!(socket.wire.push(&Bytes::from_static(b"next")), Pushed::All);
+        reads(&mut client, b"next").await;
+    }
+
+    #[tokio::test]
+    async fn what_the_owner_was_given_goes_before_what_is_pushed() {
+        let (mut socket, mut client) = pair().await;
+        socket.wire.begin();
+        assert_eq!(socket.wire.push(&Bytes::from_static(b"pushed")), Pushed::None);
+        socket.write_all(b"given").await.unwrap();
+        socket.flush().await.unwrap();
+        assert_eq!(socket.wire.push(&Bytes::from_static(b"pushed")), Pushed::All);
+        reads(&mut client, b"givenpushed").await;
+    }
+}
