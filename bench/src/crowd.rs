@@ -21,16 +21,64 @@ use tokio::{
 
 use crate::{
     Result,
-    frames::{self, Frames},
+    frames::{self, Events, Frames, Seen},
 };
 
-/// Which frames a client asks for.
+/// How a client reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Face {
-    /// Messages only: no subprotocol.
+    /// A WebSocket without a subprotocol: messages only.
     Plain,
-    /// All frames: `hubbub.v1`.
+    /// A WebSocket with `hubbub.v1`: all frames.
     All,
+    /// An event stream.
+    Events,
+    /// Socket.IO over a WebSocket.
+    SocketIo,
+}
+
+impl Face {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "websocket",
+            Self::All => "websocket, all frames",
+            Self::Events => "sse",
+            Self::SocketIo => "socket.io",
+        }
+    }
+
+    /// What is waited for before a client is in, and the text that answers it.
+    fn welcome(self) -> &'static [(&'static [u8], &'static str)] {
+        match self {
+            Self::Plain => &[],
+            Self::All => &[(b"hello", "")],
+            Self::Events => &[(b"event: hello", "")],
+            Self::SocketIo => &[(b"0{", "40"), (b"40{", "")],
+        }
+    }
+
+    fn counter(self) -> Counter {
+        match self {
+            Self::Plain | Self::All => Counter::Frames(Frames::default()),
+            Self::SocketIo => Counter::Frames(Frames::of(b"42[\"message\"")),
+            Self::Events => Counter::Events(Events::default()),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Counter {
+    Frames(Frames),
+    Events(Events),
+}
+
+impl Counter {
+    fn feed(&mut self, bytes: &[u8]) -> Seen {
+        match self {
+            Self::Frames(frames) => frames.feed(bytes),
+            Self::Events(events) => events.feed(bytes),
+        }
+    }
 }
 
 /// Clients of one room. They leave when this is dropped.
@@ -71,7 +119,7 @@ const PER_ADDRESS: usize = 20_000;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 impl Crowd {
-    /// Connects so many clients, and returns when each is in: it got the 101, and `hello` where there is one.
+    /// Connects so many clients, and returns when each is in: it got an answer, and `hello` where there is one.
     pub(crate) async fn join(
         server: SocketAddr,
         room: &str,
@@ -81,7 +129,7 @@ impl Crowd {
         let counts = Arc::new(Counts::default());
         let (joined, mut joining) = mpsc::unbounded_channel();
         let turns = Arc::new(Semaphore::new(AT_ONCE));
-        let request: Arc<[u8]> = upgrade(server, room, face).into_bytes().into();
+        let request: Arc<[u8]> = request(server, room, face).into_bytes().into();
         let started = Instant::now();
         let mut tasks = JoinSet::new();
         for n in 0..clients {
@@ -93,10 +141,10 @@ impl Crowd {
                     enter(server, n, &request, face, &counts).await
                 };
                 match entered.await {
-                    Ok((stream, frames)) => {
+                    Ok((stream, counter)) => {
                         let _ = joined.send(Ok(()));
                         drop(joined);
-                        let _ = listen(&stream, frames, &counts).await;
+                        let _ = listen(&stream, counter, &counts).await;
                         counts.gone.fetch_add(1, Relaxed);
                     }
                     Err(error) => drop(joined.send(Err(format!("client {n}: {error}")))),
@@ -143,7 +191,7 @@ impl Crowd {
     }
 }
 
-/// Somebody who says things to a room as the plainest client there is, and does not listen.
+/// Somebody who says things to a room, and does not listen.
 #[derive(Debug)]
 pub(crate) struct Speaker {
     stream: Arc<TcpStream>,
@@ -157,15 +205,15 @@ impl Drop for Speaker {
 }
 
 impl Speaker {
-    pub(crate) async fn join(server: SocketAddr, room: &str) -> Result<Self> {
+    pub(crate) async fn join(server: SocketAddr, room: &str, face: Face) -> Result<Self> {
         let counts = Arc::new(Counts::default());
-        let request = upgrade(server, room, Face::Plain);
-        let (stream, frames) = enter(server, 0, request.as_bytes(), Face::Plain, &counts).await?;
+        let request = request(server, room, face);
+        let (stream, counter) = enter(server, 0, request.as_bytes(), face, &counts).await?;
         stream.set_nodelay(true)?;
         let stream = Arc::new(stream);
         let listening = tokio::spawn({
             let stream = stream.clone();
-            async move { drop(listen(&stream, frames, &counts).await) }
+            async move { drop(listen(&stream, counter, &counts).await) }
         });
         Ok(Self { stream, listening })
     }
@@ -184,7 +232,7 @@ async fn enter(
     request: &[u8],
     face: Face,
     counts: &Counts,
-) -> Result<(TcpStream, Frames)> {
+) -> Result<(TcpStream, Counter)> {
     let socket = TcpSocket::new_v4()?;
     if n >= PER_ADDRESS {
         let last = u8::try_from(1 + n / PER_ADDRESS)?;
@@ -199,24 +247,30 @@ async fn enter(
         }
         read(&stream, |bytes| head.extend_from_slice(bytes)).await?;
     };
-    if !head.starts_with(b"HTTP/1.1 101") {
+    if !head.starts_with(b"HTTP/1.1 101") && !head.starts_with(b"HTTP/1.1 200") {
         return Err(String::from_utf8_lossy(&head[..end]).into());
     }
-    let mut frames = Frames::default();
-    let mut texts = count(&stream, &mut frames, &head[end..], counts).await?;
-    while face == Face::All && texts == 0 {
-        let mut chunk = Vec::new();
-        read(&stream, |bytes| chunk.extend_from_slice(bytes)).await?;
-        texts = count(&stream, &mut frames, &chunk, counts).await?;
+    let mut said = head.split_off(end);
+    for (expected, answer) in face.welcome() {
+        while !said.windows(expected.len()).any(|some| some == *expected) {
+            read(&stream, |bytes| said.extend_from_slice(bytes)).await?;
+        }
+        if !answer.is_empty() {
+            write(&stream, &frames::text(answer)).await?;
+        }
     }
-    Ok((stream, frames))
+    let mut counter = face.counter();
+    let seen = counter.feed(&said);
+    counts.count(said.len(), seen.texts);
+    write(&stream, &seen.answer).await?;
+    Ok((stream, counter))
 }
 
 /// Reads and counts until the server hangs up.
-async fn listen(stream: &TcpStream, mut frames: Frames, counts: &Counts) -> Result {
+async fn listen(stream: &TcpStream, mut counter: Counter, counts: &Counts) -> Result {
     loop {
         let mut seen = None;
-        read(stream, |bytes| seen = Some((bytes.len(), frames.feed(bytes)))).await?;
+        read(stream, |bytes| seen = Some((bytes.len(), counter.feed(bytes)))).await?;
         let Some((bytes, seen)) = seen else { continue };
         counts.count(bytes, seen.texts);
         if !seen.answer.is_empty() {
@@ -226,19 +280,6 @@ async fn listen(stream: &TcpStream, mut frames: Frames, counts: &Counts) -> Resu
             return Ok(());
         }
     }
-}
-
-/// Counts what is there already, and returns how many texts it held.
-async fn count(
-    stream: &TcpStream,
-    frames: &mut Frames,
-    bytes: &[u8],
-    counts: &Counts,
-) -> Result<u64> {
-    let seen = frames.feed(bytes);
-    counts.count(bytes.len(), seen.texts);
-    write(stream, &seen.answer).await?;
-    Ok(seen.texts)
 }
 
 /// Waits for bytes and shows them. The buffer is on the stack, and gone before the next wait.
@@ -270,13 +311,17 @@ async fn write(stream: &TcpStream, mut bytes: &[u8]) -> Result {
     Ok(())
 }
 
-fn upgrade(server: SocketAddr, room: &str, face: Face) -> String {
-    let protocol = match face {
-        Face::Plain => "",
-        Face::All => "Sec-WebSocket-Protocol: hubbub.v1\r\n",
+fn request(server: SocketAddr, room: &str, face: Face) -> String {
+    let (path, protocol) = match face {
+        Face::Plain => (format!("/ws?room={room}"), ""),
+        Face::All => (format!("/ws?room={room}"), "Sec-WebSocket-Protocol: hubbub.v1\r\n"),
+        Face::SocketIo => (format!("/socket.io/?EIO=4&transport=websocket&room={room}"), ""),
+        Face::Events => {
+            return format!("GET /api/rooms/{room}/events HTTP/1.1\r\nHost: {server}\r\n\r\n");
+        }
     };
     format!(
-        "GET /ws?room={room} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n"
     )
 }

@@ -3,7 +3,7 @@
 //! Each server has core 0 for itself, the clients core 1. So many texts are said at once, and the next ones when every
 //! reader has them all. The floor is one `write` for each reader and text, and nothing else.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fmt, path::Path, str::FromStr};
 
 use clap::Args;
 use tokio::{
@@ -21,6 +21,26 @@ use crate::{
 
 const CLIENTS: [usize; 2] = [200, 1_000];
 const FLIGHT: [usize; 2] = [1, 32];
+const ROADS: [Road; 3] = [Road(Face::Plain), Road(Face::Events), Road(Face::SocketIo)];
+
+/// A road by its name.
+#[derive(Debug, Clone, Copy)]
+struct Road(Face);
+
+impl fmt::Display for Road {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+impl FromStr for Road {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        let road = ROADS.into_iter().find(|road| road.0.name() == name);
+        road.ok_or_else(|| format!("`{name}` is none of websocket, sse, socket.io"))
+    }
+}
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -31,6 +51,9 @@ pub(crate) struct FanOut {
     /// Texts that are said at once
     #[arg(long, value_delimiter = ',', default_values_t = FLIGHT)]
     flight: Vec<usize>,
+    /// How they read: websocket, sse, socket.io
+    #[arg(long, value_delimiter = ',', default_values_t = ROADS)]
+    roads: Vec<Road>,
     /// Seconds for each figure
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -39,7 +62,7 @@ pub(crate) struct FanOut {
 impl FanOut {
     /// The usual one.
     pub(crate) fn new(seconds: u64) -> Self {
-        Self { clients: CLIENTS.to_vec(), flight: FLIGHT.to_vec(), seconds }
+        Self { clients: CLIENTS.to_vec(), flight: FLIGHT.to_vec(), roads: ROADS.to_vec(), seconds }
     }
 }
 
@@ -54,6 +77,7 @@ enum Who<'a> {
     Floor,
     MicroWebSockets,
     NodeWs,
+    SocketIo,
     Memory(&'a str),
     Sqlite(&'a str),
 }
@@ -64,6 +88,7 @@ impl Who<'_> {
             Self::Floor => "floor".to_owned(),
             Self::MicroWebSockets => "uWebSockets".to_owned(),
             Self::NodeWs => "Node ws".to_owned(),
+            Self::SocketIo => "socket.io".to_owned(),
             Self::Memory(binary) => format!("{binary}, memory"),
             Self::Sqlite(binary) => format!("{binary}, SQLite `normal`"),
         }
@@ -88,6 +113,12 @@ impl Who<'_> {
                 let mut command = on_core(CORE, "node");
                 Server::start(command.arg(format!("{peers}/ws.mjs")).arg(port)).await
             }
+            Self::SocketIo => {
+                let packages = socket_io().await?;
+                let mut command = on_core(CORE, "node");
+                let command = command.arg(format!("{peers}/socket.io.mjs"));
+                Server::start(command.arg(port).arg(packages)).await
+            }
             Self::Memory(binary) => {
                 let mut command = on_core(CORE, binary);
                 Hubbub::spawn(command.arg("--ephemeral")).await.map(Into::into)
@@ -105,7 +136,25 @@ impl Who<'_> {
             Self::Memory(_) | Self::Sqlite(_) => {
                 format!(r#"{{"type":"message","params":{{"value":"{TEXT}"}}}}"#)
             }
+            Self::SocketIo => format!(r#"42["message","{TEXT}"]"#),
             _ => TEXT.to_owned(),
+        }
+    }
+
+    /// By which roads it hands on what is said.
+    fn roads(self) -> &'static [Face] {
+        match self {
+            Self::SocketIo => &[Face::SocketIo],
+            Self::Memory(_) => &[Face::Plain, Face::Events, Face::SocketIo],
+            _ => &[Face::Plain],
+        }
+    }
+
+    /// By which road it is said.
+    fn hears(self) -> Face {
+        match self {
+            Self::SocketIo => Face::SocketIo,
+            _ => Face::Plain,
         }
     }
 }
@@ -116,14 +165,19 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], fan_out: &FanOu
     let _pinned = Pinned::to(CORE + 1)?;
     report.table(
         "Processor time of the server for each text of 64 bytes that a reader gets",
-        &["server", "readers", "at once", "µs", "of the floor", "deliveries/s", "bytes"],
+        &["server", "road", "readers", "at once", "µs", "of the floor", "deliveries/s", "bytes"],
     );
-    let peers = [Who::Floor, Who::MicroWebSockets, Who::NodeWs];
+    let peers = [Who::Floor, Who::MicroWebSockets, Who::NodeWs, Who::SocketIo];
     let hubbubs = servers.iter().flat_map(|binary| [Who::Memory(binary), Who::Sqlite(binary)]);
     let mut floor = HashMap::new();
-    for who in peers.into_iter().chain(hubbubs) {
+    let all = peers.into_iter().chain(hubbubs);
+    let asked = |road: Face| fan_out.roads.iter().any(|asked| asked.0 == road);
+    let roads = |who: Who<'_>| who.roads().iter().copied().filter(|road| asked(*road));
+    for (who, road) in
+        all.flat_map(|who| roads(who).map(move |road| (who, road)).collect::<Vec<_>>())
+    {
         for clients in &fan_out.clients {
-            let rows = match measure(who, *clients, fan_out).await {
+            let rows = match measure(who, road, *clients, fan_out).await {
                 Ok(rows) => rows,
                 Err(error) => {
                     println!("{}, {clients} readers: {error}", who.name());
@@ -137,6 +191,7 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], fan_out: &FanOu
                 let floor = floor.get(&(*clients, flight)).copied().unwrap_or(f64::NAN);
                 report.row([
                     who.name().as_str().into(),
+                    road.name().into(),
                     count(*clients),
                     count(flight),
                     figure(row.micros, 2),
@@ -156,12 +211,17 @@ struct Row {
     bytes: f64,
 }
 
-async fn measure(who: Who<'_>, clients: usize, fan_out: &FanOut) -> Result<Vec<(usize, Row)>> {
+async fn measure(
+    who: Who<'_>,
+    road: Face,
+    clients: usize,
+    fan_out: &FanOut,
+) -> Result<Vec<(usize, Row)>> {
     let dir = tempfile::tempdir()?;
     let server = who.start(dir.path()).await?;
     let address = server.address.parse()?;
-    let crowd = Crowd::join(address, ROOM, Face::Plain, clients).await?;
-    let speaker = Speaker::join(address, ROOM).await?;
+    let crowd = Crowd::join(address, ROOM, road, clients).await?;
+    let speaker = Speaker::join(address, ROOM, who.hears()).await?;
     let mut rows = Vec::new();
     for flight in &fan_out.flight {
         let texts = vec![who.says(); *flight];
@@ -205,6 +265,20 @@ async fn volley(
 
 fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Where the package is that Socket.IO's own server is in.
+async fn socket_io() -> Result<String> {
+    let packages = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/socket.io");
+    if !Path::new(packages).exists() {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--prefix", packages, "socket.io@4.8.4"]);
+        let installed = npm.output().await?;
+        if !installed.status.success() {
+            return Err(String::from_utf8_lossy(&installed.stderr).into());
+        }
+    }
+    Ok(packages.to_owned())
 }
 
 /// Where the Python package is that has uWebSockets in it.

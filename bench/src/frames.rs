@@ -1,5 +1,5 @@
 //! As much of a WebSocket's reading side as counting takes ([RFC 6455](https://www.rfc-editor.org/rfc/rfc6455), section 5.2):
-//! where frames begin and end, which are texts, and which want an answer.
+//! where frames begin and end, which are texts, and which want an answer. And as much of an event stream.
 //!
 //! No payload is kept but a ping's: ten thousand clients must cost less than the server they measure.
 
@@ -12,12 +12,16 @@ pub(crate) struct Frames {
     rest: u64,
     /// What came of a ping's payload, while one is read.
     ping: Option<Vec<u8>>,
+    /// Only texts that begin like this count.
+    prefix: &'static [u8],
+    /// How much of that a text has, while it is not decided.
+    matched: Option<usize>,
 }
 
 /// What a chunk held.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// Texts that began.
+    /// Texts that began, of those that count.
     pub(crate) texts: u64,
     /// Frames to send back: pongs.
     pub(crate) answer: Vec<u8>,
@@ -30,11 +34,28 @@ const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 
 impl Frames {
+    /// Counts texts that begin with `prefix` only.
+    pub(crate) fn of(prefix: &'static [u8]) -> Self {
+        Self { prefix, ..Self::default() }
+    }
+
+    /// Whether the text that is read is one that counts; told once.
+    fn counts(&mut self, bytes: &[u8]) -> bool {
+        let Some(matched) = self.matched.take() else { return false };
+        let rest = &self.prefix[matched..];
+        let here = rest.len().min(bytes.len());
+        if rest[..here] == bytes[..here] && here < rest.len() {
+            self.matched = Some(matched + here);
+        }
+        here == rest.len() && rest == &bytes[..here]
+    }
+
     /// Takes the next bytes, cut anywhere.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Seen {
         let mut seen = Seen::default();
         loop {
             let here = usize::try_from(self.rest).map_or(bytes.len(), |rest| rest.min(bytes.len()));
+            seen.texts += u64::from(self.counts(&bytes[..here]));
             if let Some(ping) = &mut self.ping {
                 ping.extend_from_slice(&bytes[..here]);
             }
@@ -51,7 +72,7 @@ impl Frames {
             bytes = after;
             if let Some(length) = length(&self.head) {
                 match self.head[0] & 0x0f {
-                    TEXT => seen.texts += 1,
+                    TEXT => self.matched = Some(0),
                     CLOSE => seen.closed = true,
                     PING => self.ping = Some(Vec::new()),
                     _ => {}
@@ -60,6 +81,28 @@ impl Frames {
                 self.head.clear();
             }
         }
+    }
+}
+
+/// Counts messages in an event stream.
+#[derive(Debug, Default)]
+pub(crate) struct Events(usize);
+
+impl Events {
+    /// Takes the next bytes, cut anywhere.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Seen {
+        const LINE: &[u8] = b"event: message\n";
+        let mut seen = Seen::default();
+        for byte in bytes {
+            self.0 = match *byte == LINE[self.0] {
+                true => self.0 + 1,
+                false => usize::from(*byte == LINE[0]),
+            };
+            if self.0 == LINE.len() {
+                (self.0, seen.texts) = (0, seen.texts + 1);
+            }
+        }
+        seen
     }
 }
 
@@ -116,6 +159,30 @@ mod tests {
             }
             let pong = vec![0x8a, 0x81, 0, 0, 0, 0, b'p'];
             assert_eq!(all, Seen { texts: 2, answer: pong, closed: true });
+        }
+    }
+
+    #[test]
+    fn only_texts_that_begin_as_asked_are_counted_however_they_are_cut() {
+        let mut stream = Vec::new();
+        for text in ["42[\"message\",1]", "42[\"mess\",1]", "2", "42[\"message\",2]"] {
+            stream.extend([0x81, text.len() as u8]);
+            stream.extend_from_slice(text.as_bytes());
+        }
+        for size in 1..stream.len() {
+            let mut frames = Frames::of(b"42[\"message\"");
+            let texts: u64 = stream.chunks(size).map(|chunk| frames.feed(chunk).texts).sum();
+            assert_eq!(texts, 2, "cut after {size}");
+        }
+    }
+
+    #[test]
+    fn messages_of_an_event_stream_are_counted_however_they_are_cut() {
+        let stream = b"event: hello\ndata: 1\n\nid: 1\nevent: message\ndata: eevent: message\n\n";
+        for size in 1..stream.len() {
+            let mut events = Events::default();
+            let texts: u64 = stream.chunks(size).map(|chunk| events.feed(chunk).texts).sum();
+            assert_eq!(texts, 2, "cut after {size}");
         }
     }
 }

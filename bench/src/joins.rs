@@ -1,4 +1,4 @@
-//! Many clients join one room, once as the smallest client there is and once as one that is told who is here.
+//! Many clients join one room by each road, once as the smallest client there is and else as one that is told who is here.
 //!
 //! The plain face is the yardstick: it has the same connections and the same room, and is told nothing of the others.
 
@@ -19,14 +19,14 @@ const QUIET: Duration = Duration::from_secs(6);
 const PATIENCE: Duration = Duration::from_secs(120);
 const ROOM: &str = "joins";
 
-/// Measures each binary on both faces.
+/// Measures each binary on each road.
 pub(crate) async fn run(report: &mut Report, servers: &[String], clients: usize) -> Result {
     allow_files(clients)?;
     report.table(
-        &format!("{clients} WebSockets join one room"),
+        &format!("{clients} clients join one room"),
         &[
             "server",
-            "face",
+            "road",
             "all in, s",
             "all counted, s",
             "server CPU, s",
@@ -35,7 +35,7 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], clients: usize)
         ],
     );
     for server in servers {
-        for face in [Face::Plain, Face::All] {
+        for face in [Face::Plain, Face::All, Face::Events, Face::SocketIo] {
             measure(report, server, face, clients).await?;
         }
     }
@@ -59,10 +59,7 @@ async fn measure(report: &mut Report, server: &str, face: Face, clients: usize) 
     }
     report.row([
         server.into(),
-        match face {
-            Face::Plain => "plain".into(),
-            Face::All => "all frames".into(),
-        },
+        face.name().into(),
         figure(crowd.joined_in.as_secs_f64(), 1),
         figure(counted.as_secs_f64(), 1),
         figure((hubbub.cpu()? - before).as_secs_f64(), 2),
