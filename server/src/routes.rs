@@ -1,6 +1,6 @@
 //! Every address of the server, in one table.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -12,6 +12,7 @@ use axum::{
     routing::{any, get, post},
 };
 use common::{ErrorCode, Refusal};
+use socketio::Below;
 
 use crate::{
     address::Address,
@@ -22,6 +23,7 @@ use crate::{
     site,
     state::ServerState,
     transport::{socket_io, websocket},
+    wire::Wire,
 };
 
 /// Where stock Socket.IO clients connect.
@@ -36,7 +38,15 @@ pub(crate) fn router(server: ServerState) -> Router {
         api::routes().method_not_allowed_fallback(wrong_method).layer(api::cors(&server.config));
     let engine = socket_io::engine(&server);
     let socket_io = Router::new()
-        .route(SOCKET_IO, any(async move |request: Request| engine.handle(request).await))
+        .route(
+            SOCKET_IO,
+            any(async move |mut request: Request| {
+                if let Some(wire) = request.extensions().get::<Arc<Wire>>().cloned() {
+                    request.extensions_mut().insert(Below(wire));
+                }
+                engine.handle(request).await
+            }),
+        )
         .layer(api::cors(&server.config));
     Router::new()
         .route("/", get(pages::home))

@@ -132,6 +132,47 @@ fn take_chunk(bytes: &mut Vec<u8>) -> Option<String> {
     Some(chunk)
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn socket_io_that_is_read_in_fits_and_starts_gets_each_packet_whole_and_in_order() {
+    let server = server().await;
+    let stream = narrow(&server).await;
+    let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket&room=tea", server.address);
+    let (mut ada, _) = client_async(url, stream).await.unwrap();
+    ada.send("40".into()).await.unwrap();
+    let is_in = |leg: &Message| leg.to_text().is_ok_and(|text| text.starts_with("40{"));
+    while !is_in(&ada.next().await.unwrap().unwrap()) {}
+    let saying = say_all(&server);
+    let reading = async {
+        let (mut next, mut acks, mut asked) = (0, 0, 0);
+        while next < COUNT || acks < asked {
+            let Message::Text(text) = ada.next().await.unwrap().unwrap() else { panic!() };
+            if let Some(args) = text.strip_prefix("42") {
+                let args: serde_json::Value = serde_json::from_str(args).unwrap();
+                if args[0] != "message" {
+                    continue;
+                }
+                let frame = serde_json::json!({"params": {"value": args[1]}});
+                assert_eq!(number(&frame), next);
+                next += 1;
+                if next % 100 == 0 {
+                    // It is answered in between, behind what waits for it.
+                    ada.send(format!(r#"42{asked}["hubbub:typing",{{}}]"#).into()).await.unwrap();
+                    asked += 1;
+                }
+                if next % 150 == 0 {
+                    sleep(Duration::from_millis(100)).await;
+                }
+            } else if let Some(ack) = text.strip_prefix("43") {
+                assert_eq!(ack, format!("{acks}[]"));
+                acks += 1;
+            } else if &*text == "2" {
+                ada.send("3".into()).await.unwrap();
+            }
+        }
+    };
+    tokio::join!(saying, reading);
+}
+
 #[tokio::test]
 async fn nothing_comes_behind_a_close_frame() {
     let server = server().await;

@@ -28,7 +28,7 @@ mod websocket;
 
 pub use packet::Message;
 pub use session::CloseReason;
-pub use socket::{Closed, EngineSender, EngineSocket, Handshake, Permit};
+pub use socket::{Below, Closed, EngineSender, EngineSocket, Handshake, Permit};
 pub use table::Sid;
 
 use packet::Packet;
@@ -178,10 +178,11 @@ impl Engine {
             }
             Target::Upgrade(session) => {
                 let upgrade = self.websocket(&mut parts).await?;
+                let below = parts.extensions.get().cloned();
                 let (patience, max_payload) =
                     (self.config.upgrade_timeout, self.config.max_payload);
                 Ok(upgrade.on_upgrade(move |socket| {
-                    websocket::upgrade(session, socket, patience, max_payload)
+                    websocket::upgrade(session, socket, below, patience, max_payload)
                 }))
             }
             Target::OpenPolling(query) => self.open_polling(parts, query, pass),
@@ -255,7 +256,9 @@ impl Engine {
         pass: Pass,
     ) -> Result<Response, Refusal> {
         let upgrade = self.websocket(&mut parts).await?;
+        let below = parts.extensions.get().cloned();
         let opening = self.open(parts, query, Transport::WebSocket, pass)?;
+        opening.session.set_below(below);
         let engine = self.clone();
         Ok(upgrade.on_upgrade(move |mut socket| async move {
             let session = Arc::clone(&opening.session);
@@ -321,8 +324,9 @@ impl Engine {
             .await
             .map_err(|_| Refusal::BadRequest)?;
         Ok(upgrade
-            // A quiet connection should cost little: the defaults are 128 KiB each way.
-            .read_buffer_size(4 * 1024)
+            // A quiet connection should cost little: the defaults are 128 KiB each way. What is to be read into is filled
+            // with zeros each time it is looked whether there is something (tungstenite 0.29, `read_in`).
+            .read_buffer_size(1024)
             .write_buffer_size(16 * 1024)
             .max_frame_size(most)
             .max_message_size(most))

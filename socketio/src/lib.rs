@@ -15,7 +15,7 @@ pub mod packet;
 pub mod socket;
 
 pub use engine::{
-    CloseReason, Config, Engine, EngineSender, EngineSocket, Handshake, Message, Pass, Sid,
+    Below, CloseReason, Config, Engine, EngineSender, EngineSocket, Handshake, Message, Pass, Sid,
 };
 pub use packet::{Packet, PacketError};
 pub use socket::{Incoming, Room, SendError, Socket, SocketConfig, SocketSender};

@@ -6,7 +6,7 @@
 
 mod event;
 
-use std::{collections::VecDeque, convert::Infallible, net::SocketAddr};
+use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::extract::{ConnectInfo, ws::Utf8Bytes};
 use common::{ErrorCode, Recovery, Refusal, limits::FRAME_BYTES};
@@ -90,12 +90,14 @@ async fn serve(server: ServerState, handshake: Handshake, engine: socketio::Engi
                 continue;
             }
         };
+        session = session.pushing_to(Arc::new(event::Packets(sender.clone())));
         let id = session.id().clone();
         let accepted = sender.accept(NAMESPACE, id.public(), Some(id.as_str())).await;
         let Err(end) = match accepted {
             Ok(()) => talk(&mut session, &mut socket).await,
             Err(_) => Err(End::Lost),
         };
+        session.stop_pushing();
         // What was heard is kept and answered, as far as the client still takes it.
         while let Some(answer) = session.answer().await {
             for packet in event::answer(&session, answer) {
@@ -189,7 +191,11 @@ async fn talk(session: &mut Session, socket: &mut Socket) -> Result<Infallible, 
                 }
             }
             burst = session.next(), if waiting.is_empty() => {
-                for out in burst? {
+                let burst = burst?;
+                if burst.is_empty() {
+                    sender.flush();
+                }
+                for out in burst {
                     waiting.extend(event::packets(session, out));
                 }
             }

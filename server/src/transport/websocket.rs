@@ -123,7 +123,7 @@ impl Outlet for Frames {
         self.0.push(&burst.face(FACE, |burst| {
             let mut bytes = Vec::new();
             for record in burst.records {
-                frame(record.frame.bytes(), &mut bytes);
+                frame([record.frame.bytes(), &[]], &mut bytes);
             }
             bytes.into()
         }))
@@ -131,10 +131,10 @@ impl Outlet for Frames {
 }
 
 /// A text frame of a server: whole, and not masked (RFC 6455 section 5.2).
-fn frame(text: &[u8], bytes: &mut Vec<u8>) {
+pub(super) fn frame(text: [&[u8]; 2], bytes: &mut Vec<u8>) {
     const FINAL_TEXT: u8 = 0x81;
     bytes.push(FINAL_TEXT);
-    match text.len() {
+    match text[0].len() + text[1].len() {
         short @ ..126 => bytes.push(short as u8),
         long => match u16::try_from(long) {
             Ok(long) => {
@@ -147,7 +147,7 @@ fn frame(text: &[u8], bytes: &mut Vec<u8>) {
             }
         },
     }
-    bytes.extend(text);
+    text.iter().for_each(|part| bytes.extend_from_slice(part));
 }
 
 /// One network leg.

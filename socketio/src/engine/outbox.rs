@@ -32,6 +32,11 @@ impl Outbox {
         self.queue.close();
     }
 
+    /// Whether there is nothing in it now.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.len() == 0 && self.queue.is_empty()
+    }
+
     /// The next message; none if it was closed and is empty.
     pub(super) async fn next(&mut self) -> Option<Message> {
         if let Some(bytes) = self.rest.next() {

@@ -16,6 +16,7 @@ use super::{
     Config,
     outbox::{Batch, Outbox},
     packet::{Message, Packet},
+    socket::Below,
     table::{Sid, Table},
 };
 
@@ -64,6 +65,7 @@ pub(super) struct Session {
     timeout: Duration,
     poll_within: Duration,
     state: Mutex<State>,
+    line: Mutex<Line>,
     closed: watch::Sender<Option<CloseReason>>,
     /// Tells whoever has the outbox that the state has changed.
     pub(super) wake: Notify,
@@ -73,6 +75,14 @@ pub(super) struct Session {
     returned: Notify,
     /// Tells [`Session::await_poll`] that somebody has the outbox.
     taken: Notify,
+}
+
+/// The WebSocket a session is on, as far as it can be written past.
+#[derive(Debug, Default)]
+struct Line {
+    below: Option<Below>,
+    /// Nothing that was sent is still on its way over it.
+    is_idle: bool,
 }
 
 #[derive(Debug)]
@@ -124,6 +134,7 @@ impl Session {
             timeout: config.ping_timeout,
             poll_within: config.poll_within,
             state: Mutex::new(state),
+            line: Mutex::default(),
             closed: watch::Sender::new(None),
             wake: Notify::new(),
             beat: Notify::new(),
@@ -143,6 +154,30 @@ impl Session {
 
     pub(super) fn close_reason(&self) -> Option<CloseReason> {
         *self.closed.borrow()
+    }
+
+    /// The session is on a WebSocket, which goes over this.
+    pub(super) fn set_below(&self, below: Option<Below>) {
+        self.line.lock().below = below;
+    }
+
+    /// All that was taken from the outbox is written; what is in it is not.
+    pub(super) fn rest(&self, outbox: &Outbox) {
+        let mut line = self.line.lock();
+        line.is_idle = outbox.is_empty();
+    }
+
+    /// Something is to be written: `queue` puts it where it waits.
+    pub(super) fn begin(&self, queue: impl FnOnce()) {
+        let mut line = self.line.lock();
+        line.is_idle = false;
+        queue();
+    }
+
+    /// Writes past the WebSocket, if nothing is on its way over it.
+    pub(super) fn when_idle<R>(&self, write: impl FnOnce(&Below) -> R) -> Option<R> {
+        let line = self.line.lock();
+        line.below.as_ref().filter(|_| line.is_idle).map(write)
     }
 
     /// Waits for the end.

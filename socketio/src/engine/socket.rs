@@ -3,7 +3,7 @@
 //! Start at [`EngineSocket`]. The rule to keep: what waits here can be dropped at any await without
 //! losing or doubling anything, so that it fits into `tokio::select!`.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{any::Any, fmt, net::SocketAddr, sync::Arc};
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -41,6 +41,17 @@ impl Handshake {
 /// The last pair's value counts.
 pub(super) fn last<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
     query.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+/// What a connection goes over, for an application that writes past its WebSocket: whoever accepts connections puts it into
+/// the extensions of each request.
+#[derive(Clone)]
+pub struct Below(pub Arc<dyn Any + Send + Sync>);
+
+impl fmt::Debug for Below {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Below")
+    }
 }
 
 /// The session is closed, or is being closed.
@@ -133,7 +144,19 @@ impl EngineSender {
     /// # Errors
     /// If the session is closed.
     pub async fn reserve(&self) -> Result<Permit<'_>, Closed> {
-        self.outgoing.reserve().await.map(Permit).map_err(|_| Closed)
+        let permit = self.outgoing.reserve().await.map_err(|_| Closed)?;
+        Ok(Permit { permit, session: &self.session })
+    }
+
+    /// Has `write` write whole frames past the WebSocket that the session is on, if nothing that was sent is still on its way
+    /// over it. If `write` could not write all of the last one, [`EngineSender::flush`] has the rest written.
+    pub fn when_idle<R>(&self, write: impl FnOnce(&Below) -> R) -> Option<R> {
+        self.session.when_idle(write)
+    }
+
+    /// Has the WebSocket flushed.
+    pub fn flush(&self) {
+        self.session.wake.notify_one();
     }
 
     /// Waits until the session is closed, and says why.
@@ -155,7 +178,10 @@ impl EngineSender {
 
 /// Room for one message.
 #[derive(Debug)]
-pub struct Permit<'a>(mpsc::Permit<'a, Batch>);
+pub struct Permit<'a> {
+    permit: mpsc::Permit<'a, Batch>,
+    session: &'a Session,
+}
 
 impl Permit<'_> {
     /// Sends a message.
@@ -165,6 +191,7 @@ impl Permit<'_> {
 
     /// Sends a message and, with nothing in between, the binary ones that belong to it.
     pub fn send_with(self, first: impl Into<Message>, rest: Vec<Bytes>) {
-        self.0.send(Batch { first: first.into(), rest });
+        let batch = Batch { first: first.into(), rest };
+        self.session.begin(|| self.permit.send(batch));
     }
 }

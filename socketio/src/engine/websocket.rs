@@ -17,6 +17,7 @@ use super::{
     outbox::Outbox,
     packet::{Message, Packet},
     session::{CloseReason, Session, Upgrading},
+    socket::Below,
 };
 
 /// How long a client gets to answer the close frame.
@@ -40,6 +41,7 @@ impl Drop for Attempt<'_> {
 pub(super) async fn upgrade(
     session: Arc<Session>,
     mut socket: WebSocket,
+    below: Option<Below>,
     patience: Duration,
     max_payload: usize,
 ) {
@@ -57,6 +59,7 @@ pub(super) async fn upgrade(
     }
     // No poll can begin from here on, and one that waits returns the outbox.
     session.complete_upgrade();
+    session.set_below(below);
     drop(attempt);
     run(session, socket, max_payload).await;
 }
@@ -92,6 +95,8 @@ pub(super) async fn run(session: Arc<Session>, socket: WebSocket, max_payload: u
         reason = write(&session, &mut sink) => (reason, None),
     };
     session.close(reason);
+    // Nothing may come behind a close frame.
+    session.begin(|| ());
     match sink.reunite(stream) {
         Ok(socket) => close(socket, code).await,
         Err(error) => tracing::debug!(%error, "can't close"),
@@ -151,17 +156,22 @@ async fn write(session: &Session, sink: &mut SplitSink<WebSocket, Leg>) -> Close
     loop {
         if session.take_ping() {
             let ping = Leg::Text(Packet::Ping(String::new()).encode().into());
-            if sink.send(ping).await.is_err() {
+            if sink.feed(ping).await.is_err() {
                 return CloseReason::TransportError;
             }
         }
         if session.is_ending() {
             outbox.close();
         }
+        // What was written past this may be written in part.
+        if sink.flush().await.is_err() {
+            return CloseReason::TransportError;
+        }
+        session.rest(&outbox);
         tokio::select! {
             message = outbox.next() => {
                 let Some(message) = message else { return CloseReason::ServerClosed };
-                if write_some(sink, message, &mut outbox).await.is_err() {
+                if feed_some(sink, message, &mut outbox).await.is_err() {
                     return CloseReason::TransportError;
                 }
             }
@@ -170,9 +180,9 @@ async fn write(session: &Session, sink: &mut SplitSink<WebSocket, Leg>) -> Close
     }
 }
 
-/// Writes a message and what else is there, in as few system calls as it takes. Not without end: a
+/// Takes a message and what else is there, to be written in as few system calls as it takes. Not without end: a
 /// ping may be due.
-async fn write_some(
+async fn feed_some(
     sink: &mut SplitSink<WebSocket, Leg>,
     message: Message,
     outbox: &mut Outbox,
@@ -184,7 +194,7 @@ async fn write_some(
             None => break,
         }
     }
-    sink.flush().await
+    Ok(())
 }
 
 fn leg(message: Message) -> Leg {

@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::{Namespaces, Standing};
 use crate::{
     engine::Message,
-    engine::{Closed, EngineSender, Permit},
+    engine::{Below, Closed, EngineSender, Permit},
     packet::{Packet, encode_ack, encode_event},
 };
 
@@ -203,6 +203,17 @@ impl SocketSender {
     pub async fn reserve(&self) -> Result<Room<'_>, SendError> {
         let permit = self.engine.reserve().await?;
         Ok(Room { permit, namespaces: &self.namespaces })
+    }
+
+    /// As [`EngineSender::when_idle`], if the client is in that namespace.
+    pub fn when_idle<R>(&self, namespace: &str, write: impl FnOnce(&Below) -> R) -> Option<R> {
+        let is_there = self.standing(namespace) == Some(Standing::Joined);
+        is_there.then(|| self.engine.when_idle(write)).flatten()
+    }
+
+    /// Has the WebSocket flushed that the client is on.
+    pub fn flush(&self) {
+        self.engine.flush();
     }
 
     /// Closes the connection; what was sent before still goes out.

@@ -6,12 +6,20 @@
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use common::{ClientFrame, Epoch, Offset, Position, Publish, Refusal, ServerFrame};
+use hub::{Burst, Outlet, Pushed, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
-use socketio::packet::{encode_ack, encode_event};
+use socketio::{
+    Below, SocketSender,
+    packet::{encode_ack, encode_event},
+};
 
 use super::NAMESPACE;
-use crate::session::{Answer, Out, Session};
+use crate::{
+    session::{Answer, Out, Session},
+    transport::websocket::frame,
+    wire::Wire,
+};
 
 /// Events that mean something to the clients' libraries themselves; no message may pass for one.
 const RESERVED: [&str; 6] =
@@ -24,11 +32,7 @@ const FACE: usize = 1;
 /// The packets that tell what there is to tell.
 pub(super) fn packets(session: &Session, out: Out) -> Vec<Utf8Bytes> {
     match out {
-        Out::Message(record) => {
-            let epoch = &session.position().epoch;
-            let packet = |_: &Bytes| packet(message(record.params(), epoch, record.offset));
-            text(record.frame.face(FACE, packet))
-        }
+        Out::Message(record) => text(of_message(&session.position().epoch, &record)),
         Out::State(state) => {
             let packet = |frame: &Bytes| {
                 let params = ServerFrame::params_of(frame);
@@ -51,6 +55,37 @@ pub(super) fn packets(session: &Session, out: Out) -> Vec<Utf8Bytes> {
             text(packet(Some(args)))
         }
         Out::Answer(answer) => self::answer(session, answer),
+    }
+}
+
+/// The packet of a message.
+fn of_message(epoch: &Epoch, record: &Record) -> Bytes {
+    let packet = |_: &Bytes| packet(message(record.params(), epoch, record.offset));
+    record.frame.face(FACE, packet)
+}
+
+/// Where messages are pushed to: each a packet in a frame of its own, past the crate's WebSocket.
+pub(super) struct Packets(pub(super) SocketSender);
+
+impl Outlet for Packets {
+    fn push(&self, burst: &Burst<'_>) -> Pushed {
+        /// A message of Engine.IO.
+        const MESSAGE: &[u8] = b"4";
+        let frames = || {
+            burst.face(FACE, |burst| {
+                let mut bytes = Vec::new();
+                let packets = burst.records.iter().map(|record| of_message(burst.epoch, record));
+                // What could not be made is not sent.
+                for packet in packets.filter(|packet| !packet.is_empty()) {
+                    frame([MESSAGE, &packet], &mut bytes);
+                }
+                bytes.into()
+            })
+        };
+        let pushed = self.0.when_idle(NAMESPACE, |Below(wire)| {
+            wire.downcast_ref::<Wire>().map_or(Pushed::None, |wire| wire.push(&frames()))
+        });
+        pushed.unwrap_or(Pushed::None)
     }
 }
 
