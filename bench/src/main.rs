@@ -11,6 +11,7 @@ mod fan_out;
 mod flood;
 mod floor;
 mod frames;
+mod guard;
 mod hubbub;
 mod joins;
 mod process;
@@ -39,6 +40,12 @@ struct Bench {
     /// Fewer clients and shorter runs, where all is measured: under two minutes
     #[arg(long)]
     quick: bool,
+    /// Count instructions in place of time, and compare with what they were: needs valgrind
+    #[arg(long, conflicts_with = "quick")]
+    guard: bool,
+    /// Write the instructions down that are counted now
+    #[arg(long, requires = "guard")]
+    update: bool,
     /// Write what was measured there as well, as JSON
     #[arg(long, value_name = "FILE", global = true)]
     json: Option<PathBuf>,
@@ -68,6 +75,9 @@ enum What {
     /// The server that others are measured against
     #[command(hide = true)]
     Floor,
+    /// What is counted
+    #[command(hide = true)]
+    Step { step: usize, times: usize },
 }
 
 impl What {
@@ -96,6 +106,7 @@ impl What {
             }
             Self::Flood(flood) => one_worker()?.block_on(flood::run(report, servers, flood)),
             Self::Floor => one_thread()?.block_on(floor::run()),
+            Self::Step { step, times } => one_thread()?.block_on(guard::step(*step, *times)),
         }
     }
 }
@@ -110,10 +121,11 @@ fn one_thread() -> Result<Runtime> {
 }
 
 fn main() -> Result {
-    let Bench { what, servers, quick, json } = Bench::parse();
+    let Bench { what, servers, quick, guard, update, json } = Bench::parse();
     let mut report = Report::default();
     match what {
         Some(one) => one.measure(&mut report, &servers)?,
+        None if guard => guard::run(&mut report, update)?,
         None => {
             for one in What::all(quick) {
                 one.measure(&mut report, &servers)?;

@@ -27,7 +27,9 @@ cargo xtask fuzz [SECONDS] [TARGET…]
                             does anything that a stranger sends bring it down? (60 seconds a target; needs a C++ compiler)
 cargo xtask bench [durable | fan-out | joins | flood] [--quick] [--json FILE] [--server PATH]…
                             how fast it is, each figure beside a peer's in the same run; of this build, or of
-                            several binaries side by side";
+                            several binaries side by side
+cargo xtask bench --guard [--update]
+                            do the hub's inner steps take as many instructions as before? (needs valgrind)";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -58,7 +60,7 @@ fn build() -> Result {
 
 /// Measures this build, or the binaries that are named.
 fn bench(args: &[&str]) -> Result {
-    if !args.iter().any(|arg| arg.starts_with("--server")) {
+    if !args.iter().any(|arg| arg.starts_with("--server") || *arg == "--guard") {
         build()?;
     }
     run(cargo().args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(args))
