@@ -85,7 +85,7 @@ impl What {
         let (clients, seconds) = if quick { (2_000, 1) } else { (10_000, 3) };
         [
             Self::Durable { seconds },
-            Self::FanOut(FanOut::new(seconds)),
+            Self::FanOut(FanOut::new(quick, seconds)),
             Self::Joins { clients },
             Self::Flood(Flood::new(clients, 5 * seconds)),
         ]
