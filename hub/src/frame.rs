@@ -6,7 +6,7 @@ use bytes::Bytes;
 use common::StateKind;
 
 /// How many [faces](Frame::face) a frame can have.
-pub const FACES: usize = 3;
+pub const FACES: usize = 2;
 
 /// A frame on its way to many.
 pub struct Frame {

@@ -3,6 +3,14 @@
 //! A reader that has an [`Outlet`] need not be woken for each message: as long as it has read everything, and its outlet
 //! takes more, the room's pass over its lines writes the ready bytes there. The rule to keep: of a reader and the pass
 //! only one reads on at a time. While the line is live that is the pass, and [`Line::look`] takes the position back.
+//!
+//! | by | | |
+//! |---|---|---|
+//! | the reader | [`Line::look`] | reads on by itself: the line is not live, and nothing has rung since |
+//! | | [`Line::go_live`] | has read everything: the line is live, unless it was rung meanwhile |
+//! | | [`Line::poll_rung`] | waits until it is rung |
+//! | the pass | [`Line::hear`] | pushes if the line is live; rings if it is not, or is no more after that |
+//! | | [`Line::call`] | rings: there is something that the pass has not got |
 
 use std::{
     cell::OnceCell,
@@ -12,10 +20,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use common::{Epoch, Offset};
+use common::{Epoch, Offset, Position};
 use parking_lot::Mutex;
 
-use crate::{FACES, Record, Who};
+use crate::{Record, Who};
 
 /// Where messages are written as soon as they are there, without waiting.
 pub trait Outlet: Send + Sync {
@@ -45,6 +53,9 @@ pub struct Burst<'a> {
     faces: Option<&'a Faces>,
 }
 
+/// How many [faces](Burst::face) a burst can have.
+const FACES: usize = 3;
+
 type Faces = [OnceCell<Bytes>; FACES];
 
 impl Burst<'_> {
@@ -52,7 +63,7 @@ impl Burst<'_> {
     ///
     /// # Panics
     ///
-    /// When `n` is not below [`FACES`].
+    /// When `n` is not below 3.
     pub fn face(&self, n: usize, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
         match self.faces {
             Some(faces) => faces[n].get_or_init(|| make(self)).clone(),
@@ -118,8 +129,9 @@ struct Stand {
     outlet: Option<Arc<dyn Outlet>>,
     /// What comes is pushed.
     is_live: bool,
-    /// Up to here everything was pushed or read, since the reader looked last.
+    /// Up to here everything was pushed or read, since the reader looked last: in the life of the log that it reads.
     read: Option<Offset>,
+    epoch: Option<Epoch>,
     /// The outlet keeps the rest of something.
     is_stuck: bool,
 }
@@ -153,11 +165,14 @@ impl Line {
         Looked { read: stand.read.take(), is_stuck: std::mem::take(&mut stand.is_stuck) }
     }
 
-    /// The reader has read everything up to `offset` and will wait; `is_all` says whether that is still all there is.
-    pub(crate) fn go_live(&self, offset: Offset, is_all: impl FnOnce() -> bool) {
+    /// The reader has read everything up to there and will wait; `is_all` says whether that is still all there is.
+    pub(crate) fn go_live(&self, position: &Position, is_all: impl FnOnce() -> bool) {
         let mut stand = self.stand.lock();
         if stand.outlet.is_some() && !stand.rung && is_all() {
-            (stand.is_live, stand.read) = (true, Some(offset));
+            (stand.is_live, stand.read) = (true, Some(position.offset));
+            if stand.epoch.as_ref() != Some(&position.epoch) {
+                stand.epoch = Some(position.epoch.clone());
+            }
         }
     }
 
@@ -178,6 +193,8 @@ impl Line {
     /// Hands it what has come, or wakes its reader for that. Where `told`, there is something new of the members, too.
     pub(crate) fn hear(&self, batch: &Batch, told: bool) {
         let mut stand = self.stand.lock();
+        // The pass may have begun in one life of the log, and the reader have gone on to another.
+        stand.is_live &= stand.epoch.as_ref() == Some(&batch.epoch);
         if stand.is_live
             && let (Some(outlet), Some(read)) = (&stand.outlet, stand.read)
             && let Some(last) = batch.records.last()
@@ -189,7 +206,7 @@ impl Line {
                 stand.read = Some(last.offset.max(read));
             }
         }
-        if !stand.is_live && !batch.records.is_empty() || told && stand.wants_state {
+        if (!stand.is_live && !batch.records.is_empty()) || (told && stand.wants_state) {
             ring(stand);
         }
     }

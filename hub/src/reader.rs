@@ -161,10 +161,10 @@ impl Reader {
 
     /// Waits until there may be something to take that was not there at the last look.
     pub async fn rung(&mut self) {
-        let Position { epoch, offset } = &self.position;
-        self.line.go_live(*offset, || {
+        let position = &self.position;
+        self.line.go_live(position, || {
             let tail = self.room.tail.read();
-            tail.head() == *offset && tail.epoch() == Some(epoch)
+            tail.head() == position.offset && tail.epoch() == Some(&position.epoch)
         });
         poll_fn(|cx| self.line.poll_rung(cx)).await;
     }

@@ -9,8 +9,9 @@ use std::sync::{
 };
 
 use common::{After, Offset, Position, Recovery, RoomName};
+use futures_util::FutureExt;
 use hub::{
-    Draft, Hub, Limits,
+    Burst, Draft, Hub, Limits, Outlet, Pushed, Record,
     broker::{
         Appended, BoxFuture, Broker, BrokerError, Follower, Heard, KeptRoom, Opened, Page, Read,
         Retention, memory::MemoryBroker,
@@ -108,6 +109,58 @@ impl Broker for Renewed {
         let now = self.now();
         Box::pin(async move { now.tidy(at).await })
     }
+}
+
+/// Remembers what is pushed to it.
+#[derive(Default)]
+struct Pushes(Mutex<Vec<Position>>);
+
+impl Outlet for Pushes {
+    fn push(&self, burst: &Burst<'_>) -> Pushed {
+        let position =
+            |record: &Arc<Record>| Position { epoch: burst.epoch.clone(), offset: record.offset };
+        self.0.lock().extend(burst.records.iter().map(position));
+        Pushed::All
+    }
+}
+
+#[tokio::test]
+async fn what_is_of_one_life_is_not_pushed_to_who_reads_another() {
+    let log = Renewed::new();
+    let hub = Hub::new(log.clone(), Limits::default());
+    // So many that a pass lets others in several times before it comes to the last.
+    let mut crowd = Vec::new();
+    for _ in 0..1_000 {
+        crowd.push(reader(&hub, "eve", &After::Now).await);
+    }
+    let pushes = Arc::new(Pushes::default());
+    let mut ada = reader(&hub, "ada", &After::Now).await.pushing_to(pushes.clone());
+    say(&hub, "bob", "first").await;
+    assert_eq!(texts(&mut ada).await, ["first"]);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    say(&hub, "bob", "before").await;
+    // The pass has begun.
+    tokio::task::yield_now().await;
+    log.renew().await;
+    let told = ada.next().await.unwrap().reset.expect("the gap is told");
+    assert!(is_quiet(&mut ada).await);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*pushes.0.lock(), []);
+    let after = say(&hub, "bob", "after").await.position;
+    let mut read = Vec::new();
+    while read.is_empty() && pushes.0.lock().is_empty() {
+        tokio::task::yield_now().await;
+        if let Some(delivery) = ada.next().now_or_never() {
+            read.extend(messages(&delivery.unwrap()));
+        }
+    }
+    let mut all: Vec<_> = read.iter().map(|message| message.offset).collect();
+    all.extend(pushes.0.lock().iter().map(|position| position.offset));
+    assert_eq!((all, after.epoch), (vec![after.offset], told.epoch));
 }
 
 #[tokio::test]
