@@ -310,3 +310,16 @@ async fn a_pass_is_held_as_long_as_its_session() {
     }
     assert_eq!(engine.sessions(), 1);
 }
+
+#[tokio::test]
+async fn a_client_that_closes_is_answered() {
+    let (ended, mut ends) = unbounded_channel();
+    let engine = Engine::new(Config::default(), move |_, socket| listen(socket, ended.clone()));
+    let client = serve(&engine).await;
+    let mut socket = client.websocket("EIO=4&transport=websocket").await;
+    assert!(socket.text().await.starts_with('0'));
+    socket.0.close(None).await.unwrap();
+    let answer = futures_util::StreamExt::next(&mut socket.0).await;
+    assert!(matches!(answer, Some(Ok(Leg::Close(_)))), "{answer:?}");
+    assert_eq!(ends.recv().await, Some(CloseReason::ClientClosed));
+}

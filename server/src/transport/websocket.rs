@@ -125,9 +125,14 @@ impl Outlet for Frames {
             for record in burst.records {
                 frame([record.frame.bytes(), &[]], &mut bytes);
             }
-            bytes.into()
+            shared(bytes)
         }))
     }
+}
+
+/// Bytes that many may hold for a while, and no more than they are.
+pub(super) fn shared(bytes: Vec<u8>) -> Bytes {
+    bytes.into_boxed_slice().into()
 }
 
 /// A text frame of a server: whole, and not masked (RFC 6455 section 5.2).

@@ -161,8 +161,8 @@ impl Session {
         self.line.lock().below = below;
     }
 
-    /// All that was taken from the outbox is written; what is in it is not.
-    pub(super) fn rest(&self, outbox: &Outbox) {
+    /// All that was taken from the outbox is written. If that is empty, the WebSocket is idle until something is sent.
+    pub(super) fn wait_for(&self, outbox: &Outbox) {
         let mut line = self.line.lock();
         line.is_idle = outbox.is_empty();
     }

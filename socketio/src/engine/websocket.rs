@@ -95,8 +95,8 @@ pub(super) async fn run(session: Arc<Session>, socket: WebSocket, max_payload: u
         reason = write(&session, &mut sink) => (reason, None),
     };
     session.close(reason);
-    // Nothing may come behind a close frame.
-    session.begin(|| ());
+    // Nothing may come behind a close frame, and the connection ends here, whatever its application still does.
+    session.set_below(None);
     match sink.reunite(stream) {
         Ok(socket) => close(socket, code).await,
         Err(error) => tracing::debug!(%error, "can't close"),
@@ -106,7 +106,10 @@ pub(super) async fn run(session: Arc<Session>, socket: WebSocket, max_payload: u
 async fn close(mut socket: WebSocket, code: Option<u16>) {
     let frame = code.map(|code| CloseFrame { code, reason: Utf8Bytes::default() });
     let answer = async {
-        socket.send(Leg::Close(frame)).await?;
+        if socket.send(Leg::Close(frame)).await.is_err() {
+            // The client has closed it: the library has the answer ready, which only has to go out.
+            return socket.flush().await;
+        }
         // Closing at once would reset the connection under a client that is still sending, and it
         // would not see the frame.
         while socket.recv().await.transpose()?.is_some() {}
@@ -167,7 +170,7 @@ async fn write(session: &Session, sink: &mut SplitSink<WebSocket, Leg>) -> Close
         if sink.flush().await.is_err() {
             return CloseReason::TransportError;
         }
-        session.rest(&outbox);
+        session.wait_for(&outbox);
         tokio::select! {
             message = outbox.next() => {
                 let Some(message) = message else { return CloseReason::ServerClosed };

@@ -17,7 +17,7 @@ use socketio::{
 use super::NAMESPACE;
 use crate::{
     session::{Answer, Out, Session},
-    transport::websocket::frame,
+    transport::websocket::{frame, shared},
     wire::Wire,
 };
 
@@ -79,7 +79,7 @@ impl Outlet for Packets {
                 for packet in packets.filter(|packet| !packet.is_empty()) {
                     frame([MESSAGE, &packet], &mut bytes);
                 }
-                bytes.into()
+                shared(bytes)
             })
         };
         let pushed = self.0.when_idle(NAMESPACE, |Below(wire)| {
