@@ -137,7 +137,7 @@ struct Stand {
 }
 
 /// What a reader finds when it looks.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Looked {
     /// How far was pushed meanwhile, if anything was.
     pub(crate) read: Option<Offset>,

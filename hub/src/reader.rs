@@ -176,7 +176,7 @@ impl Reader {
         Some(take(tail.behind(epoch, *offset)?, &self.line.who, self.limit, offset))
     }
 
-    /// A gap, and what follows it; `None` where that is to be seen after the bell has rung again.
+    /// A gap, and what follows it; `None` where that is to be seen once it is rung again.
     async fn take_from_broker(
         &mut self,
     ) -> Result<Option<(Option<Position>, Vec<Arc<Record>>)>, BrokerError> {

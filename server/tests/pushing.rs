@@ -173,22 +173,76 @@ async fn socket_io_that_is_read_in_fits_and_starts_gets_each_packet_whole_and_in
     tokio::join!(saying, reading);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_comes_behind_a_close_frame() {
     let server = server().await;
-    for _ in 0..20 {
-        let ada = server.join_plain("?room=tea").await;
-        let mut bob = server.join("?room=tea").await;
-        let saying = async {
-            for n in 0..200 {
-                bob.say(&n.to_string()).await;
-            }
-        };
-        // The library complains about anything but the end of the connection.
-        let closing = async {
-            sleep(Duration::from_millis(2)).await;
-            ada.leave().await;
-        };
-        tokio::join!(saying, closing);
+    for road in ["/ws?room=tea", "/socket.io/?EIO=4&transport=websocket&room=tea"] {
+        for _ in 0..3 {
+            let mut bob = server.join("?room=tea").await;
+            let ada = come_in(&server, road).await;
+            let saying = async {
+                for n in 0..64 {
+                    bob.say(&n.to_string()).await;
+                }
+                for _ in 0..64 {
+                    bob.next_of("ack").await;
+                }
+            };
+            let (_, all) = tokio::join!(saying, be_closed(ada));
+            assert_eq!(kinds(&all).last(), Some(&CLOSE), "{road}");
+        }
     }
+}
+
+const CLOSE: u8 = 0x8;
+
+/// Comes in by hand; what has come behind the head.
+async fn come_in(server: &TestServer, path: &str) -> (TcpStream, Vec<u8>) {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    read_until(&mut stream, &mut bytes, b"\r\n\r\n").await;
+    let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    bytes.drain(..head + 4);
+    if path.starts_with("/socket.io") {
+        stream.write_all(&[0x81, 0x82, 0, 0, 0, 0, b'4', b'0']).await.unwrap();
+        read_until(&mut stream, &mut bytes, b"hubbub:hello").await;
+    }
+    (stream, bytes)
+}
+
+/// Once a message has come, begins a frame that is too long, for which the server closes, and reads to the end of the
+/// connection.
+async fn be_closed((mut stream, mut bytes): (TcpStream, Vec<u8>)) -> Vec<u8> {
+    read_until(&mut stream, &mut bytes, b"\"at\"").await;
+    stream.write_all(&[0x81, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0]).await.unwrap();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    bytes
+}
+
+async fn read_until(stream: &mut TcpStream, bytes: &mut Vec<u8>, expected: &[u8]) {
+    while !bytes.windows(expected.len()).any(|some| some == expected) {
+        assert!(stream.read_buf(bytes).await.unwrap() > 0, "the connection ended");
+    }
+}
+
+/// What kinds of frames a server has sent (RFC 6455 section 5.2).
+fn kinds(mut bytes: &[u8]) -> Vec<u8> {
+    let mut kinds = Vec::new();
+    while let [first, second, rest @ ..] = bytes {
+        let (wide, short) = match second {
+            126 => (2, 0),
+            127 => (8, 0),
+            short => (0, usize::from(*short)),
+        };
+        let long = rest[..wide].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        kinds.push(first & 0x0f);
+        bytes = &rest[wide + short + long..];
+    }
+    assert!(bytes.is_empty(), "the last frame is cut off");
+    kinds
 }
