@@ -1,5 +1,6 @@
 //! Durable publishes a second, and how long an ack takes: 1, 16 and 256 publishers over WebSocket, each
-//! waiting for its ack before it says the next thing, in either `--sync` mode.
+//! waiting for its ack before it says the next thing, in either `--sync` mode; and where nothing is kept, which is what
+//! the road alone takes.
 //!
 //! The peer is what SQLite itself does: a loop that commits the same rows, one a transaction, into the
 //! same tables with the same settings, with no server, no socket and nobody listening.
@@ -15,10 +16,15 @@ use std::{
 
 use futures_util::{SinkExt, StreamExt};
 use rusqlite::{Connection, params};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
+    net::TcpStream,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
-    Result,
+    Error, Result,
     hubbub::{Hubbub, Socket},
     report::{Report, count, figure},
 };
@@ -33,20 +39,24 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], length: Duratio
         &["server", "--sync", "publishers", "kept/s", "p99 ack, ms", "SQLite alone", "ratio"],
     );
     for server in servers {
-        for sync in ["full", "normal"] {
+        for kept in [None, Some("full"), Some("normal")] {
             for publishers in [1, 16, 256] {
                 let dir = tempfile::tempdir()?;
-                let hubbub = Hubbub::start(server, dir.path(), &["--sync", sync]).await?;
+                let hubbub = match kept {
+                    None => Hubbub::ephemeral(server).await?,
+                    Some(sync) => Hubbub::start(server, dir.path(), &["--sync", sync]).await?,
+                };
                 let mut waits = publish(&hubbub, publishers, length).await?;
                 drop(hubbub);
                 waits.sort_unstable();
                 let rate = waits.len() as f64 / length.as_secs_f64();
                 let p99 = waits.get(waits.len() * 99 / 100).copied().unwrap_or_default();
                 // Right after it, on the same disk.
-                let alone = commit(dir.path(), sync, length)?;
+                let alone = kept.map(|sync| commit(dir.path(), sync, length)).transpose()?;
+                let alone = alone.unwrap_or(f64::NAN);
                 report.row([
                     server.as_str().into(),
-                    sync.into(),
+                    kept.unwrap_or("nothing kept").into(),
                     count(publishers),
                     figure(rate, 0),
                     figure(p99.as_secs_f64() * 1e3, 2),
@@ -56,6 +66,84 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], length: Duratio
             }
         }
     }
+    report.table(
+        &format!("{AT_ONCE} messages a request over HTTP, kept a second"),
+        &["server", "--sync", "publishers", "kept/s", "SQLite alone", "ratio"],
+    );
+    for server in servers {
+        for sync in ["full", "normal"] {
+            for publishers in [1, 8] {
+                let dir = tempfile::tempdir()?;
+                let hubbub = Hubbub::start(server, dir.path(), &["--sync", sync]).await?;
+                let rate = post_arrays(&hubbub.address, publishers, length).await?;
+                drop(hubbub);
+                let alone = commit(dir.path(), sync, length)?;
+                report.row([
+                    server.as_str().into(),
+                    sync.into(),
+                    count(publishers),
+                    figure(rate, 0),
+                    figure(alone, 0),
+                    figure(rate / alone, 2),
+                ]);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many messages a request may have.
+const AT_ONCE: usize = 100;
+
+/// How many messages are kept a second that so many post, each in a room of its own.
+async fn post_arrays(address: &str, publishers: usize, length: Duration) -> Result<f64> {
+    let started = Instant::now();
+    let mut posting = tokio::task::JoinSet::new();
+    for who in 0..publishers {
+        let address = address.to_owned();
+        posting.spawn(async move {
+            let stream = TcpStream::connect(&address).await?;
+            stream.set_nodelay(true)?;
+            let mut stream = BufStream::new(stream);
+            let mut kept = 0;
+            while started.elapsed() < length {
+                let one = |n| json!({"value": TEXT, "id": format!("bench-{who}-{}", kept + n)});
+                let body = Value::from_iter((0..AT_ONCE).map(one)).to_string();
+                let head = format!(
+                    "POST /api/rooms/bench-{who}/messages HTTP/1.1\r\nHost: {address}\r\n\
+                     Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all(head.as_bytes()).await?;
+                stream.write_all(body.as_bytes()).await?;
+                stream.flush().await?;
+                answered(&mut stream).await?;
+                kept += AT_ONCE;
+            }
+            Ok::<_, Error>(kept)
+        });
+    }
+    let kept: usize = posting.join_all().await.into_iter().sum::<Result<usize>>()?;
+    Ok(kept as f64 / started.elapsed().as_secs_f64())
+}
+
+/// Reads an answer that is 200.
+async fn answered(stream: &mut BufStream<TcpStream>) -> Result {
+    let (mut line, mut length) = (String::new(), 0);
+    stream.read_line(&mut line).await?;
+    if !line.starts_with("HTTP/1.1 200") {
+        return Err(line.into());
+    }
+    while line.trim_end() != "" {
+        line.clear();
+        stream.read_line(&mut line).await?;
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse()?;
+        }
+    }
+    stream.read_exact(&mut vec![0; length]).await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The log in one SQLite file.
 //!
-//! One thread writes. It takes everything that waits, commits it in one transaction (group commit), then
+//! One writes at a time. It takes everything that waits, commits it in one transaction (group commit), then
 //! hands it on, then answers: nobody sees or is told of a message that is not kept. Readers have
 //! connections of their own and never wait for the writer (write-ahead log).
 //!
@@ -10,10 +10,11 @@
 mod open;
 mod readers;
 mod row;
+mod turns;
 mod witness;
 mod writer;
 
-use std::{fmt::Display, io, path::Path, sync::Arc, thread};
+use std::{fmt::Display, io, path::Path, sync::Arc};
 
 use common::{Epoch, Position, RoomName};
 use hub::{
@@ -24,25 +25,22 @@ use hub::{
     },
 };
 use rusqlite::{ErrorCode, Row, Statement};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 pub use self::open::{OpenError, Sync};
 use self::{
     readers::{Found, Readers},
     row::COLUMNS,
+    turns::Turns,
     writer::{Append, Work, Writer},
 };
-
-/// How many requests may wait for the writer; more wait to be let in.
-const WAITING: usize = 1024;
 
 /// A broker over one SQLite file in a data directory.
 #[derive(Debug)]
 pub struct SqliteBroker {
     epoch: Epoch,
     followed: Arc<Followed>,
-    writer: Option<mpsc::Sender<Work>>,
-    thread: Option<thread::JoinHandle<()>>,
+    turns: Arc<Turns>,
     readers: Readers,
 }
 
@@ -56,35 +54,25 @@ impl SqliteBroker {
         let opened = open::open(dir, sync)?;
         let (epoch, file) = (opened.epoch.clone(), opened.file.clone());
         let followed = Arc::new(Followed::new(opened.head));
-        let (sender, work) = mpsc::channel(WAITING);
         let writer = Writer::new(opened, retention, followed.clone())?;
-        let thread = thread::Builder::new()
-            .name("log-writer".to_owned())
-            .spawn(move || writer.run(work))
-            .map_err(OpenError::Io)?;
-        let (readers, thread) = (Readers::new(file), Some(thread));
-        Ok(Self { epoch, followed, writer: Some(sender), thread, readers })
+        Ok(Self { epoch, followed, turns: Turns::new(writer), readers: Readers::new(file) })
     }
 
     async fn ask<T>(
         &self,
         work: impl FnOnce(oneshot::Sender<Result<T, BrokerError>>) -> Work,
     ) -> Result<T, BrokerError> {
-        let stopped = || BrokerError::Unavailable("the writer has stopped".to_owned());
         let (done, answer) = oneshot::channel();
-        let writer = self.writer.as_ref().ok_or_else(stopped)?;
-        writer.send(work(done)).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        self.turns.ask(work(done));
+        let stopped = |_| BrokerError::Unavailable("the writer has stopped".to_owned());
+        answer.await.map_err(stopped)?
     }
 }
 
 impl Drop for SqliteBroker {
     /// Waits until everything that was asked for is written.
     fn drop(&mut self) {
-        drop(self.writer.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.turns.end();
     }
 }
 

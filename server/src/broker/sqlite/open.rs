@@ -266,6 +266,9 @@ fn prepare(connection: &Connection, sync: Sync) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
+    // Pages as they were before a savepoint: in a file that would be two writes for each message of an array, and it
+    // would lie outside our directory.
+    connection.pragma_update(None, "temp_store", "memory")?;
     let synchronous = match sync {
         Sync::Full => "full",
         Sync::Normal => "normal",

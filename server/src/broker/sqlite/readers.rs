@@ -17,6 +17,7 @@ use super::{
     open,
     row::{self, COLUMNS, Damaged},
     unavailable, unsigned,
+    writer::LATE,
 };
 
 /// How many look at one time; more wait. Each has a connection of its own, kept for the next.
@@ -151,9 +152,15 @@ pub(super) fn page(log: &Transaction<'_>, room: &RoomName, read: Read) -> Result
 
 /// The rooms something is kept of, the one last spoken in first.
 pub(super) fn rooms(log: &Transaction<'_>, limit: usize) -> Result<Vec<KeptRoom>> {
-    let sql = "SELECT name, last_at FROM rooms ORDER BY last_at DESC, name LIMIT ?";
+    // All that may be among the last, and of those the newest message.
+    let sql = "SELECT name, coalesce(
+            (SELECT at FROM messages WHERE room = rooms.id ORDER BY offset DESC LIMIT 1), last_at
+        ) AS at FROM rooms
+        WHERE last_at >= (SELECT min(last_at) - ?2 FROM
+            (SELECT last_at FROM rooms ORDER BY last_at DESC LIMIT ?1))
+        ORDER BY at DESC, name LIMIT ?1";
     let mut statement = log.prepare_cached(sql)?;
-    let rows = statement.query_map([limit as i64], |row| {
+    let rows = statement.query_map([limit as i64, LATE], |row| {
         Ok(KeptRoom { name: row::room(row, 0)?, last_at: unsigned(row, 1)? })
     })?;
     rows.collect()

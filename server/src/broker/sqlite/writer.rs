@@ -1,7 +1,7 @@
-//! The one thread that writes: group commit, then answer, then hand on.
+//! Writing: group commit, then answer, then hand on.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
@@ -15,8 +15,9 @@ use hub::{
     Draft, Record,
     broker::{Ages, BrokerError, Followed, Retention},
 };
+use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{
     open::Opened,
@@ -31,10 +32,24 @@ const GROUP: usize = 1024;
 /// A room is trimmed as soon as it has grown by this part of its limit since it last was.
 const SLACK: usize = 8;
 
+/// By so many milliseconds it may be too early, when a room was last spoken in: its newest message has it exactly, and
+/// each message of a lively room has two pages less to write.
+pub(super) const LATE: i64 = 1_000;
+
 /// What the writer is asked to do.
 pub(super) enum Work {
     Append(Append),
     Tidy { at: u64, done: oneshot::Sender<Result<(), BrokerError>> },
+}
+
+impl Work {
+    /// Nobody waits for it any more.
+    pub(super) fn is_given_up(&self) -> bool {
+        match self {
+            Self::Append(append) => append.done.is_closed(),
+            Self::Tidy { done, .. } => done.is_closed(),
+        }
+    }
 }
 
 /// Drafts to store in one transaction, and who waits for their offsets.
@@ -93,37 +108,30 @@ impl Writer {
         })
     }
 
-    /// Works until nobody can ask any more, and what was asked is done.
-    pub(super) fn run(mut self, mut work: mpsc::Receiver<Work>) {
-        let mut next = None;
-        while let Some(first) = next.take().or_else(|| work.blocking_recv()) {
-            match first {
-                Work::Tidy { at, done } => {
+    /// Does what waits first: a tidying, or appends, and everything that can go into one commit with them.
+    pub(super) fn write_some(&mut self, waiting: &Mutex<VecDeque<Work>>) {
+        let (mut group, mut records) = (Vec::new(), 0);
+        while records < GROUP {
+            let next = |work: &mut Work| group.is_empty() || matches!(work, Work::Append(_));
+            match waiting.lock().pop_front_if(next) {
+                Some(Work::Tidy { at, done }) => {
                     let _ = done.send(self.tidy(at).map_err(|error| unavailable(&error)));
+                    return;
                 }
-                Work::Append(first) => {
-                    let mut waiting = first.drafts.len();
-                    let mut group = vec![first];
-                    // Everything that waits goes into one commit.
-                    while waiting < GROUP && next.is_none() {
-                        match work.try_recv() {
-                            Ok(Work::Append(append)) => {
-                                waiting += append.drafts.len();
-                                group.push(append);
-                            }
-                            Ok(other) => next = Some(other),
-                            Err(_) => break,
-                        }
-                    }
-                    self.append(group);
+                Some(Work::Append(append)) => {
+                    records += append.drafts.len();
+                    group.push(append);
                 }
+                None => break,
             }
         }
-        self.close();
+        if !group.is_empty() {
+            self.append(group);
+        }
     }
 
     /// Has the file take in what stands in the log beside it, so that it is whole by itself.
-    fn close(mut self) {
+    pub(super) fn close(mut self) {
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
         let busy = self.connection.query_row(checkpoint, [], |row| row.get::<_, bool>(0));
         match busy {
@@ -181,14 +189,21 @@ impl Writer {
         let mut last_at = HashMap::new();
         let mut committed = Committed { answers: Vec::with_capacity(requests.len()), new: vec![] };
         for drafts in requests {
-            let mut step = transaction.savepoint()?;
-            let (answer, new) = store_all(&step, &mut rooms, drafts)?;
-            if answer.is_err() {
-                step.rollback()?;
-                // Rooms that were made for it are gone with it.
-                rooms.clear();
-            }
-            step.commit()?;
+            let (answer, new) = match drafts.len() {
+                // One draft is whole by itself.
+                1 => store_all(&transaction, &mut rooms, drafts)?,
+                _ => {
+                    let mut step = transaction.savepoint()?;
+                    let (answer, new) = store_all(&step, &mut rooms, drafts)?;
+                    if answer.is_err() {
+                        step.rollback()?;
+                        // Rooms that were made for it are gone with it.
+                        rooms.clear();
+                    }
+                    step.commit()?;
+                    (answer, new)
+                }
+            };
             for (room, record) in new {
                 last_at.insert(room, record.envelope.at);
                 // If this transaction fails it is counted for nothing, and trims only sooner.
@@ -200,8 +215,10 @@ impl Writer {
         }
         for (room, at) in last_at {
             transaction
-                .prepare_cached("UPDATE rooms SET last_at = ? WHERE id = ?")?
-                .execute(params![at as i64, room])?;
+                .prepare_cached(
+                    "UPDATE rooms SET last_at = ?1 WHERE id = ?2 AND last_at < ?1 - ?3",
+                )?
+                .execute(params![at as i64, room, LATE])?;
             let (messages, bytes) = self.grown.get(&room).copied().unwrap_or_default();
             if messages * SLACK > self.retention.room_messages
                 || bytes * SLACK > self.retention.room_bytes
