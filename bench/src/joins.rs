@@ -31,7 +31,8 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], clients: usize)
             "all counted, s",
             "server CPU, s",
             "bytes a client",
-            "peak RSS, MiB",
+            "peak, MiB",
+            "KiB a client, idle",
         ],
     );
     for server in servers {
@@ -44,7 +45,7 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], clients: usize)
 
 async fn measure(report: &mut Report, server: &str, face: Face, clients: usize) -> Result {
     let hubbub = Hubbub::ephemeral(server).await?;
-    let (started, before) = (Instant::now(), hubbub.cpu()?);
+    let (started, before, empty) = (Instant::now(), hubbub.cpu()?, hubbub.resident()?);
     let crowd = Crowd::join(hubbub.address.parse()?, ROOM, face, clients).await?;
     while hubbub.members(ROOM).await? != clients {
         if started.elapsed() > PATIENCE {
@@ -64,7 +65,8 @@ async fn measure(report: &mut Report, server: &str, face: Face, clients: usize) 
         figure(counted.as_secs_f64(), 1),
         figure((hubbub.cpu()? - before).as_secs_f64(), 2),
         figure(crowd.bytes() as f64 / clients.max(1) as f64, 0),
-        figure(hubbub.peak_mib()?, 0),
+        figure(hubbub.peak()? / 1024.0, 0),
+        figure((hubbub.resident()? - empty) / clients.max(1) as f64, 1),
     ]);
     Ok(())
 }

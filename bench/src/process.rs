@@ -40,12 +40,21 @@ impl Server {
         Ok(Duration::from_millis(ticks * 10))
     }
 
-    /// The most memory it ever had resident.
-    pub(crate) fn peak_mib(&self) -> Result<f64> {
+    /// The most memory it ever had resident, in KiB.
+    pub(crate) fn peak(&self) -> Result<f64> {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory it has resident, in KiB.
+    pub(crate) fn resident(&self) -> Result<f64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, key: &str) -> Result<f64> {
         let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmHWM")?;
-        Ok(kib.parse::<f64>()? / 1024.0)
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let kib = line.and_then(|line| line.split_whitespace().next()).ok_or(key)?;
+        Ok(kib.parse()?)
     }
 
     fn proc(&self, file: &str) -> Result<String> {

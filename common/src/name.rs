@@ -1,8 +1,8 @@
 //! Names and ids, checked when they are made: whoever holds one need not check it again.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{Refusal, limits::NAME_CHARS};
 
@@ -15,7 +15,8 @@ struct Rule {
 }
 
 impl Rule {
-    fn check(&self, text: &str) -> Result<String, Refusal> {
+    /// The text without what does not count.
+    fn check<'t>(&self, text: &'t str) -> Result<&'t str, Refusal> {
         let Self { field, typed } = *self;
         let text = if typed { text.trim() } else { text };
         if text.is_empty() {
@@ -34,7 +35,7 @@ impl Rule {
         if typed && text.contains('/') {
             return Err(Refusal::field(field, format!("`{field}` has a `/`")));
         }
-        Ok(text.to_owned())
+        Ok(text)
     }
 
     /// A typed name looks like what it is: nothing in it is invisible or turns the direction of what follows
@@ -71,10 +72,12 @@ fn is_invisible(c: char) -> bool {
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $field:literal, typed: $typed:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-        pub struct $name(String);
+        ///
+        /// Cloning shares the text: of one that many hold there is one.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+        #[serde(try_from = "String")]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Checks `text` against the rule of this type.
@@ -85,8 +88,8 @@ macro_rules! checked_text {
             pub fn parse(text: &str) -> Result<Self, Refusal> {
                 let rule = Rule { field: $field, typed: $typed };
                 let text = rule.check(text)?;
-                rule.check_visible(&text)?;
-                Ok(Self(text))
+                rule.check_visible(text)?;
+                Ok(Self(text.into()))
             }
 
             /// The text itself.
@@ -99,13 +102,13 @@ macro_rules! checked_text {
             type Error = Refusal;
             /// What was kept before it was refused stays readable: invisible characters are let pass.
             fn try_from(text: String) -> Result<Self, Refusal> {
-                Rule { field: $field, typed: $typed }.check(&text).map(Self)
+                Rule { field: $field, typed: $typed }.check(&text).map(|text| Self(text.into()))
             }
         }
 
-        impl From<$name> for String {
-            fn from(name: $name) -> String {
-                name.0
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 
@@ -159,7 +162,7 @@ impl SessionId {
     /// That part alone: what is kept, and shown to others.
     #[must_use]
     pub fn to_public(&self) -> Self {
-        Self(self.public().to_owned())
+        Self(self.public().into())
     }
 }
 
@@ -171,7 +174,7 @@ pub fn public_part(id: &str) -> &str {
 impl RoomName {
     /// The room one lands in without naming any.
     pub fn lobby() -> Self {
-        Self("lobby".to_owned())
+        Self("lobby".into())
     }
 }
 

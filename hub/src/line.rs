@@ -13,7 +13,7 @@
 //! | | [`Line::call`] | rings: there is something that the pass has not got |
 
 use std::{
-    cell::OnceCell,
+    cell::RefCell,
     fmt,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -53,22 +53,19 @@ pub struct Burst<'a> {
     faces: Option<&'a Faces>,
 }
 
-/// How many [faces](Burst::face) a burst can have.
-const FACES: usize = 3;
-
-type Faces = [OnceCell<Bytes>; FACES];
+/// What was made of a burst, by the number of the face; few of them.
+type Faces = RefCell<Vec<(u16, Bytes)>>;
 
 impl Burst<'_> {
     /// The messages in the shape that some transport writes them in: made by the first who asks for face `n`.
-    ///
-    /// # Panics
-    ///
-    /// When `n` is not below 3.
-    pub fn face(&self, n: usize, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        match self.faces {
-            Some(faces) => faces[n].get_or_init(|| make(self)).clone(),
-            None => make(self),
+    pub fn face(&self, n: u16, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        let Some(faces) = self.faces else { return make(self) };
+        if let Some((_, made)) = faces.borrow().iter().find(|(known, _)| *known == n) {
+            return made.clone();
         }
+        let made = make(self);
+        faces.borrow_mut().push((n, made.clone()));
+        made
     }
 }
 

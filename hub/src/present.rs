@@ -60,8 +60,8 @@ impl Present {
         self.mailbox.as_ref().map(|mailbox| mailbox.take()).unwrap_or_default()
     }
 
-    /// The member has closed the connection itself: it is listed for [`Limits::closed`] more.
-    pub fn leave(mut self, limits: &Limits) {
+    /// The member has closed the connection itself: once this is dropped it is listed for [`Limits::closed`] more.
+    pub fn leave(&mut self, limits: &Limits) {
         self.lost = limits.closed;
     }
 

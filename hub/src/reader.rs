@@ -150,7 +150,8 @@ impl Reader {
                 delivery.records = records;
                 break;
             }
-            let Some(taken) = self.take_from_broker().await? else { break };
+            // Seldom, and much larger than all else that a reader which waits is made of.
+            let Some(taken) = Box::pin(self.take_from_broker()).await? else { break };
             (delivery.reset, delivery.records) = taken;
         }
         if let Some(State { seen, told }) = &mut self.state {

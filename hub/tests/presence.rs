@@ -45,7 +45,7 @@ async fn whoever_comes_renames_and_leaves_is_seen_by_the_others() {
     let mut watcher = watching(&hub).await;
     let ada = hub.enter(&room("tea"), &who("ada")).unwrap();
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada"]);
-    let bob = hub.enter(&room("tea"), &who("bob")).unwrap();
+    let mut bob = hub.enter(&room("tea"), &who("bob")).unwrap();
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada", "bob"]);
     ada.rename(MemberName::parse("Countess").unwrap());
     assert_eq!(names(&watcher.next().await.unwrap()), ["Countess", "bob"]);
@@ -54,6 +54,7 @@ async fn whoever_comes_renames_and_leaves_is_seen_by_the_others() {
     assert_eq!(name("tea", "ada"), Some(MemberName::parse("Countess").unwrap()));
     assert_eq!((name("tea", "cy"), name("coffee", "ada")), (None, None));
     bob.leave(hub.limits());
+    drop(bob);
     hub.sweep(Instant::now() + hub.limits().closed, 0);
     assert_eq!(names(&watcher.next().await.unwrap()), ["Countess"]);
 }
@@ -65,7 +66,7 @@ async fn whoever_comes_back_in_time_was_never_away() {
     let enter = || hub.enter(&room("tea"), &who("ada")).unwrap();
     let mut ada = enter();
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada"]);
-    for leave in [drop, |ada: Present| ada.leave(&Limits::default())] {
+    for leave in [drop, |mut ada: Present| ada.leave(&Limits::default())] {
         leave(ada);
         hub.sweep(Instant::now(), u64::MAX);
         ada = enter();

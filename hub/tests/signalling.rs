@@ -61,7 +61,7 @@ async fn whoever_is_not_here_or_takes_none_or_has_too_much_gets_nothing() {
     for nobody in ["deaf-tab", "bob-tab", "x"] {
         assert_eq!(ada.send(&session(nobody), letter(0)), Err(Undelivered::NotHere));
     }
-    let bob = enter(&hub, "bob", "b");
+    let mut bob = enter(&hub, "bob", "b");
     (0..64).for_each(|n| ada.send(&session("b"), letter(n)).unwrap());
     assert_eq!(ada.send(&session("b"), letter(64)), Err(Undelivered::Full(64)));
     // One burst has so many bytes; the rest is there at once.
@@ -71,6 +71,7 @@ async fn whoever_is_not_here_or_takes_none_or_has_too_much_gets_nothing() {
     // Another tab of the same member stays, and this one is forgotten.
     let _other = enter(&hub, "bob", "c");
     bob.leave(hub.limits());
+    drop(bob);
     hub.sweep(Instant::now() + hub.limits().closed, 0);
     assert_eq!(ada.send(&session("b"), letter(0)), Err(Undelivered::NotHere));
     assert_eq!(ada.send(&session("c"), letter(0)), Ok(()));
@@ -131,10 +132,11 @@ async fn a_member_can_be_reached_directly_while_all_its_sessions_can() {
     assert_eq!(told().await, [of("ada", "one two")]);
     // One that is gone for a moment, as whoever polls is, still can.
     drop(one);
-    let one = enter(&hub, "ada", "one");
+    let mut one = enter(&hub, "ada", "one");
     one.rename(common::MemberName::parse("Countess").unwrap());
     assert_eq!(told().await, [of("Countess", "one two")]);
     one.leave(hub.limits());
+    drop(one);
     hub.sweep(Instant::now() + hub.limits().closed, 0);
     assert_eq!(told().await, [of("Countess", "two")]);
     two.set_direct(false);

@@ -13,6 +13,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     address::Address,
+    fields::Fields,
     origin,
     problem::{Problem, refusal},
     state::ServerState,
@@ -33,6 +34,8 @@ pub struct Entrance<'a> {
     pub session: Option<&'a str>,
     /// A token, from whoever can't set `Authorization`.
     pub token: Option<&'a str>,
+    /// What is wanted of a message; all of it if that is not said.
+    pub fields: Option<&'a str>,
 }
 
 /// Somebody who was let in.
@@ -41,6 +44,7 @@ pub struct Caller {
     pub(crate) server: ServerState,
     pub(crate) room: RoomName,
     pub(crate) after: After,
+    pub(crate) fields: Fields,
     pub(crate) who: Who,
     /// The whole of it: whoever shows this is this session.
     pub(crate) session: SessionId,
@@ -70,6 +74,7 @@ impl Door {
         origin::check(headers, &server.config.allow_origins)?;
         let room = entrance.room.map_or_else(|| Ok(RoomName::lobby()), RoomName::parse)?;
         let after = entrance.after.map_or(Ok(After::Now), str::parse)?;
+        let fields = entrance.fields.map_or_else(|| Ok(Fields::default()), str::parse)?;
         let visitor = server.identity.caller(headers, entrance.token)?;
         let has_token = visitor.is_some();
         let member = visitor.as_ref().map(|visitor| format!("member {}", visitor.id));
@@ -94,6 +99,7 @@ impl Door {
             server: server.clone(),
             room,
             after,
+            fields,
             who,
             session,
             sender,
@@ -147,6 +153,7 @@ struct Asked {
     after: Option<String>,
     session: Option<String>,
     token: Option<String>,
+    fields: Option<String>,
 }
 
 /// Lets in whoever sent a request: to the room in its path, or else in its query.
@@ -157,7 +164,7 @@ impl FromRequestParts<ServerState> for Caller {
         parts: &mut Parts,
         server: &ServerState,
     ) -> Result<Self, Self::Rejection> {
-        let Asked { room, after, session, token } = query(parts)?;
+        let Asked { room, after, session, token, fields } = query(parts)?;
         let path = Option::<Path<String>>::from_request_parts(parts, server).await;
         let path = path.map_err(|_| Refusal::field("room", "`room` is not UTF-8"))?;
         let room = path.map(|Path(room)| room).or(room);
@@ -167,8 +174,13 @@ impl FromRequestParts<ServerState> for Caller {
         let after = last.filter(|last| !last.is_empty()).or(after.as_deref());
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let address = peer.map(|ConnectInfo(peer)| peer.ip());
-        let (session, token) = (session.as_deref(), token.as_deref());
-        let entrance = Entrance { room: room.as_deref(), after, session, token };
+        let entrance = Entrance {
+            room: room.as_deref(),
+            after,
+            session: session.as_deref(),
+            token: token.as_deref(),
+            fields: fields.as_deref(),
+        };
         Ok(Door(server.clone()).admit(&parts.headers, address, entrance)?)
     }
 }

@@ -14,6 +14,7 @@ pub mod caller;
 mod clock;
 pub mod config;
 mod edge;
+mod fields;
 mod host;
 mod ice;
 pub mod identity;

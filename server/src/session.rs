@@ -23,6 +23,7 @@ use crate::{
     address::{Full, Place},
     caller::Caller,
     clock::now_ms,
+    fields::Fields,
     problem::refusal,
 };
 
@@ -180,6 +181,11 @@ impl Session {
         &self.caller.session
     }
 
+    /// What is shown of a message.
+    pub(crate) fn fields(&self) -> Fields {
+        self.caller.fields
+    }
+
     /// How the reading starts, while that has not been told yet.
     pub fn recovery(&self) -> Option<Recovery> {
         self.hello
@@ -208,11 +214,11 @@ impl Session {
             return Err(End::Stopping);
         }
         if self.hello.is_some() {
-            return self.greet().await;
+            return Box::pin(self.greet()).await;
         }
         loop {
             if *self.stopping.borrow() {
-                return Ok(self.say_bye().await);
+                return Ok(Box::pin(self.say_bye()).await);
             }
             if !self.answers.is_empty() {
                 return Ok(self.answers.drain(..).map(Out::Answer).collect());
@@ -409,8 +415,8 @@ impl Session {
         }
     }
 
-    /// The client goes by its own will; what it said before is kept.
-    pub async fn leave(mut self) {
+    /// The client goes by its own will; what it said before is kept. To be dropped then.
+    pub async fn leave(&mut self) {
         while self.appending.next().await.is_some() {}
         self.present.leave(self.caller.server.hub.limits());
     }

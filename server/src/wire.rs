@@ -6,6 +6,7 @@
 //! before anything else.
 
 use std::{
+    future::poll_fn,
     io,
     pin::Pin,
     sync::Arc,
@@ -61,6 +62,26 @@ impl Wire {
                 Pushed::Some
             }
         }
+    }
+
+    /// Writes this for the owner, who has flushed all that it wrote by itself and writes nothing meanwhile.
+    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        poll_fn(|cx| {
+            loop {
+                let mut out = ready!(self.poll_out(cx))?;
+                if bytes.is_empty() {
+                    out.is_clear = true;
+                    return Poll::Ready(Ok(()));
+                }
+                let written = ready!(Pin::new(&mut out.half).poll_write(cx, bytes))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.meter.wrote(written);
+                bytes = &bytes[written..];
+            }
+        })
+        .await
     }
 
     /// The socket, once it has taken the rest of what was pushed.
@@ -206,6 +227,27 @@ mod tests {
         let client = async {
             reads(&mut client, &long).await;
             reads(&mut client, b"of the ownerpushed").await;
+        };
+        tokio::join!(owner, client);
+    }
+
+    #[tokio::test]
+    async fn what_is_written_for_the_owner_goes_behind_what_was_pushed_and_before_what_is() {
+        let (socket, mut client) = pair().await;
+        let long: Bytes = (0..32 << 20).map(|n| (n >> 10) as u8).collect();
+        let wire = socket.wire.clone();
+        assert_eq!(wire.push(&long), Pushed::Some);
+        let owner = async {
+            let mut write = std::pin::pin!(wire.write_all(&long));
+            assert!(futures_util::poll!(&mut write).is_pending());
+            assert_eq!(wire.push(&Bytes::from_static(b"in between")), Pushed::None);
+            write.await.unwrap();
+            assert_eq!(wire.push(&Bytes::from_static(b"pushed")), Pushed::All);
+        };
+        let client = async {
+            reads(&mut client, &long).await;
+            reads(&mut client, &long).await;
+            reads(&mut client, b"pushed").await;
         };
         tokio::join!(owner, client);
     }

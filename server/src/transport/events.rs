@@ -20,6 +20,7 @@ use hub::{Burst, Outlet, Pushed, Record};
 
 use crate::{
     caller::Caller,
+    fields::Fields,
     problem::{Document, Problem},
     session::{Out, Session, Wants},
     state::ServerState,
@@ -42,6 +43,7 @@ const RETRY_MS: u64 = 1_000;
         ("Last-Event-ID" = Option<String>, Header, description = "goes before `after`"),
         ("session" = Option<String>, Query, description = "be this session again"),
         ("token" = Option<String>, Query, description = "who you are"),
+        ("fields" = Option<String>, Query, description = "what is wanted of a message, besides its offset"),
     ),
     responses(
         (status = 200, body = String, content_type = "text/event-stream"),
@@ -71,7 +73,8 @@ pub(crate) async fn stream(
     // There is none in tests without a socket. Older clients get no chunks.
     let wire = wire.map(|Extension(wire)| wire).filter(|_| version == Version::HTTP_11);
     if let Some(wire) = wire.clone() {
-        session = session.pushing_to(Arc::new(Chunks(wire)));
+        let chunks = Chunks { wire, fields: session.fields() };
+        session = session.pushing_to(Arc::new(chunks));
     }
     let body = Body::from_stream(stream::unfold((session, wire), async |(mut session, wire)| {
         // A browser whose stream ends comes back with its position.
@@ -84,12 +87,16 @@ pub(crate) async fn stream(
 }
 
 /// Where messages are pushed to: each burst a chunk of the answer (RFC 9112 section 7.1).
-struct Chunks(Arc<Wire>);
+struct Chunks {
+    wire: Arc<Wire>,
+    fields: Fields,
+}
 
 impl Outlet for Chunks {
     fn push(&self, burst: &Burst<'_>) -> Pushed {
-        self.0.push(&burst.face(FACE, |burst| {
-            let events = burst.records.iter().map(|record| message(burst.epoch, record));
+        self.wire.push(&burst.face(self.fields.face(FACE), |burst| {
+            let message = |record| message(burst.epoch, record, self.fields);
+            let events = burst.records.iter().map(|record| message(record));
             let events = events.collect::<Vec<_>>().concat();
             let size = format!("{:x}\r\n", events.len());
             [size.as_bytes(), &events, b"\r\n"].concat().into()
@@ -97,9 +104,12 @@ impl Outlet for Chunks {
     }
 }
 
-fn message(epoch: &Epoch, record: &Record) -> Bytes {
-    let position = (epoch.as_str(), record.offset);
-    record.frame.face(FACE, |frame| event(Some(position), "message", frame))
+fn message(epoch: &Epoch, record: &Record, fields: Fields) -> Bytes {
+    let event = |frame: &Bytes| event(Some((epoch.as_str(), record.offset)), "message", frame);
+    match fields.are_all() {
+        true => record.frame.face(FACE, event),
+        false => event(&fields.frame(record)),
+    }
 }
 
 fn write(session: &Session, burst: Vec<Out>) -> Bytes {
@@ -107,7 +117,8 @@ fn write(session: &Session, burst: Vec<Out>) -> Bytes {
     for out in burst {
         match out {
             Out::Message(record) => {
-                text.extend_from_slice(&message(&session.position().epoch, &record));
+                let epoch = &session.position().epoch;
+                text.extend_from_slice(&message(epoch, &record, session.fields()));
             }
             Out::State(state) => {
                 let event = |frame: &Bytes| event(None, state.kind.word(), frame);

@@ -20,6 +20,7 @@ use super::messages::{LIMIT, LONGEST_WAIT, number};
 use crate::{
     body::whole,
     caller::{Caller, query},
+    fields::Fields,
     problem::{Document, Problem},
     session::{Answer, Out, Session, Wants},
     state::ServerState,
@@ -59,6 +60,7 @@ pub(crate) struct Told {
         ("wait" = Option<u64>, Query, minimum = 0, maximum = 60, description = "seconds"),
         ("session" = Option<String>, Query, description = "be this session again"),
         ("token" = Option<String>, Query, description = "who you are"),
+        ("fields" = Option<String>, Query, description = "what is wanted of a message, besides its offset"),
     ),
     responses(
         (status = 200, body = Told),
@@ -82,17 +84,17 @@ pub(crate) async fn read(
         let news = timeout(Duration::from_secs(wait), session.next()).await;
         burst = news.unwrap_or(Ok(Vec::new())).map_err(unreadable)?;
     }
-    let frames = burst.iter().filter_map(frame).collect();
+    let frames = burst.iter().filter_map(|out| frame(out, session.fields())).collect();
     let (position, state) = (session.position().clone(), session.state());
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(Told { position, state, frames }))
         .into_response())
 }
 
 /// The frame as it is, not read.
-fn frame(out: &Out) -> Option<Box<RawValue>> {
+fn frame(out: &Out, fields: Fields) -> Option<Box<RawValue>> {
     let shared = |bytes: &[u8]| RawValue::from_string(str::from_utf8(bytes).ok()?.to_owned()).ok();
     match out {
-        Out::Message(record) => shared(record.frame.bytes()),
+        Out::Message(record) => shared(&fields.frame(record)),
         Out::State(state) => shared(state.frame.bytes()),
         Out::Frame(frame) => to_raw_value(frame).ok(),
         Out::Answer(_) => None,

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 use crate::{
     caller::{Caller, query},
+    fields::Fields,
     problem::{Document, Problem},
     state::ServerState,
 };
@@ -74,8 +75,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn new(position: Position, recovery: Recovery, records: &[Arc<Record>]) -> Self {
-        let params = |record: &Arc<Record>| RawValue::from_string(record.params().to_owned()).ok();
+    fn new(
+        position: Position,
+        recovery: Recovery,
+        records: &[Arc<Record>],
+        fields: Fields,
+    ) -> Self {
+        let params =
+            |record: &Arc<Record>| RawValue::from_string(fields.params(record).into_owned()).ok();
         Self { position, recovery, messages: records.iter().filter_map(params).collect() }
     }
 }
@@ -93,6 +100,7 @@ impl Answer {
         ("wait" = Option<u64>, Query, minimum = 0, maximum = 60, description = "seconds"),
         ("session" = Option<String>, Query, description = "be this session again"),
         ("token" = Option<String>, Query, description = "who you are"),
+        ("fields" = Option<String>, Query, description = "what is wanted of a message, besides its offset"),
     ),
     responses(
         (status = 200, body = Answer),
@@ -128,7 +136,7 @@ pub(crate) async fn read(
 async fn latest(caller: &Caller, before: Option<Offset>, limit: usize) -> Result<Answer, Problem> {
     let Caller { server, room, who, .. } = caller;
     let latest = server.hub.latest(room, who, before, limit).await.map_err(HubError::from)?;
-    Ok(Answer::new(latest.position, Recovery::Fresh, &latest.records))
+    Ok(Answer::new(latest.position, Recovery::Fresh, &latest.records, caller.fields))
 }
 
 /// What is behind a position; waits for it if that is asked for.
@@ -160,7 +168,7 @@ async fn behind(caller: &Caller, limit: usize, wait: Duration) -> Result<Answer,
             }
         }
     }
-    Ok(Answer::new(reader.position().clone(), recovery, &records))
+    Ok(Answer::new(reader.position().clone(), recovery, &records, caller.fields))
 }
 
 /// The answer, or 304 where the client has the same already (RFC 9110 section 13.1.2).

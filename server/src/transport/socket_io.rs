@@ -90,7 +90,8 @@ async fn serve(server: ServerState, handshake: Handshake, engine: socketio::Engi
                 continue;
             }
         };
-        session = session.pushing_to(Arc::new(event::Packets(sender.clone())));
+        let packets = event::Packets { sender: sender.clone(), fields: session.fields() };
+        session = session.pushing_to(Arc::new(packets));
         let id = session.id().clone();
         let accepted = sender.accept(NAMESPACE, id.public(), Some(id.as_str())).await;
         let Err(end) = match accepted {
@@ -120,6 +121,7 @@ struct Auth {
     room: Option<String>,
     after: Option<String>,
     token: Option<String>,
+    fields: Option<String>,
     pid: Option<String>,
     offset: Option<String>,
 }
@@ -132,12 +134,13 @@ async fn enter(
 ) -> Result<Session, Refusal> {
     let auth: Auth = serde_json::from_value(Value::Object(auth.clone()))
         .map_err(|error| Refusal::field("auth", format!("`auth` can't be read: {error}")))?;
-    let Auth { room, after, token, pid, offset } = &auth;
+    let Auth { room, after, token, fields, pid, offset } = &auth;
     let entrance = Entrance {
         room: room.as_deref().or_else(|| handshake.query("room")),
         after: after.as_deref().or_else(|| handshake.query("after")),
         session: None,
         token: token.as_deref().or_else(|| handshake.query("token")),
+        fields: fields.as_deref().or_else(|| handshake.query("fields")),
     };
     let address = handshake.peer.map(|peer| peer.ip());
     let admit = |entrance| Door(server.clone()).admit(&handshake.headers, address, entrance);

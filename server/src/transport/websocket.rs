@@ -26,6 +26,7 @@ use tokio::time::{sleep, timeout};
 use crate::{
     caller::Caller,
     config::Timing,
+    fields::Fields,
     problem::Problem,
     session::{Answer, End as Over, Out, Session, Wants},
     state::ServerState,
@@ -86,18 +87,21 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
     if all_frames {
         upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
     }
+    let wire = parts.extensions.get::<Arc<Wire>>().cloned();
+    let no_socket = || Refusal::new(ErrorCode::UpgradeRequired, "there is no socket to upgrade");
+    let wire = wire.ok_or_else(no_socket)?;
     let wants = if all_frames { Wants::Everything } else { Wants::Messages };
     let mut session = Session::enter(caller, wants).await?;
-    // There is none in tests without a socket.
-    if let Some(wire) = parts.extensions.get::<Arc<Wire>>().cloned() {
-        session = session.pushing_to(Arc::new(Frames(wire)));
-    }
+    let frames = Frames { wire: wire.clone(), fields: session.fields() };
+    session = session.pushing_to(Arc::new(frames));
     let timing = server.config.timing;
+    let session = Box::new(session);
     Ok(tune(upgrade, READ_BYTES)
         .on_failed_upgrade(|error| tracing::debug!(%error, "websocket upgrade failed"))
         .on_upgrade(move |socket| {
-            let greeted = false;
-            Connection { socket, all_frames, greeted, timing }.run(session)
+            let (fields, greeted) = (session.fields(), false);
+            // In a box, or its task would be as large as everything there was before it as well.
+            Box::pin(Connection { socket, wire, all_frames, fields, greeted, timing }.run(session))
         }))
 }
 
@@ -106,24 +110,27 @@ pub(crate) fn tune(upgrade: WebSocketUpgrade, most: usize) -> WebSocketUpgrade {
     upgrade
         // A quiet connection should cost little: the defaults are 128 KiB each way. What is to be read into is filled
         // with zeros each time it is looked whether there is something (tungstenite 0.29, `read_in`).
-        .read_buffer_size(1024)
+        .read_buffer_size(512)
         .write_buffer_size(16 * 1024)
         .max_frame_size(most)
         .max_message_size(most)
 }
 
 /// Where messages are pushed to: each a frame of its own.
-struct Frames(Arc<Wire>);
+struct Frames {
+    wire: Arc<Wire>,
+    fields: Fields,
+}
 
 /// The face of messages that are such frames.
 const FACE: usize = 2;
 
 impl Outlet for Frames {
     fn push(&self, burst: &Burst<'_>) -> Pushed {
-        self.0.push(&burst.face(FACE, |burst| {
+        self.wire.push(&burst.face(self.fields.face(FACE), |burst| {
             let mut bytes = Vec::new();
             for record in burst.records {
-                frame([record.frame.bytes(), &[]], &mut bytes);
+                frame([&self.fields.frame(record), &[]], &mut bytes);
             }
             shared(bytes)
         }))
@@ -134,6 +141,9 @@ impl Outlet for Frames {
 pub(super) fn shared(bytes: Vec<u8>) -> Bytes {
     bytes.into_boxed_slice().into()
 }
+
+/// A ping without a text.
+const PING: [u8; 2] = [0x89, 0];
 
 /// A text frame of a server: whole, and not masked (RFC 6455 section 5.2).
 pub(super) fn frame(text: [&[u8]; 2], bytes: &mut Vec<u8>) {
@@ -157,8 +167,13 @@ pub(super) fn frame(text: [&[u8]; 2], bytes: &mut Vec<u8>) {
 
 /// One network leg.
 struct Connection {
+    /// What is heard, and what answers that by itself: pings, closing.
     socket: WebSocket,
+    /// What is said is written here, whole frames at a time: the library would hold on to a buffer as large as the
+    /// largest of them.
+    wire: Arc<Wire>,
     all_frames: bool,
+    fields: Fields,
     /// The first hello is over.
     greeted: bool,
     timing: Timing,
@@ -191,7 +206,7 @@ impl From<Over> for End {
 }
 
 impl Connection {
-    async fn run(mut self, mut session: Session) {
+    async fn run(mut self, mut session: Box<Session>) {
         let Err(end) = self.talk(&mut session).await;
         // Nothing may come behind a close frame (RFC 6455 section 5.5.1).
         session.stop_pushing();
@@ -209,7 +224,7 @@ impl Connection {
             }
             End::Close(code, reason) => {
                 tracing::debug!(room = %session.room(), code, reason, "closing");
-                self.close(code, reason).await;
+                Box::pin(self.close(code, reason)).await;
             }
         }
     }
@@ -237,50 +252,42 @@ impl Connection {
 
     /// Writes a burst in one go.
     async fn deliver(&mut self, burst: Vec<Out>) -> Result<(), End> {
-        let mut legs = Vec::with_capacity(burst.len());
+        let mut bytes = Vec::new();
         for out in burst {
-            let greeted = self.greeted;
             match out {
-                Out::Message(record) => legs.push(text(record.frame.bytes())),
-                Out::State(state) => legs.push(text(state.frame.bytes())),
+                Out::Message(record) => frame([&self.fields.frame(&record), &[]], &mut bytes),
+                Out::State(state) => frame([state.frame.bytes(), &[]], &mut bytes),
                 Out::Frame(ServerFrame::Beat {}) => {
-                    legs.push(Leg::Ping(Bytes::new()));
+                    bytes.extend(PING);
                     // A page does not see pings; this is what tells it that the line is alive.
-                    legs.extend(self.own(&ServerFrame::Beat {}));
+                    self.own(&ServerFrame::Beat {}, &mut bytes);
                 }
                 Out::Frame(ServerFrame::Hello(Hello { recovery: Recovery::Reset, .. }))
-                    if greeted && !self.all_frames =>
+                    if self.greeted && !self.all_frames =>
                 {
                     return Err(End::Close(close::POSITION_LOST, "messages were missed"));
                 }
-                Out::Frame(frame) => {
+                Out::Frame(own) => {
                     self.greeted = true;
-                    legs.extend(self.own(&frame));
+                    self.own(&own, &mut bytes);
                 }
                 Out::Answer(Answer { frame, .. }) => {
-                    legs.extend(frame.and_then(|frame| self.own(&frame)));
+                    frame.iter().for_each(|own| self.own(own, &mut bytes));
                 }
             }
         }
-        self.write(legs).await
+        let write = async {
+            self.socket.flush().await.map_err(End::from)?;
+            self.wire.write_all(&bytes).await.map_err(|_| End::Gone)
+        };
+        // Whoever reads nothing for so long is gone, or will come back to its position.
+        timeout(self.timing.write, write).await.unwrap_or(Err(End::Gone))
     }
 
     /// A frame for this client alone; the plain face gets none of these.
-    fn own(&self, frame: &ServerFrame) -> Option<Leg> {
-        self.all_frames.then(|| Leg::Text(frame.encode().into()))
-    }
-
-    async fn write(&mut self, legs: impl IntoIterator<Item = Leg>) -> Result<(), End> {
-        let write = async {
-            for leg in legs {
-                self.socket.feed(leg).await?;
-            }
-            self.socket.flush().await
-        };
-        match timeout(self.timing.write, write).await {
-            Ok(written) => Ok(written?),
-            // Whoever reads nothing for so long is gone, or will come back to its position.
-            Err(_) => Err(End::Gone),
+    fn own(&self, own: &ServerFrame, bytes: &mut Vec<u8>) {
+        if self.all_frames {
+            frame([own.encode().as_bytes(), &[]], bytes);
         }
     }
 
@@ -324,12 +331,6 @@ fn hear(leg: Option<Result<Leg, axum::Error>>, session: &mut Session) -> Result<
         None => Err(End::Gone),
         Some(Err(error)) => Err(why_unreadable(&error)),
     }
-}
-
-/// Frames come from our own encoder, so they are UTF-8; anything else would be a defect and is not
-/// sent.
-fn text(frame: &Bytes) -> Leg {
-    Leg::Text(Utf8Bytes::try_from(frame.clone()).unwrap_or_default())
 }
 
 /// What a frame that can't be read is closed with (RFC 6455 section 7.4.1).

@@ -69,7 +69,7 @@ impl Far {
         let find =
             |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let [room, after, session, token] = ["room", "after", "session", "token"].map(find);
-        let entrance = Entrance { room, after, session, token };
+        let entrance = Entrance { room, after, session, token, fields: None };
         let caller = self.door.admit(&HeaderMap::new(), None, entrance).ok()?;
         Session::enter(caller, Wants::Everything).await.ok()
     }

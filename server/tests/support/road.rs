@@ -66,7 +66,7 @@ pub struct Traveller {
 }
 
 impl Traveller {
-    /// Joins; `query` may have `after` and `session`.
+    /// Joins; `query` may have `after`, `session`, and where messages come by themselves `fields`.
     pub async fn join(address: &str, road: Road, room: &str, query: &str) -> Result<Self> {
         let http = reqwest::Client::new();
         let leg = match road {
@@ -102,7 +102,9 @@ impl Traveller {
                     query.split('&').filter_map(|pair| pair.split_once('=')).collect();
                 let auth = match (pairs.get("session"), pairs.get("after")) {
                     (Some(pid), offset) => json!({"room": room, "pid": pid, "offset": offset}),
-                    (None, after) => json!({"room": room, "after": after}),
+                    (None, after) => {
+                        json!({"room": room, "after": after, "fields": pairs.get("fields")})
+                    }
                 };
                 socket.send(Message::text(format!("40{auth}"))).await.map_err(|_| Lost)?;
                 Leg::SocketIo(Box::new(socket), 0)

@@ -41,7 +41,7 @@ async fn enter(wish: &str, door: &Door) -> Result<Session, Refusal> {
     let wish: Value = serde_json::from_str(wish).unwrap_or_default();
     let text = |field: &str| wish[field].as_str();
     let (room, after, session) = (text("room"), text("after"), text("session"));
-    let entrance = Entrance { room, after, session, token: None };
+    let entrance = Entrance { room, after, session, ..Entrance::default() };
     Session::enter(door.admit(&HeaderMap::new(), None, entrance)?, Wants::Everything).await
 }
 

@@ -16,6 +16,7 @@ use socketio::{
 
 use super::NAMESPACE;
 use crate::{
+    fields::Fields,
     session::{Answer, Out, Session},
     transport::websocket::{frame, shared},
     wire::Wire,
@@ -32,7 +33,9 @@ const FACE: usize = 1;
 /// The packets that tell what there is to tell.
 pub(super) fn packets(session: &Session, out: Out) -> Vec<Utf8Bytes> {
     match out {
-        Out::Message(record) => text(of_message(&session.position().epoch, &record)),
+        Out::Message(record) => {
+            text(of_message(&session.position().epoch, &record, session.fields()))
+        }
         Out::State(state) => {
             let packet = |frame: &Bytes| {
                 let params = ServerFrame::params_of(frame);
@@ -59,22 +62,29 @@ pub(super) fn packets(session: &Session, out: Out) -> Vec<Utf8Bytes> {
 }
 
 /// The packet of a message.
-fn of_message(epoch: &Epoch, record: &Record) -> Bytes {
-    let packet = |_: &Bytes| packet(message(record.params(), epoch, record.offset));
-    record.frame.face(FACE, packet)
+fn of_message(epoch: &Epoch, record: &Record, fields: Fields) -> Bytes {
+    let packet = |meta| packet(message(record.params(), meta, epoch, record.offset));
+    match fields.are_all() {
+        true => record.frame.face(FACE, |_| packet(None)),
+        false => packet(Some(&fields.without_value().params(record))),
+    }
 }
 
 /// Where messages are pushed to: each a packet in a frame of its own, past the crate's WebSocket.
-pub(super) struct Packets(pub(super) SocketSender);
+pub(super) struct Packets {
+    pub(super) sender: SocketSender,
+    pub(super) fields: Fields,
+}
 
 impl Outlet for Packets {
     fn push(&self, burst: &Burst<'_>) -> Pushed {
         /// A message of Engine.IO.
         const MESSAGE: &[u8] = b"4";
         let frames = || {
-            burst.face(FACE, |burst| {
+            burst.face(self.fields.face(FACE), |burst| {
                 let mut bytes = Vec::new();
-                let packets = burst.records.iter().map(|record| of_message(burst.epoch, record));
+                let packet = |record| of_message(burst.epoch, record, self.fields);
+                let packets = burst.records.iter().map(|record| packet(record));
                 // What could not be made is not sent.
                 for packet in packets.filter(|packet| !packet.is_empty()) {
                     frame([MESSAGE, &packet], &mut bytes);
@@ -82,7 +92,7 @@ impl Outlet for Packets {
                 shared(bytes)
             })
         };
-        let pushed = self.0.when_idle(NAMESPACE, |Below(wire)| {
+        let pushed = self.sender.when_idle(NAMESPACE, |Below(wire)| {
             wire.downcast_ref::<Wire>().map_or(Pushed::None, |wire| wire.push(&frames()))
         });
         pushed.unwrap_or(Pushed::None)
@@ -151,9 +161,9 @@ pub(super) fn read(args: Vec<Value>) -> Result<ClientFrame, Refusal> {
     Publish::from_params(params.into()).map(ClientFrame::Message)
 }
 
-/// The params of a message as `[event, value, meta, position]`. The value is found, and nothing is encoded
-/// again.
-fn message(params: &str, epoch: &Epoch, offset: Offset) -> Option<String> {
+/// The params of a message as `[event, value, meta, position]`; `meta` is all there is besides the value, unless
+/// another is given. The value is found, and nothing is encoded again.
+fn message(params: &str, meta: Option<&str>, epoch: &Epoch, offset: Offset) -> Option<String> {
     #[derive(Deserialize)]
     struct Params<'a> {
         #[serde(borrow)]
@@ -166,6 +176,7 @@ fn message(params: &str, epoch: &Epoch, offset: Offset) -> Option<String> {
     let after = from.get(value.len()..)?.strip_prefix(',')?;
     let name = event.filter(|name| !RESERVED.contains(&name.as_str()) && !name.starts_with(OURS));
     let name = to_json(&name.as_deref().unwrap_or("message"));
+    let [before, after] = meta.map_or([before, after], |meta| [meta, ""]);
     Some(format!(r#"[{name},{value},{before}{after},"{epoch}:{offset}"]"#))
 }
 
@@ -179,7 +190,7 @@ mod tests {
     use super::*;
 
     fn event(params: &str) -> String {
-        message(params, &Epoch::parse("e").unwrap(), Offset(7)).unwrap()
+        message(params, None, &Epoch::parse("e").unwrap(), Offset(7)).unwrap()
     }
 
     #[test]
