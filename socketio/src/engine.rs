@@ -11,7 +11,7 @@ use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, FromRequestParts, Query, Request, ws::WebSocketUpgrade},
-    http::{HeaderMap, Method, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -265,7 +265,9 @@ impl Engine {
             let open = engine.greeting(&session, &[]).encode();
             if socket.send(axum::extract::ws::Message::Text(open.into())).await.is_ok() {
                 engine.start(opening);
-                websocket::run(session, socket, engine.config.max_payload).await;
+                let run = websocket::run(session, socket, engine.config.max_payload);
+                // In a box, or what there was before it would stay as long.
+                Box::pin(run).await;
             }
         }))
     }
@@ -286,7 +288,7 @@ impl Engine {
         }
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         let handshake =
-            Handshake { sid: session.sid().clone(), headers: parts.headers, query, peer };
+            Handshake { sid: session.sid().clone(), headers: owned(&parts.headers), query, peer };
         let socket = EngineSocket::new(Arc::clone(&session), outgoing, incoming);
         let guard = CloseOnDrop(Arc::clone(&session), pass);
         Ok(Opening { guard, session, handshake, socket })
@@ -326,7 +328,7 @@ impl Engine {
         Ok(upgrade
             // A quiet connection should cost little: the defaults are 128 KiB each way. What is to be read into is filled
             // with zeros each time it is looked whether there is something (tungstenite 0.29, `read_in`).
-            .read_buffer_size(1024)
+            .read_buffer_size(512)
             .write_buffer_size(16 * 1024)
             .max_frame_size(most)
             .max_message_size(most))
@@ -367,4 +369,11 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The same headers for themselves: as they come, each is a part of the buffer that the request was read into, and keeps
+/// all of that.
+fn owned(headers: &HeaderMap) -> HeaderMap {
+    let own = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
+    headers.iter().filter_map(|(name, value)| Some((name.clone(), own(value)?))).collect()
 }

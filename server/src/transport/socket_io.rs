@@ -77,7 +77,15 @@ async fn serve(server: ServerState, handshake: Handshake, engine: socketio::Engi
             None => return,
         };
         let entered = match namespace.as_str() {
-            NAMESPACE => enter(&server, &handshake, &auth).await,
+            NAMESPACE => {
+                let entered = Box::pin(enter(&server, &handshake, &auth)).await;
+                let push = |session: Session| {
+                    let packets =
+                        event::Packets { sender: sender.clone(), fields: session.fields() };
+                    Box::new(session.pushing_to(Arc::new(packets)))
+                };
+                entered.map(push)
+            }
             _ => Err(Refusal::new(ErrorCode::NotFound, "Invalid namespace")),
         };
         let mut session = match entered {
@@ -90,8 +98,6 @@ async fn serve(server: ServerState, handshake: Handshake, engine: socketio::Engi
                 continue;
             }
         };
-        let packets = event::Packets { sender: sender.clone(), fields: session.fields() };
-        session = session.pushing_to(Arc::new(packets));
         let id = session.id().clone();
         let accepted = sender.accept(NAMESPACE, id.public(), Some(id.as_str())).await;
         let Err(end) = match accepted {
