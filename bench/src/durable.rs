@@ -17,15 +17,11 @@ use std::{
 use futures_util::{SinkExt, StreamExt};
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
-    net::TcpStream,
-};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     Error, Result,
-    hubbub::{Hubbub, Socket},
+    hubbub::{Hubbub, Poster, Socket},
     report::{Report, count, figure},
 };
 
@@ -36,7 +32,7 @@ const TEXT: &str = "I think we should leave at eight, if nobody minds the early 
 pub(crate) async fn run(report: &mut Report, servers: &[String], length: Duration) -> Result {
     report.table(
         "Durable publishes, kept a second, and the 99th percentile of the ack",
-        &["server", "--sync", "publishers", "kept/s", "p99 ack, ms", "SQLite alone", "ratio"],
+        &["server", "--sync", "publishers", "acked/s", "p99 ack, ms", "SQLite alone", "ratio"],
     );
     for server in servers {
         for kept in [None, Some("full"), Some("normal")] {
@@ -67,7 +63,7 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], length: Duratio
         }
     }
     report.table(
-        &format!("{AT_ONCE} messages a request over HTTP, kept a second"),
+        &format!("{} messages a request over HTTP, kept a second", Poster::AT_ONCE),
         &["server", "--sync", "publishers", "kept/s", "SQLite alone", "ratio"],
     );
     for server in servers {
@@ -92,9 +88,6 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], length: Duratio
     Ok(())
 }
 
-/// How many messages a request may have.
-const AT_ONCE: usize = 100;
-
 /// How many messages are kept a second that so many post, each in a room of its own.
 async fn post_arrays(address: &str, publishers: usize, length: Duration) -> Result<f64> {
     let started = Instant::now();
@@ -102,49 +95,19 @@ async fn post_arrays(address: &str, publishers: usize, length: Duration) -> Resu
     for who in 0..publishers {
         let address = address.to_owned();
         posting.spawn(async move {
-            let stream = TcpStream::connect(&address).await?;
-            stream.set_nodelay(true)?;
-            let mut stream = BufStream::new(stream);
-            let mut kept = 0;
+            let mut poster = Poster::connect(&address).await?;
+            let (room, mut kept) = (format!("bench-{who}"), 0);
             while started.elapsed() < length {
                 let one = |n| json!({"value": TEXT, "id": format!("bench-{who}-{}", kept + n)});
-                let body = Value::from_iter((0..AT_ONCE).map(one)).to_string();
-                let head = format!(
-                    "POST /api/rooms/bench-{who}/messages HTTP/1.1\r\nHost: {address}\r\n\
-                     Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-                    body.len()
-                );
-                stream.write_all(head.as_bytes()).await?;
-                stream.write_all(body.as_bytes()).await?;
-                stream.flush().await?;
-                answered(&mut stream).await?;
-                kept += AT_ONCE;
+                let body = Value::from_iter((0..Poster::AT_ONCE).map(one)).to_string();
+                poster.post(&room, &body).await?;
+                kept += Poster::AT_ONCE;
             }
             Ok::<_, Error>(kept)
         });
     }
     let kept: usize = posting.join_all().await.into_iter().sum::<Result<usize>>()?;
     Ok(kept as f64 / started.elapsed().as_secs_f64())
-}
-
-/// Reads an answer that is 200.
-async fn answered(stream: &mut BufStream<TcpStream>) -> Result {
-    let (mut line, mut length) = (String::new(), 0);
-    stream.read_line(&mut line).await?;
-    if !line.starts_with("HTTP/1.1 200") {
-        return Err(line.into());
-    }
-    while line.trim_end() != "" {
-        line.clear();
-        stream.read_line(&mut line).await?;
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse()?;
-        }
-    }
-    stream.read_exact(&mut vec![0; length]).await?;
-    Ok(())
 }
 
 /// How long each ack took.

@@ -77,6 +77,7 @@ const CORE: usize = 0;
 enum Who<'a> {
     Floor,
     MicroWebSockets,
+    Nchan,
     NodeWs,
     SocketIo,
     Memory(&'a str),
@@ -88,6 +89,7 @@ impl Who<'_> {
         match self {
             Self::Floor => "floor".to_owned(),
             Self::MicroWebSockets => "uWebSockets".to_owned(),
+            Self::Nchan => "nchan".to_owned(),
             Self::NodeWs => "Node ws".to_owned(),
             Self::SocketIo => "socket.io".to_owned(),
             Self::Memory(binary) => format!("{binary}, memory"),
@@ -109,6 +111,10 @@ impl Who<'_> {
                 let mut command = on_core(CORE, "python3");
                 let command = command.env("PYTHONPATH", packages);
                 Server::start(command.arg(format!("{peers}/uws.py")).arg(port)).await
+            }
+            Self::Nchan => {
+                let mut command = on_core(CORE, "bash");
+                Server::start(command.arg(format!("{peers}/nchan.sh")).arg(port).arg(data)).await
             }
             Self::NodeWs => {
                 let mut command = on_core(CORE, "node");
@@ -168,7 +174,7 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], fan_out: &FanOu
         "Processor time of the server for each text of 64 bytes that a reader gets",
         &["server", "road", "readers", "at once", "µs", "of the floor", "deliveries/s", "bytes"],
     );
-    let peers = [Who::Floor, Who::MicroWebSockets, Who::NodeWs, Who::SocketIo];
+    let peers = [Who::Floor, Who::MicroWebSockets, Who::Nchan, Who::NodeWs, Who::SocketIo];
     let hubbubs = servers.iter().flat_map(|binary| [Who::Memory(binary), Who::Sqlite(binary)]);
     let mut floor = HashMap::new();
     let all = peers.into_iter().chain(hubbubs);

@@ -3,7 +3,7 @@
 use std::{ops::Deref, path::Path};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
     net::TcpStream,
     process::Command,
 };
@@ -83,6 +83,53 @@ impl Hubbub {
         let body: serde_json::Value = serde_json::from_str(body)?;
         let count = body["count"].as_u64().ok_or("no `count` in the answer")?;
         Ok(usize::try_from(count)?)
+    }
+}
+
+/// A connection that posts arrays of messages.
+#[derive(Debug)]
+pub(crate) struct Poster {
+    stream: BufStream<TcpStream>,
+    address: String,
+}
+
+impl Poster {
+    /// How many messages a request may have.
+    pub(crate) const AT_ONCE: usize = 100;
+
+    pub(crate) async fn connect(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufStream::new(stream), address: address.to_owned() })
+    }
+
+    /// Posts this to a room, and reads the answer, which must be 200.
+    pub(crate) async fn post(&mut self, room: &str, body: &str) -> Result {
+        let Self { stream, address } = self;
+        let head = format!(
+            "POST /api/rooms/{room}/messages HTTP/1.1\r\nHost: {address}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(body.as_bytes()).await?;
+        stream.flush().await?;
+        let (mut line, mut length) = (String::new(), 0);
+        stream.read_line(&mut line).await?;
+        if !line.starts_with("HTTP/1.1 200") {
+            return Err(line.into());
+        }
+        while line.trim_end() != "" {
+            line.clear();
+            stream.read_line(&mut line).await?;
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse()?;
+            }
+        }
+        stream.read_exact(&mut vec![0; length]).await?;
+        Ok(())
     }
 }
 

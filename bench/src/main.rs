@@ -14,8 +14,10 @@ mod frames;
 mod guard;
 mod hubbub;
 mod joins;
+mod plots;
 mod process;
 mod report;
+mod returning;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -49,6 +51,9 @@ struct Bench {
     /// Write what was measured there as well, as JSON
     #[arg(long, value_name = "FILE", global = true)]
     json: Option<PathBuf>,
+    /// Draw what was measured, as SVG files in this directory
+    #[arg(long, value_name = "DIR", global = true)]
+    plots: Option<PathBuf>,
 }
 
 /// What `cargo xtask build` makes.
@@ -70,6 +75,12 @@ enum What {
         #[arg(long, default_value_t = 10_000)]
         clients: usize,
     },
+    /// Clients come back after a restart, each to what it missed
+    Returning {
+        /// A tenth of the clients
+        #[arg(long)]
+        few: bool,
+    },
     /// How long an ack takes in one room while another is flooded
     Flood(Flood),
     /// The server that others are measured against
@@ -81,12 +92,13 @@ enum What {
 }
 
 impl What {
-    fn all(quick: bool) -> [Self; 4] {
+    fn all(quick: bool) -> [Self; 5] {
         let (clients, seconds) = if quick { (2_000, 1) } else { (10_000, 3) };
         [
             Self::Durable { seconds },
             Self::FanOut(FanOut::new(quick, seconds)),
             Self::Joins { clients },
+            Self::Returning { few: quick },
             Self::Flood(Flood::new(clients, 5 * seconds)),
         ]
     }
@@ -103,6 +115,9 @@ impl What {
             Self::FanOut(fan_out) => one_thread()?.block_on(fan_out::run(report, servers, fan_out)),
             Self::Joins { clients } => {
                 one_worker()?.block_on(joins::run(report, servers, *clients))
+            }
+            Self::Returning { few } => {
+                one_thread()?.block_on(returning::run(report, servers, *few))
             }
             Self::Flood(flood) => one_worker()?.block_on(flood::run(report, servers, flood)),
             Self::Floor => one_thread()?.block_on(floor::run()),
@@ -121,7 +136,7 @@ fn one_thread() -> Result<Runtime> {
 }
 
 fn main() -> Result {
-    let Bench { what, servers, quick, guard, update, json } = Bench::parse();
+    let Bench { what, servers, quick, guard, update, json, plots } = Bench::parse();
     let mut report = Report::default();
     match what {
         Some(one) => one.measure(&mut report, &servers)?,
@@ -132,5 +147,6 @@ fn main() -> Result {
             }
         }
     }
+    plots.map_or(Ok(()), |plots| report.draw(&plots))?;
     json.map_or(Ok(()), |json| report.write(&json, &servers))
 }

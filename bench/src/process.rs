@@ -26,6 +26,11 @@ impl Server {
         Ok(Self { address, process })
     }
 
+    /// Kills it, and waits until it is gone.
+    pub(crate) async fn kill(mut self) -> Result {
+        Ok(self.process.kill().await?)
+    }
+
     /// Seconds of processor it has used, in its own code and in the kernel's.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let stat = self.proc("stat")?;

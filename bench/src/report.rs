@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::{Map, Value, json};
 
-use crate::Result;
+use crate::{Result, plots};
 
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -51,6 +51,11 @@ impl Report {
         println!("| {} |", shown.join(" | "));
         let rows = self.tables.last_mut().and_then(|table| table["rows"].as_array_mut());
         rows.into_iter().for_each(|rows| rows.push(Value::Array(values.clone())));
+    }
+
+    /// Draws what can be drawn of it.
+    pub(crate) fn draw(&self, dir: &Path) -> Result {
+        plots::draw(&self.tables, dir)
     }
 
     /// Writes all of it, with what it was measured on.
