@@ -379,6 +379,31 @@ async fn a_client_that_closes_is_answered() {
 }
 
 #[tokio::test]
+async fn whoever_says_something_and_closes_at_once_hears_nothing_behind_the_close() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = TestServer::start().await;
+    let upgrade = format!(
+        "GET /ws?room=tea HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: hubbub.v1\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        server.address
+    );
+    let text = br#"{"type":"message","params":{"value":"bye"}}"#;
+    // Masked with zeros (RFC 6455 section 5.3): the text, and a close with code 1000.
+    let mut said = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
+    said.extend(text);
+    said.extend([0x88, 0x82, 0, 0, 0, 0, 3, 232]);
+    for _ in 0..20 {
+        let mut socket = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        socket.write_all(upgrade.as_bytes()).await.unwrap();
+        socket.write_all(&said).await.unwrap();
+        let mut heard = Vec::new();
+        timeout(PATIENCE, socket.read_to_end(&mut heard)).await.unwrap().unwrap();
+        assert_eq!(heard[heard.len() - 4..], [0x88, 2, 3, 232], "{}", heard.escape_ascii());
+    }
+}
+
+#[tokio::test]
 async fn what_is_said_right_before_leaving_is_kept() {
     let server = TestServer::start().await;
     for n in 0..20 {
