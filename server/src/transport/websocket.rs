@@ -207,14 +207,17 @@ impl From<Over> for End {
 
 impl Connection {
     async fn run(mut self, mut session: Box<Session>) {
-        let Err(end) = self.talk(&mut session).await;
+        let Err(mut end) = self.talk(&mut session).await;
         // Nothing may come behind a close frame (RFC 6455 section 5.5.1): a client that has sent one is answered with
         // another and no more.
         session.stop_pushing();
-        let mut is_there = matches!(end, End::Close(..));
         // What was received is kept, also from a client that says something and leaves at once.
         while let Some(answer) = session.answer().await {
-            is_there = is_there && self.deliver(vec![Out::Answer(answer)]).await.is_ok();
+            if matches!(end, End::Close(..))
+                && let Err(sooner) = self.deliver(vec![Out::Answer(answer)]).await
+            {
+                end = sooner;
+            }
         }
         match end {
             End::Gone => {}
