@@ -15,11 +15,11 @@ use crate::{
     Result,
     crowd::{Crowd, Face, Speaker},
     hubbub::{Hubbub, allow_files},
-    process::{Pinned, Server, on_core},
+    process::{CLIENTS, Pinned, Server, on_core},
     report::{Report, count, figure},
 };
 
-const CLIENTS: [usize; 2] = [200, 1_000];
+const READERS: [usize; 2] = [200, 1_000];
 const FLIGHT: [usize; 2] = [1, 32];
 const ROADS: [Road; 3] = [Road(Face::Plain), Road(Face::Events), Road(Face::SocketIo)];
 
@@ -46,7 +46,7 @@ impl FromStr for Road {
 #[derive(Debug, Args)]
 pub(crate) struct FanOut {
     /// Readers in the room
-    #[arg(long, value_delimiter = ',', default_values_t = CLIENTS)]
+    #[arg(long, value_delimiter = ',', default_values_t = READERS)]
     clients: Vec<usize>,
     /// Texts that are said at once
     #[arg(long, value_delimiter = ',', default_values_t = FLIGHT)]
@@ -62,7 +62,7 @@ pub(crate) struct FanOut {
 impl FanOut {
     /// The usual one; a quick one leaves the small rooms out.
     pub(crate) fn new(quick: bool, seconds: u64) -> Self {
-        let clients = CLIENTS[usize::from(quick)..].to_vec();
+        let clients = READERS[usize::from(quick)..].to_vec();
         Self { clients, flight: FLIGHT.to_vec(), roads: ROADS.to_vec(), seconds }
     }
 }
@@ -70,11 +70,9 @@ impl FanOut {
 /// 64 bytes.
 const TEXT: &str = "I think we should leave at eight, if nobody minds the early bus.";
 const ROOM: &str = "fan-out";
-/// Where the servers run.
-const CORE: usize = 0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who<'a> {
+pub(crate) enum Who<'a> {
     Floor,
     MicroWebSockets,
     Nchan,
@@ -85,7 +83,7 @@ enum Who<'a> {
 }
 
 impl Who<'_> {
-    fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         match self {
             Self::Floor => "floor".to_owned(),
             Self::MicroWebSockets => "uWebSockets".to_owned(),
@@ -97,41 +95,41 @@ impl Who<'_> {
         }
     }
 
-    async fn start(self, data: &Path) -> Result<Server> {
+    pub(crate) async fn start(self, data: &Path) -> Result<Server> {
         let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
         let port = free_port()?.to_string();
         match self {
             Self::Floor => {
                 let own = std::env::current_exe()?;
                 let own = own.to_str().ok_or("a path that is no text")?;
-                Server::start(on_core(CORE, own).arg("floor")).await
+                Server::start(on_core(own).arg("floor")).await
             }
             Self::MicroWebSockets => {
                 let packages = socketify().await?;
-                let mut command = on_core(CORE, "python3");
+                let mut command = on_core("python3");
                 let command = command.env("PYTHONPATH", packages);
                 Server::start(command.arg(format!("{peers}/uws.py")).arg(port)).await
             }
             Self::Nchan => {
-                let mut command = on_core(CORE, "bash");
+                let mut command = on_core("bash");
                 Server::start(command.arg(format!("{peers}/nchan.sh")).arg(port).arg(data)).await
             }
             Self::NodeWs => {
-                let mut command = on_core(CORE, "node");
+                let mut command = on_core("node");
                 Server::start(command.arg(format!("{peers}/ws.mjs")).arg(port)).await
             }
             Self::SocketIo => {
                 let packages = socket_io().await?;
-                let mut command = on_core(CORE, "node");
+                let mut command = on_core("node");
                 let command = command.arg(format!("{peers}/socket.io.mjs"));
                 Server::start(command.arg(port).arg(packages)).await
             }
             Self::Memory(binary) => {
-                let mut command = on_core(CORE, binary);
+                let mut command = on_core(binary);
                 Hubbub::spawn(command.arg("--ephemeral")).await.map(Into::into)
             }
             Self::Sqlite(binary) => {
-                let mut command = on_core(CORE, binary);
+                let mut command = on_core(binary);
                 let command = command.arg("--data").arg(data).args(["--sync", "normal"]);
                 Hubbub::spawn(command).await.map(Into::into)
             }
@@ -169,7 +167,7 @@ impl Who<'_> {
 /// Measures all of them.
 pub(crate) async fn run(report: &mut Report, servers: &[String], fan_out: &FanOut) -> Result {
     allow_files(fan_out.clients.iter().copied().max().unwrap_or_default())?;
-    let _pinned = Pinned::to(CORE + 1)?;
+    let _pinned = Pinned::to(CLIENTS)?;
     report.table(
         "Processor time of the server for each text of 64 bytes that a reader gets",
         &["server", "road", "readers", "at once", "µs", "of the floor", "deliveries/s", "bytes"],

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket, client::client};
 use crate::{
     Result,
     crowd::{Crowd, Face},
-    hubbub::{Hubbub, allow_files},
+    hubbub::{Hubbub, allow_files, members},
     report::{Report, count, figure},
 };
 
@@ -80,7 +80,7 @@ async fn measure(report: &mut Report, server: &str, flood: &Flood) -> Result {
     };
     // All frames: a plain reader that falls behind is closed.
     let crowd = Crowd::join(hubbub.address.parse()?, "flooded", Face::All, flood.clients).await?;
-    while hubbub.members("flooded").await? != flood.clients {
+    while members(&hubbub.address, "flooded").await? != flood.clients {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     tokio::time::sleep(Duration::from_secs(6)).await;

@@ -68,22 +68,22 @@ impl Hubbub {
     pub(crate) async fn join(&self, room: &str) -> Result<Socket> {
         Ok(connect_async(self.request(room)?).await?.0)
     }
+}
 
-    /// How many members a room has.
-    pub(crate) async fn members(&self, room: &str) -> Result<usize> {
-        let mut stream = TcpStream::connect(&self.address).await?;
-        let request = format!(
-            "GET /api/rooms/{room}/members HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.address
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        let (_, body) = answer.split_once("\r\n\r\n").ok_or("no answer")?;
-        let body: serde_json::Value = serde_json::from_str(body)?;
-        let count = body["count"].as_u64().ok_or("no `count` in the answer")?;
-        Ok(usize::try_from(count)?)
-    }
+/// How many members a room has.
+pub(crate) async fn members(address: &str, room: &str) -> Result<usize> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!(
+        "GET /api/rooms/{room}/members HTTP/1.1\r\nHost: {address}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or("no answer")?;
+    let body: serde_json::Value = serde_json::from_str(body)?;
+    let count = body["count"].as_u64().ok_or("no `count` in the answer")?;
+    Ok(usize::try_from(count)?)
 }
 
 /// A connection that posts arrays of messages.

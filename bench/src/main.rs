@@ -114,7 +114,7 @@ impl What {
             }
             Self::FanOut(fan_out) => one_thread()?.block_on(fan_out::run(report, servers, fan_out)),
             Self::Joins { clients } => {
-                one_worker()?.block_on(joins::run(report, servers, *clients))
+                one_thread()?.block_on(joins::run(report, servers, *clients))
             }
             Self::Returning { few } => {
                 one_thread()?.block_on(returning::run(report, servers, *few))

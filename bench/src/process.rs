@@ -89,10 +89,14 @@ impl Drop for Pinned {
     }
 }
 
-/// This program, on this core alone (`taskset`, of util-linux): two that are measured beside each other do not move each
-/// other about.
-pub(crate) fn on_core(core: usize, program: &str) -> Command {
+/// The core of a server that is measured.
+const SERVER: usize = 0;
+/// The core of its clients.
+pub(crate) const CLIENTS: usize = 1;
+
+/// This program, on the core of servers alone (`taskset`, of util-linux): server and clients do not move each other about.
+pub(crate) fn on_core(program: &str) -> Command {
     let mut command = Command::new("taskset");
-    command.args(["-c", &core.to_string(), program]);
+    command.args(["-c", &SERVER.to_string(), program]);
     command
 }

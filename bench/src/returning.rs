@@ -10,7 +10,7 @@ use crate::{
     Result,
     crowd::{Crowd, Face},
     hubbub::{Hubbub, Poster, allow_files},
-    process::{Pinned, Server, on_core},
+    process::{CLIENTS, Pinned, Server, on_core},
     report::{Report, count, figure},
 };
 
@@ -19,13 +19,12 @@ const CASES: [(usize, usize); 2] = [(10_000, 20), (1_000, 10_000)];
 /// 64 bytes.
 const TEXT: &str = "I think we should leave at eight, if nobody minds the early bus.";
 const ROOM: &str = "returning";
-const CORE: usize = 0;
 
 /// Measures each binary, with a tenth of the clients where few are wanted.
 pub(crate) async fn run(report: &mut Report, servers: &[String], few: bool) -> Result {
     let part = if few { 10 } else { 1 };
     allow_files(CASES[0].0)?;
-    let _pinned = Pinned::to(CORE + 1)?;
+    let _pinned = Pinned::to(CLIENTS)?;
     report.table(
         "Clients come back after a restart, each to what it missed",
         &["server", "clients", "missed", "all caught up, s", "server CPU, s", "peak, MiB"],
@@ -41,7 +40,7 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], few: bool) -> R
 async fn measure(report: &mut Report, server: &str, clients: usize, missed: usize) -> Result {
     let dir = tempfile::tempdir()?;
     let start = async || {
-        let mut command = on_core(CORE, server);
+        let mut command = on_core(server);
         command.arg("--data").arg(dir.path()).args(["--sync", "normal"]);
         Hubbub::spawn(&mut command).await
     };
