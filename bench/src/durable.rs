@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     Error, Result,
-    hubbub::{Hubbub, Poster, Socket},
+    hubbub::{AT_ONCE, Http, Hubbub, Socket},
     report::{Report, count, figure},
 };
 
@@ -63,7 +63,7 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], length: Duratio
         }
     }
     report.table(
-        &format!("{} messages a request over HTTP, kept a second", Poster::AT_ONCE),
+        &format!("{AT_ONCE} messages a request over HTTP, kept a second"),
         &["server", "--sync", "publishers", "kept/s", "SQLite alone", "ratio"],
     );
     for server in servers {
@@ -95,13 +95,13 @@ async fn post_arrays(address: &str, publishers: usize, length: Duration) -> Resu
     for who in 0..publishers {
         let address = address.to_owned();
         posting.spawn(async move {
-            let mut poster = Poster::connect(&address).await?;
+            let mut http = Http::connect(&address).await?;
             let (room, mut kept) = (format!("bench-{who}"), 0);
             while started.elapsed() < length {
                 let one = |n| json!({"value": TEXT, "id": format!("bench-{who}-{}", kept + n)});
-                let body = Value::from_iter((0..Poster::AT_ONCE).map(one)).to_string();
-                poster.post(&room, &body).await?;
-                kept += Poster::AT_ONCE;
+                let body = Value::from_iter((0..AT_ONCE).map(one)).to_string();
+                http.post(&room, &body).await?;
+                kept += AT_ONCE;
             }
             Ok::<_, Error>(kept)
         });

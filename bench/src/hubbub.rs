@@ -86,29 +86,34 @@ pub(crate) async fn members(address: &str, room: &str) -> Result<usize> {
     Ok(usize::try_from(count)?)
 }
 
-/// A connection that posts arrays of messages.
+/// How many messages a request may have.
+pub(crate) const AT_ONCE: usize = 100;
+
+/// A connection that asks for one thing after the other.
 #[derive(Debug)]
-pub(crate) struct Poster {
+pub(crate) struct Http {
     stream: BufStream<TcpStream>,
     address: String,
 }
 
-impl Poster {
-    /// How many messages a request may have.
-    pub(crate) const AT_ONCE: usize = 100;
-
+impl Http {
     pub(crate) async fn connect(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream: BufStream::new(stream), address: address.to_owned() })
     }
 
-    /// Posts this to a room, and reads the answer, which must be 200.
+    /// Posts this to a room.
     pub(crate) async fn post(&mut self, room: &str, body: &str) -> Result {
+        let target = format!("POST /api/rooms/{room}/messages");
+        self.ask(&target, "Content-Type: application/json\r\n", body).await.map(drop)
+    }
+
+    /// Sends a request, and reads the answer, which must be 200: how many bytes its body has.
+    pub(crate) async fn ask(&mut self, target: &str, fields: &str, body: &str) -> Result<usize> {
         let Self { stream, address } = self;
         let head = format!(
-            "POST /api/rooms/{room}/messages HTTP/1.1\r\nHost: {address}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{target} HTTP/1.1\r\nHost: {address}\r\n{fields}Content-Length: {}\r\n\r\n",
             body.len()
         );
         stream.write_all(head.as_bytes()).await?;
@@ -129,7 +134,7 @@ impl Poster {
             }
         }
         stream.read_exact(&mut vec![0; length]).await?;
-        Ok(())
+        Ok(length)
     }
 }
 

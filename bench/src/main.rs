@@ -17,6 +17,7 @@ mod joins;
 mod plots;
 mod process;
 mod report;
+mod requests;
 mod returning;
 
 use std::{path::PathBuf, time::Duration};
@@ -75,6 +76,12 @@ enum What {
         #[arg(long, default_value_t = 10_000)]
         clients: usize,
     },
+    /// Pages and polls
+    Requests {
+        /// For each figure
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
     /// Clients come back after a restart, each to what it missed
     Returning {
         /// A tenth of the clients
@@ -92,14 +99,15 @@ enum What {
 }
 
 impl What {
-    fn all(quick: bool) -> [Self; 5] {
-        let (clients, seconds) = if quick { (2_000, 1) } else { (10_000, 3) };
+    fn all(quick: bool) -> [Self; 6] {
+        let (clients, seconds, flood) = if quick { (2_000, 1, 3) } else { (10_000, 3, 15) };
         [
             Self::Durable { seconds },
             Self::FanOut(FanOut::new(quick, seconds)),
             Self::Joins { clients },
+            Self::Requests { seconds },
             Self::Returning { few: quick },
-            Self::Flood(Flood::new(clients, 5 * seconds)),
+            Self::Flood(Flood::new(clients, flood)),
         ]
     }
 
@@ -115,6 +123,10 @@ impl What {
             Self::FanOut(fan_out) => one_thread()?.block_on(fan_out::run(report, servers, fan_out)),
             Self::Joins { clients } => {
                 one_thread()?.block_on(joins::run(report, servers, *clients))
+            }
+            Self::Requests { seconds } => {
+                let length = Duration::from_secs(*seconds);
+                one_thread()?.block_on(requests::run(report, servers, length))
             }
             Self::Returning { few } => {
                 one_thread()?.block_on(returning::run(report, servers, *few))

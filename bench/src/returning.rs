@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{
     Result,
     crowd::{Crowd, Face},
-    hubbub::{Hubbub, Poster, allow_files},
+    hubbub::{AT_ONCE, Http, Hubbub, allow_files},
     process::{CLIENTS, Pinned, Server, on_core},
     report::{Report, count, figure},
 };
@@ -45,10 +45,10 @@ async fn measure(report: &mut Report, server: &str, clients: usize, missed: usiz
         Hubbub::spawn(&mut command).await
     };
     let hubbub = start().await?;
-    let mut poster = Poster::connect(&hubbub.address).await?;
+    let mut http = Http::connect(&hubbub.address).await?;
     let texts = vec![json!({ "value": TEXT }); missed];
-    for some in texts.chunks(Poster::AT_ONCE) {
-        poster.post(ROOM, &Value::from(some).to_string()).await?;
+    for some in texts.chunks(AT_ONCE) {
+        http.post(ROOM, &Value::from(some).to_string()).await?;
     }
     Server::from(hubbub).kill().await?;
     let hubbub = start().await?;
