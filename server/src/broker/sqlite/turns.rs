@@ -56,19 +56,22 @@ impl Turns {
         waiting.push_back(work);
         drop(waiting);
         if !self.is_led.swap(true, SeqCst) {
-            let turns = self.clone();
-            tokio::spawn(async move { turns.lead() });
+            match Handle::current().runtime_flavor() {
+                RuntimeFlavor::MultiThread => {
+                    let turns = self.clone();
+                    // A disk takes its time, and others have something to do.
+                    tokio::spawn(async move { block_in_place(|| turns.lead()) });
+                }
+                // There is one thread, which may do nothing else before this is done.
+                _ => self.lead(),
+            }
         }
     }
 
     fn lead(&self) {
         loop {
             let led = Led(self);
-            match Handle::current().runtime_flavor() {
-                // A disk takes its time, and others have something to do.
-                RuntimeFlavor::MultiThread => block_in_place(|| self.write()),
-                _ => self.write(),
-            }
+            self.write();
             drop(led);
             if !self.is_asked() || self.is_led.swap(true, SeqCst) {
                 return;
