@@ -64,24 +64,12 @@ impl Wire {
         }
     }
 
-    /// Writes this for the owner, who has flushed all that it wrote by itself and writes nothing meanwhile.
-    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        poll_fn(|cx| {
-            loop {
-                let mut out = ready!(self.poll_out(cx))?;
-                if bytes.is_empty() {
-                    out.is_clear = true;
-                    return Poll::Ready(Ok(()));
-                }
-                let written = ready!(Pin::new(&mut out.half).poll_write(cx, bytes))?;
-                if written == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                self.meter.wrote(written);
-                bytes = &bytes[written..];
-            }
-        })
-        .await
+    /// Writes this for the owner, who has flushed all that it wrote by itself and writes nothing meanwhile. If that is
+    /// given up, what is left goes out before anything else: it is never cut.
+    pub(crate) async fn write_all(&self, bytes: Vec<u8>) -> io::Result<()> {
+        poll_fn(|cx| self.poll_out(cx).map_ok(drop)).await?;
+        self.out.lock().rest = bytes.into();
+        poll_fn(|cx| self.poll_out(cx).map_ok(|mut out| out.is_clear = true)).await
     }
 
     /// The socket, once it has taken the rest of what was pushed.
@@ -238,16 +226,22 @@ mod tests {
         let wire = socket.wire.clone();
         assert_eq!(wire.push(&long), Pushed::Some);
         let owner = async {
-            let mut write = std::pin::pin!(wire.write_all(&long));
+            let mut write = Box::pin(wire.write_all(long.to_vec()));
             assert!(futures_util::poll!(&mut write).is_pending());
             assert_eq!(wire.push(&Bytes::from_static(b"in between")), Pushed::None);
             write.await.unwrap();
+            // Given up in the middle of it.
+            let mut write = Box::pin(wire.write_all(long.to_vec()));
+            assert!(futures_util::poll!(&mut write).is_pending());
+            drop(write);
+            wire.write_all(b"behind it".to_vec()).await.unwrap();
             assert_eq!(wire.push(&Bytes::from_static(b"pushed")), Pushed::All);
         };
         let client = async {
-            reads(&mut client, &long).await;
-            reads(&mut client, &long).await;
-            reads(&mut client, b"pushed").await;
+            for _ in 0..3 {
+                reads(&mut client, &long).await;
+            }
+            reads(&mut client, b"behind itpushed").await;
         };
         tokio::join!(owner, client);
     }

@@ -282,7 +282,7 @@ impl Connection {
         }
         let write = async {
             self.socket.flush().await.map_err(End::from)?;
-            self.wire.write_all(&bytes).await.map_err(|_| End::Gone)
+            self.wire.write_all(bytes).await.map_err(|_| End::Gone)
         };
         // Whoever reads nothing for so long is gone, or will come back to its position.
         timeout(self.timing.write, write).await.unwrap_or(Err(End::Gone))
