@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     Result,
     crowd::{Crowd, Face, Speaker},
-    hubbub::{Hubbub, allow_files},
+    hubbub::{Hubbub, TEXT, allow_files},
     process::{CLIENTS, Pinned, Server, on_core},
     report::{Report, count, figure},
 };
@@ -67,8 +67,6 @@ impl FanOut {
     }
 }
 
-/// 64 bytes.
-const TEXT: &str = "I think we should leave at eight, if nobody minds the early bus.";
 const ROOM: &str = "fan-out";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket, client::client};
 use crate::{
     Result,
     crowd::{Crowd, Face},
-    hubbub::{Hubbub, allow_files, members},
+    hubbub::{Hubbub, TEXT, allow_files, members},
     report::{Report, count, figure},
 };
 
@@ -46,7 +46,6 @@ impl Flood {
 
 /// Messages a second in the other room: one as people write, and one for more samples.
 const PACES: [u32; 2] = [1, 20];
-const TEXT: &str = "I think we should leave at eight, if nobody minds the early bus.";
 
 /// Measures each binary.
 pub(crate) async fn run(report: &mut Report, servers: &[String], flood: &Flood) -> Result {

@@ -7,14 +7,12 @@ use tokio::time::{Duration, Instant};
 
 use crate::{
     Result,
-    hubbub::{Http, Hubbub},
+    hubbub::{Http, Hubbub, TEXT},
     process::{CLIENTS, Pinned, on_core},
     report::{Report, figure},
 };
 
 const MESSAGES: usize = 50;
-/// 64 bytes.
-const TEXT: &str = "I think we should leave at eight, if nobody minds the early bus.";
 const ROOM: &str = "requests";
 
 /// What is asked for, how, and with which fields.
@@ -43,7 +41,7 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], length: Duratio
             let (started, before) = (Instant::now(), hubbub.cpu()?);
             let (mut asked, mut bytes) = (0_u32, 0);
             while started.elapsed() < length {
-                bytes = http.ask(target, fields, "").await?;
+                bytes = http.ask(target, fields, "").await?.len();
                 asked += 1;
             }
             let asked = f64::from(asked);

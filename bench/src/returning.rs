@@ -9,15 +9,13 @@ use tokio::time::Instant;
 use crate::{
     Result,
     crowd::{Crowd, Face},
-    hubbub::{AT_ONCE, Http, Hubbub, allow_files},
+    hubbub::{AT_ONCE, Http, Hubbub, TEXT, allow_files},
     process::{CLIENTS, Pinned, Server, on_core},
     report::{Report, count, figure},
 };
 
 /// How many come back, and how many messages each has missed.
 const CASES: [(usize, usize); 2] = [(10_000, 20), (1_000, 10_000)];
-/// 64 bytes.
-const TEXT: &str = "I think we should leave at eight, if nobody minds the early bus.";
 const ROOM: &str = "returning";
 
 /// Measures each binary, with a tenth of the clients where few are wanted.
@@ -53,6 +51,7 @@ async fn measure(report: &mut Report, server: &str, clients: usize, missed: usiz
     Server::from(hubbub).kill().await?;
     let hubbub = start().await?;
     let (started, before) = (Instant::now(), hubbub.cpu()?);
+    // A part of the query.
     let room = format!("{ROOM}&after=0");
     let crowd = Crowd::join(hubbub.address.parse()?, &room, Face::Plain, clients).await?;
     crowd.heard((clients * missed) as u64).await?;
