@@ -1,7 +1,7 @@
 //! The log in one SQLite file.
 //!
 //! One writes at a time. It takes everything that waits, commits it in one transaction (group commit), then
-//! hands it on, then answers: nobody sees or is told of a message that is not kept. Readers have
+//! answers, then hands it on: nobody sees or is told of a message that is not kept. Readers have
 //! connections of their own and never wait for the writer (write-ahead log).
 //!
 //! A message is a row: its envelope in columns, its body as it was encoded by whoever published it. One
