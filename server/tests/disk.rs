@@ -36,6 +36,14 @@ fn hubbub(script: &str) -> (Child, PathBuf) {
     (process, data)
 }
 
+/// Where it listens.
+async fn address(process: &mut Child) -> String {
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let line = timeout(Duration::from_secs(10), lines.next_line()).await.unwrap().unwrap();
+    let line = line.expect("the server says where it listens");
+    line.strip_prefix("listening on http://").unwrap().to_owned()
+}
+
 /// The frame in a leg; null for a ping.
 fn read_frame(leg: Option<Result<Message, Error>>) -> Value {
     match leg {
@@ -50,10 +58,7 @@ async fn a_full_disk_is_told_with_an_error_loses_nothing_and_is_got_over() {
     let (mut process, data) = hubbub(
         "mount -t tmpfs -o size=2m tmpfs \"$DATA\"\nhead -c 1000000 /dev/zero > \"$DATA/ballast\"",
     );
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let line = timeout(Duration::from_secs(10), lines.next_line()).await.unwrap().unwrap();
-    let line = line.expect("the server says where it listens");
-    let address = line.strip_prefix("listening on http://").unwrap();
+    let address = address(&mut process).await;
 
     let mut request = format!("ws://{address}/ws?room=full&after=0").into_client_request().unwrap();
     let protocol = HeaderValue::from_static("hubbub.v1");
@@ -123,4 +128,26 @@ async fn a_directory_that_can_not_be_written_is_refused_at_start_by_name() {
         let expected = format!("can't use the data directory {}", data.display());
         assert!(said.contains(&expected) && said.contains("Read-only"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn nothing_is_written_outside_of_the_data_directory() {
+    // Wherever SQLite would put files of its own.
+    let (mut process, data) = hubbub(
+        "mount --bind \"$DATA\" /mnt\nexport DATA=/mnt\nunset TMPDIR SQLITE_TMPDIR\n\
+         for dir in /tmp /var/tmp; do\n\
+         mount --bind $dir $dir\nmount -o remount,bind,ro $dir\ndone\ncd /var/tmp",
+    );
+    let url = format!("http://{}/api/rooms/tea/messages", address(&mut process).await);
+    let http = reqwest::Client::new();
+    // An array is taken whole or not at all: pages are put aside as they were before it. With ids in no order it
+    // changes more of them than SQLite holds in memory unless it is told to.
+    for _ in 0..60 {
+        let one = |_| json!({"value": "x", "id": uuid::Uuid::new_v4().to_string()});
+        let array = Value::from_iter((0..100).map(one)).to_string();
+        let said = http.post(&url).header("content-type", "application/json").body(array);
+        let answer = said.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    }
+    assert!(data.join("hubbub.db").exists());
 }
