@@ -377,3 +377,25 @@ fn owned(headers: &HeaderMap) -> HeaderMap {
     let own = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
     headers.iter().filter_map(|(name, value)| Some((name.clone(), own(value)?))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_request_holds_no_part_of_its_buffer() {
+        let read = Bytes::from(vec![b'x'; 8 * 1024]);
+        let mut headers = HeaderMap::new();
+        for part in [read.slice(..4), read.slice(4..8)] {
+            let value = HeaderValue::from_maybe_shared(part);
+            headers.append(header::COOKIE, value.expect("letters are a value"));
+        }
+        let own = owned(&headers);
+        assert_eq!(own, headers);
+        assert!(!read.is_unique());
+        drop(headers);
+        assert!(read.is_unique());
+    }
+}
