@@ -54,7 +54,7 @@ pub struct Burst<'a> {
 }
 
 /// What was made of a burst, by the number of the face; few of them.
-type Faces = RefCell<Vec<(u16, Bytes)>>;
+pub(crate) type Faces = RefCell<Vec<(u16, Bytes)>>;
 
 impl Burst<'_> {
     /// The messages in the shape that some transport writes them in: made by the first who asks for face `n`.
@@ -75,22 +75,21 @@ pub(crate) struct Batch {
     pub(crate) records: Vec<Arc<Record>>,
     /// All of it is for everybody.
     is_public: bool,
-    faces: Faces,
 }
 
 impl Batch {
     pub(crate) fn new(epoch: Epoch, records: Vec<Arc<Record>>) -> Self {
         let is_public =
             records.iter().all(|record| matches!(record.envelope.to, common::Audience::All));
-        Self { epoch, records, is_public, faces: Faces::default() }
+        Self { epoch, records, is_public }
     }
 
     /// Pushes what `who` has not read and may, from behind `offset`.
-    fn push(&self, who: &Who, offset: Offset, outlet: &dyn Outlet) -> Pushed {
+    fn push(&self, faces: &Faces, who: &Who, offset: Offset, outlet: &dyn Outlet) -> Pushed {
         let start = self.records.partition_point(|record| record.offset <= offset);
         let unread = &self.records[start..];
         if self.is_public {
-            let faces = (start == 0).then_some(&self.faces);
+            let faces = (start == 0).then_some(faces);
             return self.push_all(unread, faces, outlet);
         }
         let for_it = unread.iter().filter(|record| record.envelope.is_for(who)).cloned();
@@ -187,8 +186,9 @@ impl Line {
         Poll::Pending
     }
 
-    /// Hands it what has come, or wakes its reader for that. Where `told`, there is something new of the members, too.
-    pub(crate) fn hear(&self, batch: &Batch, told: bool) {
+    /// Hands it what has come, or wakes its reader for that; `faces` are those made so far. Where `told`, there is something
+    /// new of the members, too.
+    pub(crate) fn hear(&self, batch: &Batch, faces: &Faces, told: bool) {
         let mut stand = self.stand.lock();
         // The pass may have begun in one life of the log, and the reader have gone on to another.
         stand.is_live &= stand.epoch.as_ref() == Some(&batch.epoch);
@@ -196,7 +196,7 @@ impl Line {
             && let (Some(outlet), Some(read)) = (&stand.outlet, stand.read)
             && let Some(last) = batch.records.last()
         {
-            let pushed = batch.push(&self.who, read, &**outlet);
+            let pushed = batch.push(faces, &self.who, read, &**outlet);
             stand.is_live = pushed == Pushed::All;
             stand.is_stuck = pushed == Pushed::Some;
             if pushed != Pushed::None {

@@ -25,7 +25,7 @@ use crate::{
     Limits, StateFrame,
     broker::{Broker, BrokerError, Following, Heard},
     history::{BATCH_BYTES, BATCH_RECORDS},
-    line::{Batch, Line},
+    line::{Batch, Faces, Line},
     state::{Seen, States},
     tail::Tail,
 };
@@ -58,6 +58,20 @@ struct Passed {
 
 /// How many lines a pass goes over before others get their turn.
 const STRETCH: usize = 64;
+
+/// With so many lines for each, a pass is made by several workers: waking one costs as much as a few writes.
+const WORTH_A_WORKER: usize = 256;
+
+/// What one pass brings, and how far it is.
+#[derive(Default)]
+struct Round {
+    /// `None` where a part of that is not in memory any more: everybody looks for themselves.
+    batch: Option<Batch>,
+    /// There is something new of the members, too.
+    told: bool,
+    /// The first line that nobody goes over yet.
+    next: AtomicUsize,
+}
 
 #[derive(Debug)]
 struct Told {
@@ -131,9 +145,12 @@ impl Room {
         self.runtime.spawn(async move {
             // Whoever reads holds the room: one that is gone has nobody to wake.
             let Some(room) = room.upgrade() else { return };
+            let mut is_busy = false;
             loop {
                 let seen = room.changes.load(Ordering::Acquire);
-                while room.pass().await {}
+                while room.pass(is_busy).await {
+                    is_busy = true;
+                }
                 if room.changes.fetch_sub(seen, Ordering::AcqRel) == seen {
                     return;
                 }
@@ -141,8 +158,9 @@ impl Room {
         });
     }
 
-    /// Goes over all lines with what has come since the last time; whether there may be more.
-    async fn pass(&self) -> bool {
+    /// Goes over all lines with what has come since the last time; whether there may be more. Several workers do so, unless
+    /// the room is busy: then one does, and what comes meanwhile goes out together, in fewer writes.
+    async fn pass(self: &Arc<Self>, is_busy: bool) -> bool {
         let (batch, told) = {
             let mut passed = self.passed.lock();
             let told = self.told.load(Ordering::Acquire);
@@ -153,28 +171,48 @@ impl Room {
         if is_empty && !told {
             return false;
         }
-        let mut lines = Vec::with_capacity(STRETCH);
-        for start in (0..).step_by(STRETCH) {
+        let is_more = batch.is_some() && !is_empty;
+        let round = Arc::new(Round { batch, told, ..Round::default() });
+        let worth = self.lines.lock().len() / WORTH_A_WORKER;
+        let workers = worth.min(self.runtime.metrics().num_workers());
+        if is_busy || workers < 2 {
+            self.clone().go_round(round).await;
+            return is_more;
+        }
+        let spawn = |_| self.runtime.spawn(self.clone().go_round(round.clone()));
+        for worker in (0..workers).map(spawn).collect::<Vec<_>>() {
+            if worker.await.is_err() {
+                // It has panicked, and whom it has not reached is not told again what this pass brought.
+                self.clone().go_round(Arc::new(Round::default())).await;
+            }
+        }
+        is_more
+    }
+
+    /// Goes over lines of a round until none is left that nobody has gone over.
+    async fn go_round(self: Arc<Self>, round: Arc<Round>) {
+        let (faces, mut lines) = (Faces::default(), Vec::with_capacity(STRETCH));
+        loop {
+            let start = round.next.fetch_add(STRETCH, Ordering::Relaxed);
             {
                 let all = self.lines.lock();
                 let end = all.capacity().min(start + STRETCH);
-                lines.extend((start..end).filter_map(|key| all.get(key).cloned()));
                 if end <= start {
-                    break;
+                    return;
                 }
+                lines.extend((start..end).filter_map(|key| all.get(key).cloned()));
             }
             if lines.is_empty() {
                 continue;
             }
             for line in lines.drain(..) {
-                match &batch {
-                    Some(batch) => line.hear(batch, told),
+                match &round.batch {
+                    Some(batch) => line.hear(batch, &faces, round.told),
                     None => line.call(),
                 }
             }
             yield_now().await;
         }
-        batch.is_some() && !is_empty
     }
 
     /// What has come since the last pass, up to a limit; `None` where a part of that is not in memory any more.

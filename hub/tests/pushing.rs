@@ -3,13 +3,25 @@
 
 mod support;
 
-use std::{collections::VecDeque, future::Future, pin::pin, sync::Arc, task};
+use std::{
+    collections::{HashSet, VecDeque},
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
+    task,
+    thread::ThreadId,
+    time::Duration,
+};
 
 use common::{After, Audience, Offset};
 use hub::{Burst, Limits, Outlet, Pushed, Reader, broker::Retention};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use support::*;
+use tokio::time::timeout;
 
 /// Takes what it is pushed as it is told beforehand; all, if nothing was said.
 #[derive(Default)]
@@ -125,6 +137,89 @@ async fn what_is_said_to_some_is_pushed_to_those_alone() {
     say_to(&hub, "bob", "for you", Audience::Only(vec!["ada".to_owned()])).await;
     settle().await;
     assert_eq!((pipe.written(), *pipe.pushes.lock()), (vec![1, 3], 1));
+}
+
+/// A pipe of a crowd: each worker waits in its first push until another one pushes, too.
+struct Shared {
+    written: Mutex<Vec<u64>>,
+    crowd: Arc<Crowd>,
+}
+
+struct Crowd {
+    workers: Mutex<HashSet<ThreadId>>,
+    both: Barrier,
+    /// In the pass over this message one push panics.
+    panics_at: u64,
+    panicked: AtomicBool,
+}
+
+impl Outlet for Shared {
+    fn push(&self, burst: &Burst<'_>) -> Pushed {
+        if self.crowd.workers.lock().insert(std::thread::current().id()) {
+            self.crowd.both.wait();
+        }
+        let offsets: Vec<_> = burst.records.iter().map(|record| record.offset.0).collect();
+        let is_it = offsets.contains(&self.crowd.panics_at);
+        assert!(
+            !is_it || self.crowd.panicked.swap(true, Ordering::Relaxed),
+            "as the test wants it"
+        );
+        self.written.lock().extend(offsets);
+        Pushed::All
+    }
+}
+
+/// So many readers that two workers go over them.
+const CROWD: usize = 600;
+
+/// Says messages to a crowd, each when everybody has the one before, once and in order.
+async fn tell_a_crowd(panics_at: u64) -> Arc<Crowd> {
+    let hub = hub();
+    let crowd = Arc::new(Crowd {
+        workers: Mutex::default(),
+        both: Barrier::new(2),
+        panics_at,
+        panicked: AtomicBool::new(false),
+    });
+    let (mut pipes, mut readers) = (Vec::new(), tokio::task::JoinSet::new());
+    for _ in 0..CROWD {
+        let pipe = Arc::new(Shared { written: Mutex::default(), crowd: crowd.clone() });
+        let mut reader = reader(&hub, "ada", &After::Now).await.pushing_to(pipe.clone());
+        pipes.push(pipe.clone());
+        readers.spawn(async move {
+            loop {
+                let delivery = reader.next().await.unwrap();
+                let offsets = delivery.records.into_iter().map(|record| record.offset.0);
+                pipe.written.lock().extend(offsets);
+            }
+        });
+    }
+    // The first change in a room only tells the passes where they begin.
+    for last in 1..=4 {
+        say(&hub, "bob", "hi").await;
+        let have = async || {
+            while pipes.iter().any(|pipe| pipe.written.lock().last() != Some(&last)) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), have()).await.expect("not everybody has it");
+    }
+    for pipe in pipes {
+        assert_eq!(*pipe.written.lock(), [1, 2, 3, 4]);
+    }
+    crowd
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_go_over_a_crowd_at_once() {
+    let crowd = tell_a_crowd(u64::MAX).await;
+    assert_eq!(crowd.workers.lock().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whom_a_worker_that_panics_has_not_reached_reads_by_itself() {
+    let crowd = tell_a_crowd(3).await;
+    assert!(crowd.panicked.load(Ordering::Relaxed));
 }
 
 #[derive(Clone, Debug)]
