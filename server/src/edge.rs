@@ -3,7 +3,16 @@
 //! Start at [`serve`]. The rule to keep: whatever a connection does not do in time, or has too much of, ends that
 //! connection and no other; and there are always descriptors left for the log.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -25,6 +34,7 @@ use tower::ServiceExt;
 use crate::{
     address::{self, Address, Full},
     identity::FORWARDED_PROTO,
+    lasting::{self, Slot},
     problem::Problem,
     state::ServerState,
     wire::Socket,
@@ -122,8 +132,11 @@ fn tune(server: &ServerState, stream: &TcpStream) {
 /// Serves the requests of one connection.
 async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router) {
     let mut stopping = server.stopping.subscribe();
+    let mut stopped = pin!(stopped(&mut stopping));
     let trusted = server.clone();
     let wire = socket.wire.clone();
+    let (clear, lasting) = (wire.clone(), Slot::default());
+    let slot = lasting.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         let proxies = &trusted.config.trusted_proxies;
@@ -134,9 +147,13 @@ async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router
         }
         request.extensions_mut().insert(wire.clone());
         request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, peer.port())));
-        app.clone().oneshot(request)
+        let (slot, answered) = (slot.clone(), app.clone().oneshot(request));
+        async move {
+            let Ok(response) = answered.await;
+            Ok::<_, Infallible>(slot.sift(response).await)
+        }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // The time for the first request, and for each next one: a head that is sent slowly, and idling.
         .header_read_timeout(server.config.timing.head)
@@ -144,16 +161,28 @@ async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router
         .max_headers(HEAD_FIELDS)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stopping) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut is_stopping = false;
+    let ended = poll_fn(|cx| {
+        if !is_stopping && stopped.as_mut().poll(cx).is_ready() {
+            is_stopping = true;
+            Pin::new(&mut connection).graceful_shutdown();
         }
-    };
-    if let Err(error) = ended {
+        match Pin::new(&mut connection).poll(cx) {
+            // What was answered before has gone out.
+            Poll::Pending if lasting.is_filled() && clear.is_clear() => Poll::Ready(Ok(())),
+            polled => polled,
+        }
+    });
+    if let Err(error) = ended.await {
         tracing::debug!(%error, "a connection ended");
+    }
+    if let (Some(response), Some(parts)) = (lasting.take(), connection.into_parts()) {
+        // A task of its own, for this one is as large as HTTP's machine.
+        tokio::spawn(async move {
+            if let Err(error) = lasting::write(parts.io.into_inner(), response).await {
+                tracing::debug!(%error, "a stream ended");
+            }
+        });
     }
 }
 

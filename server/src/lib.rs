@@ -19,6 +19,7 @@ mod host;
 mod ice;
 pub mod identity;
 pub mod lab;
+mod lasting;
 mod meter;
 mod origin;
 mod pages;

@@ -247,3 +247,57 @@ async fn members_are_free_and_so_what_they_say_is_counted_by_address() {
     // Ten times as much as a session, and a burst of five times that; some more while it takes.
     assert!((500..800).contains(&said), "{said} of 1000");
 }
+
+/// Reads until `end` has come.
+async fn until(stream: &mut TcpStream, end: &str) -> String {
+    let mut bytes = Vec::new();
+    let read = async {
+        while !bytes.ends_with(end.as_bytes()) {
+            bytes.push(stream.read_u8().await.unwrap());
+        }
+    };
+    timeout(PATIENCE, read).await.expect("it comes");
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_follows_what_was_asked_before_and_ends_whole() {
+    let mut server = TestServer::start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let asked = ["/healthz", "/healthz", "/api/rooms/tea/events", "/healthz"];
+    let asked = asked.map(|path| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
+    stream.write_all(asked.concat().as_bytes()).await.unwrap();
+    for _ in 0..2 {
+        assert!(until(&mut stream, "ok\n").await.starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+    let head = until(&mut stream, "\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    for field in [
+        "content-type: text/event-stream",
+        "transfer-encoding: chunked",
+        "connection: close",
+        "x-content-type-options: nosniff",
+        "date: ",
+    ] {
+        assert!(head.contains(&format!("\r\n{field}")), "{field}: {head}");
+    }
+    until(&mut stream, "\n\n\r\n").await;
+    // What is asked behind a stream is never answered.
+    server.stop();
+    let rest = rest(&mut stream).await;
+    assert!(rest.contains("event: bye\n") && rest.ends_with("\n\n\r\n0\r\n\r\n"), "{rest}");
+    assert!(!rest.contains("HTTP/1.1"), "{rest}");
+}
+
+#[tokio::test]
+async fn a_stream_of_http_1_0_has_no_chunks() {
+    let mut server = TestServer::start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let asked = "GET /api/rooms/tea/events HTTP/1.0\r\nhost: localhost\r\n\r\n";
+    stream.write_all(asked.as_bytes()).await.unwrap();
+    let head = until(&mut stream, "\r\n\r\n").await;
+    assert!(!head.contains("chunked"), "{head}");
+    assert!(until(&mut stream, "\n\n").await.starts_with("retry: 1000\nid: "));
+    server.stop();
+    assert!(rest(&mut stream).await.contains("event: bye\n"));
+}

@@ -21,6 +21,7 @@ use hub::{Burst, Outlet, Pushed, Record};
 use crate::{
     caller::Caller,
     fields::Fields,
+    lasting::{Lasting, chunk},
     problem::{Document, Problem},
     session::{Out, Session, Wants},
     state::ServerState,
@@ -72,18 +73,22 @@ pub(crate) async fn stream(
     let mut session = Session::enter(caller, Wants::Everything).await?;
     // There is none in tests without a socket. Older clients get no chunks.
     let wire = wire.map(|Extension(wire)| wire).filter(|_| version == Version::HTTP_11);
-    if let Some(wire) = wire.clone() {
+    let is_chunked = wire.is_some();
+    if let Some(wire) = wire {
         let chunks = Chunks { wire, fields: session.fields() };
         session = session.pushing_to(Arc::new(chunks));
     }
-    let body = Body::from_stream(stream::unfold((session, wire), async |(mut session, wire)| {
+    let body = Body::from_stream(stream::unfold(session, async |mut session| {
         // A browser whose stream ends comes back with its position.
         let burst = session.next().await.ok()?;
         let text = write(&session, burst);
-        wire.iter().for_each(|wire| wire.begin());
-        Some((Ok::<_, Infallible>(text), (session, wire)))
+        Some((Ok::<_, Infallible>(text), session))
     }));
-    Ok((headers, body).into_response())
+    let mut response = (headers, body).into_response();
+    if is_chunked {
+        response.extensions_mut().insert(Lasting);
+    }
+    Ok(response)
 }
 
 /// Where messages are pushed to: each burst a chunk of the answer (RFC 9112 section 7.1).
@@ -97,9 +102,7 @@ impl Outlet for Chunks {
         self.wire.push(&burst.face(self.fields.face(FACE), |burst| {
             let message = |record| message(burst.epoch, record, self.fields);
             let events = burst.records.iter().map(|record| message(record));
-            let events = events.collect::<Vec<_>>().concat();
-            let size = format!("{:x}\r\n", events.len());
-            [size.as_bytes(), &events, b"\r\n"].concat().into()
+            chunk(&events.collect::<Vec<_>>().concat()).into()
         }))
     }
 }

@@ -100,8 +100,9 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
         .on_failed_upgrade(|error| tracing::debug!(%error, "websocket upgrade failed"))
         .on_upgrade(move |socket| {
             let (fields, greeted) = (session.fields(), false);
-            // In a box, or its task would be as large as everything there was before it as well.
-            Box::pin(Connection { socket, wire, all_frames, fields, greeted, timing }.run(session))
+            // In boxes, or its task would be as large as everything there was before it as well.
+            let connection = Connection { socket, wire, all_frames, fields, greeted, timing };
+            Box::pin(Box::new(connection).run(session))
         }))
 }
 
@@ -206,7 +207,7 @@ impl From<Over> for End {
 }
 
 impl Connection {
-    async fn run(mut self, mut session: Box<Session>) {
+    async fn run(mut self: Box<Self>, mut session: Box<Session>) {
         let Err(mut end) = self.talk(&mut session).await;
         // Nothing may come behind a close frame (RFC 6455 section 5.5.1): a client that has sent one is answered with
         // another and no more.
