@@ -191,6 +191,22 @@ impl Crowd {
     }
 }
 
+/// So many clients that are in, the last one last, and read nothing: what comes for them waits in their sockets.
+pub(crate) async fn silent(
+    server: SocketAddr,
+    room: &str,
+    face: Face,
+    clients: usize,
+) -> Result<Vec<std::net::TcpStream>> {
+    let (request, counts) = (request(server, room, face), Counts::default());
+    let mut streams = Vec::with_capacity(clients);
+    for n in 0..clients {
+        let (stream, _) = enter(server, n, request.as_bytes(), face, &counts).await?;
+        streams.push(stream.into_std()?);
+    }
+    Ok(streams)
+}
+
 /// Somebody who says things to a room, and does not listen.
 #[derive(Debug)]
 pub(crate) struct Speaker {

@@ -134,7 +134,7 @@ impl Who<'_> {
         }
     }
 
-    fn says(self) -> String {
+    pub(crate) fn says(self) -> String {
         match self {
             Self::Memory(_) | Self::Sqlite(_) => {
                 format!(r#"{{"type":"message","params":{{"value":"{TEXT}"}}}}"#)

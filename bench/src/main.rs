@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout)]
 
+mod cores;
 mod crowd;
 mod durable;
 mod fan_out;
@@ -19,6 +20,8 @@ mod process;
 mod report;
 mod requests;
 mod returning;
+mod rooms;
+mod stalled;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -76,6 +79,30 @@ enum What {
         #[arg(long, default_value_t = 10_000)]
         clients: usize,
     },
+    /// One text to many readers: with one core, and with two
+    Cores {
+        /// How many
+        #[arg(long, default_value_t = 5_000)]
+        readers: usize,
+    },
+    /// Many rooms with few readers each
+    Rooms {
+        /// How many
+        #[arg(long, default_value_t = 1_000)]
+        rooms: usize,
+        /// For each figure
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
+    /// A room in which a tenth of the readers reads nothing
+    Stalled {
+        /// How many readers
+        #[arg(long, default_value_t = 1_000)]
+        readers: usize,
+        /// For each figure
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
     /// Pages and polls
     Requests {
         /// For each figure
@@ -99,12 +126,15 @@ enum What {
 }
 
 impl What {
-    fn all(quick: bool) -> [Self; 6] {
+    fn all(quick: bool) -> [Self; 9] {
         let (clients, seconds, flood) = if quick { (2_000, 1, 3) } else { (10_000, 3, 15) };
         [
             Self::Durable { seconds },
             Self::FanOut(FanOut::new(quick, seconds)),
             Self::Joins { clients },
+            Self::Cores { readers: clients / 2 },
+            Self::Rooms { rooms: clients / 10, seconds },
+            Self::Stalled { readers: clients / 10, seconds },
             Self::Requests { seconds },
             Self::Returning { few: quick },
             Self::Flood(Flood::new(clients, flood)),
@@ -123,6 +153,17 @@ impl What {
             Self::FanOut(fan_out) => one_thread()?.block_on(fan_out::run(report, servers, fan_out)),
             Self::Joins { clients } => {
                 one_thread()?.block_on(joins::run(report, servers, *clients))
+            }
+            Self::Cores { readers } => {
+                one_thread()?.block_on(cores::run(report, servers, *readers))
+            }
+            Self::Rooms { rooms, seconds } => {
+                let length = Duration::from_secs(*seconds);
+                one_thread()?.block_on(rooms::run(report, servers, *rooms, length))
+            }
+            Self::Stalled { readers, seconds } => {
+                let length = Duration::from_secs(*seconds);
+                one_thread()?.block_on(stalled::run(report, servers, *readers, length))
             }
             Self::Requests { seconds } => {
                 let length = Duration::from_secs(*seconds);

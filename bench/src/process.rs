@@ -90,13 +90,19 @@ impl Drop for Pinned {
 }
 
 /// The core of a server that is measured.
-const SERVER: usize = 0;
+pub(crate) const SERVER: usize = 0;
 /// The core of its clients.
 pub(crate) const CLIENTS: usize = 1;
 
 /// This program, on the core of servers alone (`taskset`, of util-linux): server and clients do not move each other about.
 pub(crate) fn on_core(program: &str) -> Command {
+    on_cores(program, &[SERVER])
+}
+
+/// This program, on these cores alone.
+pub(crate) fn on_cores(program: &str, cores: &[usize]) -> Command {
+    let cores: Vec<_> = cores.iter().map(usize::to_string).collect();
     let mut command = Command::new("taskset");
-    command.args(["-c", &SERVER.to_string(), program]);
+    command.args(["-c", &cores.join(","), program]);
     command
 }
