@@ -16,13 +16,13 @@ mod tests;
 use std::collections::HashMap;
 
 use common::{Member, MemberId, MessageId, Offset, Publish, SessionId, Signalling};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use self::{
     files::{Do, Files},
     link::Step,
-    peer::{Action, Letter, Peer},
+    peer::{Action, Peer},
 };
 pub use self::{
     files::{File, FileEffect, FileEvent, Stage, Why as FileWhy},
@@ -156,13 +156,8 @@ pub(crate) enum Out {
     Files(Vec<File>),
 }
 
-/// The `data` of `signalling` between pages.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Mail {
-    Letter(Letter),
-    File { file: files::Word },
-}
+/// In the `data` of `signalling` between pages: a word about files. If there is none it is a letter.
+const FILE: &str = "file";
 
 /// What crosses a channel.
 #[derive(Serialize, Deserialize)]
@@ -349,14 +344,11 @@ impl Direct {
         Signalling { from, session, data }: Signalling,
         now: Millis,
     ) {
-        // What is no letter is of somebody who does this in another way.
-        let letter = match serde_json::from_value(data) {
-            Ok(Mail::Letter(letter)) => letter,
-            Ok(Mail::File { file }) => {
-                return self.files(now, |files| files.heard(&session, &from, file, false));
-            }
-            Err(_) => return,
-        };
+        // What is neither is of somebody who does this in another way.
+        if let Some(file) = data.get(FILE).cloned().and_then(read) {
+            return self.files(now, |files| files.heard(&session, &from, file, false));
+        }
+        let Some(letter) = read(data) else { return };
         let pair = self.pairs.get_mut(&session);
         match pair.filter(|pair| pair.link.is_some() || pair.peer.is_wanted()) {
             Some(pair) => {
@@ -464,7 +456,7 @@ impl Direct {
             Some(link) => self.out.push(send(link, Lane::Files, &file)),
             None => {
                 // Strings, numbers and maps with string keys always encode.
-                let data = serde_json::to_value(Mail::File { file });
+                let data = serde_json::to_value(HashMap::from([(FILE, file)]));
                 self.out.push(Out::Signal(session, data.unwrap_or_default()));
             }
         }
@@ -513,7 +505,7 @@ impl Direct {
             }
             LinkEvent::Heard(Lane::Files, text) => {
                 // A newer page may say more.
-                if let Ok(word) = serde_json::from_str(&text) {
+                if let Some(word) = read_text(&text) {
                     self.files.heard(session, &pair.member, word, true);
                 }
             }
@@ -622,18 +614,18 @@ impl Pair {
     /// What comes of what the other side has said on the channel.
     fn hear(&mut self, text: &str, now: Millis) -> Vec<Out> {
         let Some(link) = self.link else { return Vec::new() };
-        match serde_json::from_str(text) {
-            Ok(Word::Ping {}) => vec![word(link, &Word::Pong {})],
-            Ok(Word::Pong {}) => {
+        match read_text(text) {
+            Some(Word::Ping {}) => vec![word(link, &Word::Pong {})],
+            Some(Word::Pong {}) => {
                 self.peer.answered(now);
                 Vec::new()
             }
-            Ok(Word::Ack { id }) => vec![Out::Taken(id)],
-            Ok(Word::Media(theirs)) => {
+            Some(Word::Ack { id }) => vec![Out::Taken(id)],
+            Some(Word::Media(theirs)) => {
                 self.theirs = theirs;
                 Vec::new()
             }
-            Ok(Word::Message { after, message }) => match Publish::from_params(message) {
+            Some(Word::Message { after, message }) => match Publish::from_params(message) {
                 Ok(publish) => {
                     let ack = publish.id.clone().map(|id| word(link, &Word::Ack { id }));
                     let said = Out::Said(self.member.clone(), publish, after);
@@ -643,9 +635,18 @@ impl Pair {
                 Err(_) => Vec::new(),
             },
             // A newer page may say more.
-            Err(_) => Vec::new(),
+            None => Vec::new(),
         }
     }
+}
+
+/// All that comes of another page is read from a [`Value`]: each reader more is code that every page loads.
+fn read<T: DeserializeOwned>(value: Value) -> Option<T> {
+    serde_json::from_value(value).ok()
+}
+
+fn read_text<T: DeserializeOwned>(text: &str) -> Option<T> {
+    read(serde_json::from_str(text).ok()?)
 }
 
 fn word(link: LinkId, word: &Word) -> Out {
