@@ -34,6 +34,19 @@ pub(crate) fn clock() -> f64 {
     window().performance().map_or_else(now, |performance| performance.now())
 }
 
+/// How many minutes the clocks here are ahead of UTC at that time (milliseconds since 1970).
+pub(crate) fn minutes_ahead(at_ms: u64) -> i32 {
+    let date = js_sys::Date::new(&(at_ms as f64).into());
+    -(date.get_timezone_offset() as i32)
+}
+
+/// Keeps a cookie for a year, for this site alone.
+pub(crate) fn set_cookie(name: &str, value: &str) {
+    let cookie = format!("{name}={value}; path=/; max-age=31536000; samesite=lax");
+    // A browser that keeps none: the page works without.
+    let _ = js_sys::Reflect::set(&document(), &"cookie".into(), &cookie.into());
+}
+
 /// A number by chance.
 pub(crate) fn seed() -> u64 {
     (js_sys::Math::random() * (1_u64 << 53) as f64) as u64
@@ -129,6 +142,17 @@ fn put(storage: Result<Option<web_sys::Storage>, wasm_bindgen::JsValue>, key: &s
     let Ok(Some(storage)) = storage else { return };
     // A full or forbidden storage: the page works without.
     let _ = if text.is_empty() { storage.remove_item(key) } else { storage.set_item(key, text) };
+}
+
+/// Whether something happened in this element.
+pub(crate) fn is_within(event: &web_sys::Event, element: &web_sys::Node) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<web_sys::Node>().ok());
+    element.contains(target.as_ref())
+}
+
+/// Whether the browser says that it has no network at all. That it says so of none is no proof of one.
+pub(crate) fn is_offline() -> bool {
+    !window().navigator().on_line()
 }
 
 /// Puts the focus on the element of this id.

@@ -101,6 +101,8 @@ pub struct Strings {
     pub change_name: &'static str,
     pub messages: &'static str,
     pub empty_room: &'static str,
+    /// Year, month, day, and the weekday from Sunday on.
+    pub day: fn(u32, u32, u32, usize) -> String,
     pub write_here: &'static str,
     pub message: &'static str,
     pub send: &'static str,
@@ -165,6 +167,7 @@ pub struct Strings {
     pub discard: &'static str,
     pub gap: &'static str,
     pub new_messages: fn(usize) -> String,
+    pub offline: &'static str,
     pub retrying: &'static str,
     pub retrying_in: fn(u64) -> String,
     pub retry_now: &'static str,
@@ -200,7 +203,7 @@ impl Strings {
 
 const EN: Strings = Strings {
     lab: &lab::EN,
-    tagline: "Open a page, pick a name, write. Everyone in the room has it at once.",
+    tagline: "Open a page, pick a name, write. Everyone in the room sees it at once.",
     rooms: "Rooms",
     no_rooms: "No room is open yet. Open the first one.",
     open_room: "Open a room",
@@ -219,7 +222,7 @@ const EN: Strings = Strings {
     home: "All rooms",
     switch_language: "한국어로 보기",
     theme: |theme| match theme {
-        Theme::System => "Appearance: as the system",
+        Theme::System => "Appearance: same as your system",
         Theme::Light => "Appearance: light",
         Theme::Dark => "Appearance: dark",
     },
@@ -228,6 +231,26 @@ const EN: Strings = Strings {
     save: "Save",
     change_name: "Change your name",
     messages: "Messages",
+    day: |year, month, day, weekday| {
+        const DAYS: [&str; 7] =
+            ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+        const MONTHS: [&str; 12] = [
+            "January",
+            "February",
+            "March",
+            "April",
+            "May",
+            "June",
+            "July",
+            "August",
+            "September",
+            "October",
+            "November",
+            "December",
+        ];
+        let month = MONTHS.get(month.wrapping_sub(1) as usize).copied().unwrap_or_default();
+        format!("{}, {day} {month} {year}", DAYS.get(weekday).copied().unwrap_or_default())
+    },
     empty_room: "Nothing has been said here yet. Say hello!",
     write_here: "Write a message",
     message: "Message",
@@ -245,7 +268,7 @@ const EN: Strings = Strings {
     },
     to_others: "to the others",
     to_self: "only to you",
-    to_some: "only to some",
+    to_some: "only to some people",
     to_you: "only to you",
     to_one: |name| format!("only to {name}"),
     write_to_one: |name| format!("Write to {name} alone"),
@@ -385,11 +408,12 @@ const EN: Strings = Strings {
     copy: "Copy",
     retry: "Send again",
     discard: "Discard",
-    gap: "The server lost its memory here; messages may be missing.",
+    gap: "Messages may be missing here.",
     new_messages: |count| match count {
         1 => "1 new message".to_owned(),
         _ => format!("{count} new messages"),
     },
+    offline: "You are offline. What you write is sent once you are back.",
     retrying: "Connection lost. Trying to reconnect…",
     retrying_in: |seconds| format!("Connection lost. Next try in {seconds} s"),
     retry_now: "Try now",
@@ -469,7 +493,7 @@ const EN: Strings = Strings {
 
 const KO: Strings = Strings {
     lab: &lab::KO,
-    tagline: "페이지를 열고, 이름을 정하고, 쓰세요. 방에 있는 모두가 바로 봅니다.",
+    tagline: "이름만 정하면 바로 대화할 수 있어요.",
     rooms: "방 목록",
     no_rooms: "아직 열린 방이 없습니다. 첫 방을 열어 보세요.",
     open_room: "방 열기",
@@ -478,12 +502,12 @@ const KO: Strings = Strings {
     lobby_hint: "또는 바로 로비로 가기",
     people: |count| match count {
         0 => "아무도 없음".to_owned(),
-        _ => format!("{count}명 있음"),
+        _ => format!("{count}명 접속 중"),
     },
     last_message: "마지막 메시지",
     quiet: "아직 조용함",
     not_found: "여기에는 아무것도 없습니다",
-    not_found_text: "주소가 잘못되었을 수 있습니다. 방 이름은 1~64자이며 빗금(/)을 쓸 수 없습니다.",
+    not_found_text: "주소가 잘못되었을 수 있습니다. 방 이름은 1~64자이며 슬래시(/)를 쓸 수 없습니다.",
     home: "모든 방",
     switch_language: "View in English",
     theme: |theme| match theme {
@@ -496,20 +520,24 @@ const KO: Strings = Strings {
     save: "저장",
     change_name: "이름 바꾸기",
     messages: "메시지",
+    day: |year, month, day, weekday| {
+        let weekday = "일월화수목금토".chars().nth(weekday).unwrap_or_default();
+        format!("{year}년 {month}월 {day}일 {weekday}요일")
+    },
     empty_room: "아직 아무 말도 없습니다. 먼저 인사해 보세요!",
-    write_here: "메시지 쓰기",
+    write_here: "메시지 입력",
     message: "메시지",
     send: "보내기",
     keys_hint: "Enter로 보내고, Shift+Enter로 줄을 바꿉니다",
-    here: "지금 있는 사람",
+    here: "접속 중",
     you: "나",
     away: "자리 비움",
     and_more: |count| format!("외 {count}명"),
     typing: |names| match names {
         [] => String::new(),
-        [one] => format!("{one} 님이 쓰는 중…"),
-        [one, two] => format!("{one}, {two} 님이 쓰는 중…"),
-        _ => format!("{}명이 쓰는 중…", names.len()),
+        [one] => format!("{one} 님이 입력 중…"),
+        [one, two] => format!("{one}, {two} 님이 입력 중…"),
+        _ => format!("{}명이 입력 중…", names.len()),
     },
     to_others: "다른 사람들에게",
     to_self: "나에게만",
@@ -646,13 +674,14 @@ const KO: Strings = Strings {
     cancel: "취소",
     dismiss: "지우기",
     sending: "보내는 중…",
-    not_sent: "보내지 못함",
+    not_sent: "전송 실패",
     unknown: "아직 답이 없습니다. 도착했는지 알 수 없으며, 다시 보내도 두 번 나오지 않습니다.",
     copy: "복사",
     retry: "다시 보내기",
     discard: "버리기",
-    gap: "서버가 여기서 기억을 잃었습니다. 빠진 메시지가 있을 수 있습니다.",
+    gap: "여기에 빠진 메시지가 있을 수 있습니다.",
     new_messages: |count| format!("새 메시지 {count}개"),
+    offline: "오프라인입니다. 지금 쓴 메시지는 다시 연결되면 보냅니다.",
     retrying: "연결이 끊겼습니다. 다시 연결하는 중…",
     retrying_in: |seconds| format!("연결이 끊겼습니다. {seconds}초 뒤 다시 시도"),
     retry_now: "지금 시도",
@@ -666,7 +695,7 @@ const KO: Strings = Strings {
     automatic: "자동",
     transport_name: |transport| match transport {
         Transport::WebSocket => "웹소켓",
-        Transport::Events => "서버 전송 이벤트",
+        Transport::Events => "Server-Sent Events",
         Transport::LongPoll => "롱 폴링",
         Transport::Poll => "폴링",
     },
@@ -707,7 +736,7 @@ const KO: Strings = Strings {
                 "메시지는 비어 있거나 표시할 수 없는 문자가 있으면 안 됩니다.".to_owned()
             }
             (ErrorCode::InvalidField, Some("name" | "room")) => {
-                "이름은 한 글자 이상이어야 하고, 빗금이나 보이지 않는 문자는 쓸 수 없습니다."
+                "이름은 한 글자 이상이어야 하고, 슬래시나 보이지 않는 문자는 쓸 수 없습니다."
                     .to_owned()
             }
             (ErrorCode::RateLimited, _) => {

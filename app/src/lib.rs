@@ -12,8 +12,10 @@
 
 mod browser;
 mod components;
+mod initials;
 mod journal;
 pub mod lang;
+mod markup;
 pub mod page;
 mod pages;
 mod room;

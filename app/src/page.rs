@@ -3,13 +3,18 @@
 //! The server renders from a [`PageData`] and sends it along; the browser hydrates from the same one.
 //! So there is nothing to fetch, and the first render is the same on both sides.
 
+use std::sync::Arc;
+
 use client::encode_component;
 use common::{Member, Members, Message, MessageId, Position, Refusal, RoomName};
 use lab::{Clamped, Plan, Race};
 use serde::{Deserialize, Serialize};
 
 use crate::lang::Lang;
-pub use crate::theme::Theme;
+pub use crate::{
+    theme::Theme,
+    time::{ZONE_COOKIE, Zone},
+};
 
 /// One page, for one person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +23,8 @@ pub struct PageData {
     pub lang: Lang,
     /// Light, dark, or what the system says.
     pub theme: Theme,
+    /// Of which place times are.
+    pub zone: Zone,
     /// Whom it is for.
     pub me: Me,
     /// Its own address, to come back to after a form.
@@ -46,9 +53,9 @@ pub enum Page {
         refused: Option<Refused>,
     },
     /// A room.
-    Room(Box<RoomView>),
+    Room(Arc<RoomView>),
     /// The lab.
-    Lab(Box<LabView>),
+    Lab(Arc<LabView>),
     /// There is nothing at this address.
     NotFound,
 }

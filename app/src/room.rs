@@ -5,12 +5,10 @@
 
 use std::sync::Arc;
 
-use client::{
-    Change, File, Line, Media, Party, Road, Row, RowChange, Status, Transport, first_rows,
-};
+use client::{Change, File, Line, Media, Party, Road, Row, RowChange, Transport, first_rows};
 use common::{ErrorCode, Member, Members, Message, RoomName, StateKind};
 use leptos::prelude::*;
-use reactive_stores::{AtKeyed, Store};
+use reactive_stores::Store;
 
 use crate::{
     browser::{Denied, Source},
@@ -26,8 +24,7 @@ pub(crate) struct RoomState {
     /// Who I am.
     me: Me,
     /// What is said, then what is still on its way.
-    #[store(key: u64 = |row| row.key)]
-    rows: Vec<RowState>,
+    rows: Vec<LiveRow>,
     /// Who is here.
     members: Members,
     /// Who is writing.
@@ -46,6 +43,8 @@ pub(crate) struct RoomState {
     call: CallState,
     /// How things are with the server.
     line: Line,
+    /// The browser says that it has no network at all.
+    offline: bool,
     /// The transport that is used.
     transport: Transport,
     /// The one that the person chose, if they did.
@@ -73,19 +72,12 @@ pub(crate) struct CallState {
     pub(crate) is_full: bool,
 }
 
-/// One line of what is said, as [`Row`].
-#[derive(Clone, Debug, Store)]
-pub(crate) struct RowState {
-    key: u64,
-    message: Option<Arc<Message>>,
-    status: Status,
-    /// The server does not have it.
-    direct: bool,
-    grouped: bool,
+/// One line of what is said. What it is may change, of which only those hear who read this one.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveRow {
+    pub(crate) key: u64,
+    pub(crate) row: ArcRwSignal<Row>,
 }
-
-/// One row in the store.
-pub(crate) type RowField = AtKeyed<Store<RoomState>, RoomState, u64, Vec<RowState>>;
 
 /// Messages of others that came while the page was open.
 #[derive(Clone, Debug, Default)]
@@ -96,16 +88,9 @@ pub(crate) struct Arrived {
     pub(crate) last: Option<Arc<Message>>,
 }
 
-impl From<Row> for RowState {
-    fn from(Row { key, message, status, direct, grouped }: Row) -> Self {
-        Self { key, message, status, direct, grouped }
-    }
-}
-
-impl RowState {
-    /// What was said, if this is no gap.
-    pub(crate) fn message(&self) -> Option<&Arc<Message>> {
-        self.message.as_ref()
+impl From<Row> for LiveRow {
+    fn from(row: Row) -> Self {
+        Self { key: row.key, row: ArcRwSignal::new(row) }
     }
 }
 
@@ -115,7 +100,7 @@ impl RoomState {
         Self {
             name: view.room.clone(),
             me,
-            rows: first_rows(view.messages.clone()).into_iter().map(RowState::from).collect(),
+            rows: first_rows(view.messages.clone()).into_iter().map(LiveRow::from).collect(),
             members: view.members.clone(),
             typing: Members::default(),
             idle: Members::default(),
@@ -125,6 +110,7 @@ impl RoomState {
             in_call: Members::default(),
             call: CallState::default(),
             line: Line::Idle,
+            offline: false,
             transport: Transport::WebSocket,
             chosen: None,
             ready: 3,
@@ -176,46 +162,26 @@ pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
     }
 }
 
-/// Takes over how rows have changed. Writing the list would wake whoever reads any row; so it is written
-/// without a word, and then each row that has changed is told, which the list hears as well.
+/// Takes over how rows have changed: the list is told once, and each row that is not what it was.
 pub(crate) fn apply_rows(room: Store<RoomState>, changes: Vec<RowChange>) {
-    let mut touched = Vec::new();
-    {
-        let rows = room.rows();
-        let Some(mut rows) = rows.try_write_untracked() else { return };
+    let mut changed = Vec::new();
+    room.rows().update(|rows| {
         for change in changes {
             match change {
-                RowChange::Inserted { at, row } => {
-                    touched.push(row.key);
-                    rows.insert(at, row.into());
-                }
-                RowChange::Changed { at, row } => {
-                    touched.push(row.key);
-                    rows[at] = row.into();
-                }
-                RowChange::Removed { at } => {
-                    rows.remove(at);
-                    // The list is shorter: any row will do to say so.
-                    touched.extend(rows.last().map(|row| row.key));
-                }
+                RowChange::Inserted { at, row } => rows.insert(at, row.into()),
+                RowChange::Changed { at, row } => changed.push((rows[at].row.clone(), row)),
+                RowChange::Removed { at } => drop(rows.remove(at)),
             }
         }
-        touched.sort_unstable();
-        touched.dedup();
-        touched.retain(|key| rows.iter().any(|row| row.key == *key));
-    }
-    if touched.is_empty() {
-        room.rows().notify();
-    }
-    for key in touched {
-        room.rows().at_key(key).update(|_| ());
-    }
+    });
+    changed.into_iter().for_each(|(live, row)| live.set(row));
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use client::Status;
     use common::{Audience, MemberId, MemberName, MessageId, Offset};
 
     use super::*;
@@ -252,7 +218,7 @@ mod tests {
 
     fn row(key: u64) -> Row {
         let message = Some(message(key).into());
-        Row { key, message, status: Status::Sending, direct: false, grouped: true }
+        Row { key, message, status: Status::Sending, direct: false, grouped: true, before: None }
     }
 
     #[test]
@@ -262,11 +228,12 @@ mod tests {
         let room = store(vec![message(0), message(1)]);
         let reads = Arc::new(AtomicUsize::new(0));
         let counted = reads.clone();
+        let row_0 = room.rows().with(|rows| rows[0].row.clone());
         let first = Memo::new(move |_| {
             counted.fetch_add(1, Ordering::Relaxed);
-            room.rows().at_key(0).grouped().get()
+            row_0.with(|row| row.grouped)
         });
-        let keys = Memo::new(move |_| room.rows().with(|rows| rows.len()));
+        let keys = Memo::new(move |_| room.rows().with(Vec::len));
         assert_eq!((first.get_untracked(), keys.get_untracked()), (false, 2));
 
         apply_rows(room, vec![RowChange::Inserted { at: 2, row: row(7) }]);
@@ -276,20 +243,7 @@ mod tests {
 
         apply_rows(room, vec![RowChange::Changed { at: 0, row: row(0) }]);
         assert!(first.get_untracked());
-    }
-
-    #[test]
-    fn a_list_that_becomes_shorter_is_heard_too() {
-        let owner = Owner::new();
-        owner.set();
-        let room = store(vec![message(0)]);
-        let count = Memo::new(move |_| room.rows().with(Vec::len));
-        assert_eq!(count.get_untracked(), 1);
         apply_rows(room, vec![RowChange::Removed { at: 0 }]);
-        assert_eq!(count.get_untracked(), 0);
-        apply_rows(room, vec![RowChange::Inserted { at: 0, row: row(5) }]);
-        assert_eq!(count.get_untracked(), 1);
-        let status = room.rows().at_key(5).status().get_untracked();
-        assert_eq!(status, Status::Sending);
+        assert_eq!(keys.get_untracked(), 2);
     }
 }

@@ -1,17 +1,28 @@
 //! The document around every page, and what picks the page.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 
 use crate::{
+    browser,
     lang::Strings,
-    page::{Page, PageData, Theme},
+    page::{Page, PageData, Theme, ZONE_COOKIE, Zone},
     pages::{HomePage, LabPage, NotFoundPage, RoomPage},
 };
 
-/// Shown instead of a page that stopped: the only code that runs when WebAssembly can't.
-const WATCHDOG: &str = "addEventListener('error',function(e){\
-    if(/unreachable|RuntimeError|wasm/i.test(e.message||'')){\
-    document.getElementById('stopped').hidden=false}})";
+/// Shows what is shown when a page has stopped, or can't come alive: the only code that runs when WebAssembly can't. A script
+/// that does not come is an error of its element, a wasm file that does not is a promise that nobody takes back.
+const WATCHDOG: &str = "(function(){\
+    function stop(){var s=document.getElementById('stopped');if(s)s.hidden=false;else addEventListener('DOMContentLoaded',stop)}\
+    addEventListener('error',function(e){\
+    if((e.target||{}).tagName=='SCRIPT'||/unreachable|RuntimeError|wasm/i.test(e.message||''))stop()},true);\
+    addEventListener('unhandledrejection',function(){\
+    if(!document.documentElement.hasAttribute('data-hydrated'))stop()})})()";
+
+/// With its keyboard open a phone has less of the page, not less to see of it.
+const VIEWPORT: &str =
+    "width=device-width, initial-scale=1, viewport-fit=cover, interactive-widget=resizes-content";
 
 /// The whole document. [`PageData`] comes by context.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
@@ -29,7 +40,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
         >
             <head>
                 <meta charset="utf-8"/>
-                <meta name="viewport" content="width=device-width, initial-scale=1"/>
+                <meta name="viewport" content=VIEWPORT/>
                 <meta name="color-scheme" content=theme.unwrap_or("light dark")/>
                 <meta name="description" content=strings.tagline/>
                 // Its children would get a marker that shows (tachys 0.2.19).
@@ -93,7 +104,12 @@ pub fn is_lab() -> bool {
 fn live(page: impl FnOnce(PageData) -> AnyView) -> impl IntoView {
     let data = SharedValue::new(expect_context::<PageData>).into_inner();
     provide_context(data.lang);
-    Effect::new(|| {
+    let zone = RwSignal::new(data.zone);
+    provide_context(zone);
+    Effect::new(move || {
+        zone.set(Zone::Browser);
+        let minutes = browser::minutes_ahead(browser::now() as u64);
+        browser::set_cookie(ZONE_COOKIE, &minutes.to_string());
         // For tests and styles: from here on the page is live.
         if let Some(root) = document().document_element() {
             let _ = root.set_attribute("data-hydrated", "");
@@ -105,14 +121,14 @@ fn live(page: impl FnOnce(PageData) -> AnyView) -> impl IntoView {
 fn talk(data: PageData) -> AnyView {
     match data.page.clone() {
         Page::Home { rooms, refused } => view! { <HomePage data rooms refused/> }.into_any(),
-        Page::Room(view) => view! { <RoomPage data view=*view/> }.into_any(),
+        Page::Room(view) => view! { <RoomPage data view/> }.into_any(),
         Page::Lab(_) | Page::NotFound => view! { <NotFoundPage data/> }.into_any(),
     }
 }
 
 fn lab(data: PageData) -> AnyView {
     match data.page.clone() {
-        Page::Lab(view) => view! { <LabPage data view=*view/> }.into_any(),
+        Page::Lab(view) => view! { <LabPage data view=Arc::unwrap_or_clone(view)/> }.into_any(),
         _ => ().into_any(),
     }
 }

@@ -36,6 +36,9 @@ pub struct Row {
     pub direct: bool,
     /// Whether it goes on with what the same member said just before.
     pub grouped: bool,
+    /// When the message before it was said, if there is one and nothing may be missing between them: milliseconds since
+    /// 1970, UTC.
+    pub before: Option<u64>,
 }
 
 /// The rows a client starts with, for `messages` that were read before it was there.
@@ -167,7 +170,7 @@ impl Timeline {
             && self.rows[at].message.as_ref() != Some(&message)
         {
             self.rows[at].message = Some(message);
-            self.rows[at].grouped = self.goes_on(at);
+            self.place(at);
             self.changed(at);
         }
     }
@@ -273,7 +276,7 @@ impl Timeline {
         }
         if was == Some(at) {
             self.rows[at] = row;
-            self.rows[at].grouped = self.goes_on(at);
+            self.place(at);
             self.changed(at);
         } else {
             if let Some(was) = was {
@@ -313,35 +316,42 @@ impl Timeline {
     fn new_row(&mut self, message: Option<Arc<Message>>, status: Status) -> Row {
         let key = self.next_key;
         self.next_key += 1;
-        Row { key, message, status, direct: false, grouped: false }
+        Row { key, message, status, direct: false, grouped: false, before: None }
     }
 
     fn insert(&mut self, at: usize, row: Row) {
         self.rows.insert(at, row);
-        self.rows[at].grouped = self.goes_on(at);
+        self.place(at);
         self.changes.push(RowChange::Inserted { at, row: self.rows[at].clone() });
-        self.regroup(at + 1);
+        self.place_next(at + 1);
     }
 
     fn remove(&mut self, at: usize) {
         self.rows.remove(at);
         self.changes.push(RowChange::Removed { at });
-        self.regroup(at);
+        self.place_next(at);
     }
 
     fn changed(&mut self, at: usize) {
         self.changes.push(RowChange::Changed { at, row: self.rows[at].clone() });
-        self.regroup(at + 1);
+        self.place_next(at + 1);
     }
 
-    fn regroup(&mut self, at: usize) {
-        if at < self.rows.len() {
-            let grouped = self.goes_on(at);
-            if self.rows[at].grouped != grouped {
-                self.rows[at].grouped = grouped;
-                self.changes.push(RowChange::Changed { at, row: self.rows[at].clone() });
-            }
+    /// The row before this one is another now.
+    fn place_next(&mut self, at: usize) {
+        if at < self.rows.len() && self.place(at) {
+            self.changes.push(RowChange::Changed { at, row: self.rows[at].clone() });
         }
+    }
+
+    /// Sets what a row has of the one before it; whether that is something else now.
+    fn place(&mut self, at: usize) -> bool {
+        let last = at.checked_sub(1).and_then(|index| self.rows[index].message.as_ref());
+        let place = (self.goes_on(at), last.map(|message| message.at));
+        let row = &mut self.rows[at];
+        let was = (row.grouped, row.before);
+        (row.grouped, row.before) = place;
+        was != place
     }
 
     /// Whether a row goes on with what the one before it says.

@@ -61,7 +61,7 @@ test('language and appearance are chosen and kept', async ({ person }) => {
   await expect(ada.locator('html')).toHaveAttribute('lang', 'en');
   await isConnected(ada);
   await expect(ada.locator('textarea')).toHaveValue('쓰던 글');
-  for (const [label, theme] of [['as the system', 'light'], ['light', 'dark']]) {
+  for (const [label, theme] of [['same as your system', 'light'], ['light', 'dark']]) {
     await ada.getByRole('button', { name: `Appearance: ${label}` }).click();
     await expect(ada.locator('html')).toHaveAttribute('data-theme', theme);
   }
@@ -87,7 +87,7 @@ test('nothing in a Korean page is left in English', async ({ person }) => {
         const text = (node.textContent ?? '').replace(/WebRTC|JSON|HTTP|POST|TURN|Chromium/g, '');
         if (/[A-Za-z]{4,}/.test(text) && !node.parentElement?.closest(own)) found.push(text);
       }
-      return found.filter((text) => !/^(Enter|JavaScript)/.test(text));
+      return found.filter((text) => !/^(Enter|JavaScript|Server-Sent Events$)/.test(text));
     });
     expect(words, path).toEqual([]);
   }

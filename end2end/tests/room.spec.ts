@@ -235,21 +235,49 @@ test('what was typed before the page came alive is still there after', async ({ 
   await expect(ada.locator('textarea')).toHaveValue('early bird');
 });
 
-test('the scroll position is the reader’s', async ({ person }) => {
-  const [ada, bob] = [await person(), await person()];
-  await open(bob, '/rooms/tea');
-  for (let n = 0; n < 40; n++) await say(bob, `line ${n}`);
-  await expect(texts(bob)).toHaveCount(40);
+test('no network at all is said at once, and what is written then is sent later', async ({ person }) => {
+  const ada = await person({ expected: /ERR_INTERNET_DISCONNECTED|WebSocket/ });
   await open(ada, '/rooms/tea');
-  const log = ada.locator('[role=log]');
-  const fromEnd = () => log.evaluate((log) => log.scrollHeight - log.scrollTop - log.clientHeight);
-  await expect.poll(fromEnd).toBeLessThan(5);
-  await log.evaluate((log) => log.scrollTo(0, 100));
-  await expect.poll(fromEnd).toBeGreaterThan(200);
-  await say(bob, 'you can not see this yet');
-  await expect(ada.locator('.pill')).toHaveText('1 new message ↓');
-  expect(await log.evaluate((log) => log.scrollTop)).toBe(100);
-  await ada.locator('.pill').click();
-  await expect.poll(fromEnd).toBeLessThan(5);
-  await expect(ada.locator('.pill')).toHaveCount(0);
+  await ada.context().setOffline(true);
+  await expect(ada.locator('.banner')).toContainText('You are offline');
+  await expect(ada.locator('#open-inspector .dot')).toHaveAttribute('data-state', '3');
+  await say(ada, 'from the tunnel');
+  await ada.context().setOffline(false);
+  await expect(ada.locator('.banner')).not.toContainText('You are offline');
+  await expect(ada.locator('.message[data-state=sent] .text')).toHaveText(['from the tunnel'], { timeout: 20_000 });
+});
+
+test('a page that can not come alive says so', async ({ person }) => {
+  for (const what of ['**/*.wasm', '**/hubbub.js']) {
+    const ada = await person({ expected: /ERR_FAILED|Failed to|uncaught/ });
+    await ada.route(what, (route) => route.abort());
+    await ada.goto('/rooms/tea');
+    await expect(ada.locator('#stopped')).toBeVisible();
+  }
+});
+
+test('the name is asked for once, and the card has the one of now', async ({ person }) => {
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  await ada.locator('#first-name').fill('Ada');
+  await ada.locator('#first-name').press('Enter');
+  await expect(ada.locator('.me-name')).toHaveText('Ada');
+  await expect(ada.locator('#first-name')).toHaveCount(0);
+  await expect(ada.locator('textarea')).toBeFocused();
+
+  await ada.locator('#me').click();
+  await expect(ada.locator('#my-name')).toHaveValue('Ada');
+  await ada.locator('#my-name').press('Escape');
+  await expect(ada.locator('#my-name')).toBeHidden();
+  await expect(ada.locator('#me')).toBeFocused();
+
+  await ada.locator('#me').click();
+  await ada.locator('#log').click();
+  await expect(ada.locator('#my-name')).toBeHidden();
+
+  await ada.locator('#me').click();
+  await ada.locator('#my-name').fill('Ada Lovelace');
+  await ada.locator('#my-name').press('Enter');
+  await expect(ada.locator('.me-name')).toHaveText('Ada Lovelace');
+  await expect(ada.locator('#me')).toBeFocused();
 });

@@ -4,7 +4,10 @@ use std::io::{self, Write};
 
 use app::{
     lang::Lang,
-    page::{LabView, Me, Page, PageData, Refused, RoomCard, RoomView, Theme, room_path},
+    page::{
+        LabView, Me, Page, PageData, Refused, RoomCard, RoomView, Theme, ZONE_COOKIE, Zone,
+        room_path,
+    },
 };
 use axum::{
     body::{Body, to_bytes},
@@ -52,6 +55,7 @@ pub(crate) struct Asker {
     cookie: Option<HeaderValue>,
     lang: Lang,
     theme: Theme,
+    zone: Zone,
     takes_gzip: bool,
 }
 
@@ -63,11 +67,13 @@ impl Asker {
         let accepts = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let lang = cookie(headers, "hubbub_lang").and_then(|tag| Lang::parse(&tag));
         let theme = cookie(headers, "hubbub_theme").and_then(|word| Theme::parse(&word));
+        let zone = cookie(headers, ZONE_COOKIE).and_then(|minutes| Zone::parse(&minutes));
         Self {
             visitor,
             cookie: due,
             lang: lang.unwrap_or_else(|| Lang::negotiate(accepts.unwrap_or_default())),
             theme: theme.unwrap_or_default(),
+            zone: zone.unwrap_or(Zone::Utc),
             takes_gzip: site::accepts(headers, "gzip"),
         }
     }
@@ -75,7 +81,7 @@ impl Asker {
     /// Renders `page` at `path` for this person.
     async fn page(self, status: StatusCode, path: String, page: Page) -> Response {
         let me = Me { member: self.visitor.member(), named: self.visitor.name.is_some() };
-        let data = PageData { lang: self.lang, theme: self.theme, me, path, page };
+        let data = PageData { lang: self.lang, theme: self.theme, zone: self.zone, me, path, page };
         // Of what is packed together with other people's words the length tells something (BREACH).
         let pack = self.takes_gzip && !data.page.has_secrets();
         let mut response = render(data, pack).await;
@@ -173,7 +179,7 @@ pub(crate) async fn room_page(
         room,
     };
     let path = room_path(&view.room);
-    asker.page(status, path, Page::Room(Box::new(view))).await
+    asker.page(status, path, Page::Room(view.into())).await
 }
 
 /// `GET /lab`: the lab, with what its address asks for filled in.
@@ -198,7 +204,7 @@ pub(crate) async fn lab(
     };
     // Back from the form of preferences it is the same race that is asked for.
     let path = own_path(uri.path_and_query().map(|path| path.as_str()));
-    let mut response = asker.page(StatusCode::OK, path, Page::Lab(Box::new(view))).await;
+    let mut response = asker.page(StatusCode::OK, path, Page::Lab(view.into())).await;
     // Alone in its process, a page has a finer clock (High Resolution Time, section 4.1; HTML, section 7.1.3).
     const ALONE: [(HeaderName, HeaderValue); 2] = [
         (

@@ -5,6 +5,7 @@
 use std::{
     cell::RefCell,
     rc::{Rc, Weak},
+    sync::Arc,
 };
 
 use client::{
@@ -21,14 +22,14 @@ use web_sys::{File, MediaStream, StorageEvent};
 use super::{
     Denied, Sink, Source, all_kept,
     files::Files,
-    is_hidden, keep, keep_here, now, origin, reaches_browsers,
+    is_hidden, is_offline, keep, keep_here, now, origin, reaches_browsers,
     shell::{Shell, Told},
     studio::Studio,
     way::Way,
 };
 use crate::{
     page::Ice,
-    room::{RoomState, RoomStateStoreFields, apply, apply_rows},
+    room::{LiveRow, RoomState, RoomStateStoreFields, apply, apply_rows},
 };
 
 /// The shell of one page's client.
@@ -46,9 +47,10 @@ impl Driver {
     /// Connects to the room as it was rendered, up to `position`, and stays connected.
     pub(crate) fn start(room: Store<RoomState>, position: Position, ice: Option<Ice>) -> Rc<Self> {
         let me = room.me().get_untracked();
-        let rows = room.rows().read_untracked();
-        let messages: Vec<Message> =
-            rows.iter().filter_map(|row| Some(Message::clone(row.message()?))).collect();
+        let messages: Vec<Message> = room.rows().with_untracked(|rows| {
+            let said = |row: &LiveRow| row.row.with_untracked(|row| row.message.clone());
+            rows.iter().filter_map(said).map(Arc::unwrap_or_clone).collect()
+        });
         let client = Client::new(Setup {
             after: After::Position(position),
             messages,
@@ -59,7 +61,6 @@ impl Driver {
             direct: reaches_browsers(),
             ..Setup::new(&origin(), room.name().get_untracked(), super::seed())
         });
-        drop(rows);
         let driver = Rc::new_cyclic(|own: &Weak<Self>| {
             let (studio, driver) = (Studio::default(), own.clone());
             let tell = move |told| {
@@ -269,9 +270,14 @@ impl Driver {
 
     /// What the window has to say. Its listeners go with the page.
     fn listen(&self) {
+        let room = self.room;
+        room.offline().set(is_offline());
         for name in WINDOW {
             let tell = self.shell.teller();
             let listener = window_event_listener_untyped(name, move |event| {
+                if ["online", "offline"].contains(&name) {
+                    room.offline().set(is_offline());
+                }
                 of_the_window(&event).into_iter().for_each(&tell);
             });
             on_cleanup(move || listener.remove());
@@ -280,7 +286,8 @@ impl Driver {
 }
 
 /// The events of the window that matter.
-const WINDOW: [&str; 5] = ["online", "pageshow", "pagehide", "visibilitychange", "storage"];
+const WINDOW: [&str; 6] =
+    ["online", "offline", "pageshow", "pagehide", "visibilitychange", "storage"];
 
 /// What one of them says.
 fn of_the_window(event: &web_sys::Event) -> Vec<Event> {

@@ -2,9 +2,14 @@
 
 use client::Line;
 use common::MemberName;
-use leptos::{ev::SubmitEvent, html, prelude::*};
+use leptos::{
+    ev::{KeyboardEvent, SubmitEvent},
+    html,
+    prelude::*,
+};
 
 use crate::{
+    browser,
     lang::Lang,
     page::Theme,
     room::{RoomStateStoreFields, room},
@@ -69,6 +74,36 @@ pub(crate) fn NameForm(path: String) -> impl IntoView {
     let details = NodeRef::<html::Details>::new();
     let input = NodeRef::<html::Input>::new();
     let problem = RwSignal::new(None::<String>);
+    let close = move || {
+        if let Some(details) = details.get_untracked() {
+            details.set_open(false);
+        }
+    };
+    // It opens with the name of now, which may be another than the page came with.
+    let toggled = move |_| {
+        if let (Some(details), Some(input)) = (details.get_untracked(), input.get_untracked())
+            && details.open()
+        {
+            input.set_value(&room.me().with_untracked(|me| me.member.name.to_string()));
+            input.select();
+        }
+    };
+    let close_on_escape = move |event: KeyboardEvent| {
+        if event.key() == "Escape" && details.get_untracked().is_some_and(|details| details.open())
+        {
+            close();
+            browser::focus("me");
+        }
+    };
+    Effect::new(move || {
+        let listener = window_event_listener_untyped("pointerdown", move |event| {
+            let Some(details) = details.get_untracked() else { return };
+            if !browser::is_within(&event, &details) {
+                details.set_open(false);
+            }
+        });
+        on_cleanup(move || listener.remove());
+    });
     let rename = move |event: SubmitEvent| {
         let Some(input) = input.get_untracked() else { return };
         event.prevent_default();
@@ -76,17 +111,16 @@ pub(crate) fn NameForm(path: String) -> impl IntoView {
             Ok(name) => {
                 client.rename(name);
                 problem.set(None);
-                if let Some(details) = details.get_untracked() {
-                    details.set_open(false);
-                }
+                close();
+                browser::focus("me");
             }
             Err(refusal) => problem.set(Some(strings.refusal(&refusal))),
         }
     };
     let name = move || room.me().with(|me| me.member.name.to_string());
     view! {
-        <details class="me" node_ref=details>
-            <summary title=strings.change_name>
+        <details class="me" node_ref=details on:toggle=toggled on:keydown=close_on_escape>
+            <summary id="me" title=strings.change_name>
                 <span class="visually-hidden">{strings.your_name}": "</span>
                 <span class="me-name" dir="auto">{name}</span>
             </summary>
@@ -119,6 +153,7 @@ pub(crate) fn Banner() -> impl IntoView {
     let (room, client) = (room(), room_client());
     let waiting = move || matches!(room.line().get(), Line::Waiting { .. });
     let text = move || match room.line().get() {
+        _ if room.offline().get() => strings.offline.to_owned(),
         Line::Idle | Line::Open | Line::Connecting { again: false } => String::new(),
         Line::Waiting { seconds } if seconds >= 5 => (strings.retrying_in)(seconds),
         Line::Waiting { .. } | Line::Connecting { again: true } => strings.retrying.to_owned(),
@@ -134,11 +169,22 @@ pub(crate) fn Banner() -> impl IntoView {
             class="banner"
             role="status"
             data-conn=word
+            data-offline=move || room.offline().get().then_some("")
+            data-says=move || (!text().is_empty()).then_some("")
             data-road=move || room.transport().get().word()
         >
             <span>{text}</span>
             <Show when=waiting>
-                <button type="button" on:click=move |_| client.retry_now()>{strings.retry_now}</button>
+                <button
+                    type="button"
+                    on:click=move |_| {
+                        client.retry_now();
+                        // This button is about to go.
+                        browser::focus("composer-text");
+                    }
+                >
+                    {strings.retry_now}
+                </button>
             </Show>
         </div>
     }

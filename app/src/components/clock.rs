@@ -2,13 +2,11 @@
 
 use leptos::prelude::*;
 
-use crate::{lang::Lang, time};
+use crate::time::{iso, zone};
 
-/// The time `at` (milliseconds since 1970): UTC while rendered, local once the page is live.
+/// The time `at` (milliseconds since 1970), where the reader is.
 #[component]
 pub(crate) fn Clock(at: u64) -> impl IntoView {
-    let lang = expect_context::<Lang>();
-    let text = RwSignal::new(time::utc_clock(at));
-    Effect::new(move || text.set(time::local_clock(at, lang)));
-    view! { <time datetime=time::iso(at)>{text}</time> }
+    let zone = zone();
+    view! { <time datetime=iso(at)>{move || zone.get().clock(at)}</time> }
 }

@@ -4,6 +4,8 @@
 //! The field belongs to the person: it is never written to but to empty it after sending, so what was
 //! typed before the page came alive is still there after.
 
+use std::sync::Arc;
+
 use client::{Road, encode_component};
 use common::{Audience, MemberName};
 use leptos::{
@@ -25,7 +27,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Composer(view: RoomView, refused: Option<Refused>) -> impl IntoView {
+pub(crate) fn Composer(view: Arc<RoomView>, refused: Option<Refused>) -> impl IntoView {
     let strings = strings();
     let (room, client) = (room(), room_client());
     let first_name = NodeRef::<html::Input>::new();
@@ -58,13 +60,15 @@ pub(crate) fn Composer(view: RoomView, refused: Option<Refused>) -> impl IntoVie
         let Some(field) = field.get_untracked() else { return };
         let text = field.value();
         let text = text.trim_end_matches(['\n', '\r']);
-        if text.trim().is_empty() {
-            return;
-        }
+        // Enter in the field for the name is enough to go by it.
         if let Some(name) = first_name.get_untracked()
             && let Ok(name) = MemberName::parse(&name.value())
         {
             client.rename(name);
+            let _ = field.focus();
+        }
+        if text.trim().is_empty() {
+            return;
         }
         let to = room.addressee().with_untracked(|to| {
             let to = to.as_ref()?;

@@ -126,7 +126,7 @@ fn Programs() -> impl IntoView {
             view! {
                 <section class="snippet" aria-labelledby=id.clone()>
                     <div class="row">
-                        <h4 id=id.clone() translate="no">{snippet.name}</h4>
+                        <h3 id=id.clone() translate="no">{snippet.name}</h3>
                         <span class="grow"></span>
                         <button
                             type="button"

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 
 use crate::{
     browser,
+    initials::initials,
     room::{RoomStateStoreFields, room},
     room_client::room_client,
     shell::strings,
@@ -14,7 +15,9 @@ use crate::{
 pub(crate) fn MemberList() -> impl IntoView {
     let strings = strings();
     let room = room();
-    let count = move || room.members().with(|members| members.count);
+    // While a page is rendered nobody is counted who only looks at it.
+    let count =
+        move || Some(room.members().with(|members| members.count)).filter(|count| *count > 0);
     let more = move || {
         room.members().with(|members| {
             let more = members.count - members.members.len().min(members.count);
@@ -91,11 +94,12 @@ fn Item(member: Member) -> impl IntoView {
     }
 }
 
-/// A letter on a colour, both from who it is.
+/// Initials on a colour, both from who it is.
 #[component]
 pub(crate) fn Avatar(id: String, name: String) -> impl IntoView {
     let hue =
         id.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 8;
-    let letter: String = name.chars().take(1).flat_map(char::to_uppercase).collect();
-    view! { <span class="avatar" data-hue=hue.to_string() aria-hidden="true">{letter}</span> }
+    view! {
+        <span class="avatar" data-hue=hue.to_string() aria-hidden="true">{initials(&name)}</span>
+    }
 }

@@ -1,16 +1,18 @@
 //! What is said: the log, its scroll position, and the word for screen readers.
 
-use client::Status;
-use common::{Audience, Member, Message, MessageId};
+use client::{Row, Status};
+use common::{Audience, Message};
 use leptos::{html, prelude::*};
 use serde_json::Value;
 
 use crate::{
     browser,
     components::{Clock, member_list::Avatar},
-    room::{RoomStateStoreFields, RowField, RowStateStoreFields, room},
+    markup::{Block, Span, blocks, is_emoji},
+    room::{RoomStateStoreFields, room},
     room_client::room_client,
     shell::strings,
+    time::{Zone, iso, zone},
 };
 
 /// Closer to the end than this is at the end, in pixels.
@@ -25,30 +27,29 @@ pub(crate) fn MessageList() -> impl IntoView {
     let seen = RwSignal::new(0_usize);
     let arrived = move || room.arrived().with(|arrived| arrived.count);
     let unseen = move || if at_end.get() { 0 } else { arrived() - seen.get().min(arrived()) };
+    // The log's origin is its end (`column-reverse`): the browser keeps what is seen where it is, whatever comes or goes on
+    // either side, and follows the end while it is there, also without any script.
     let to_end = move || {
+        at_end.set(true);
         if let Some(log) = log.get_untracked() {
-            log.set_scroll_top(log.scroll_height());
+            log.set_scroll_top(0);
         }
     };
-    // The scroll position is the reader's: it follows the end only while it is there.
-    Effect::new(move || {
-        room.rows().track();
-        if at_end.get_untracked() {
+    Effect::new(move |before: Option<Option<u64>>| {
+        let mine = room.rows().with(|rows| {
+            let last = rows.last()?;
+            last.row.with_untracked(|row| row.status != Status::Sent).then_some(last.key)
+        });
+        // What I have just said I see, wherever I was; and close to the end is at the end.
+        let is_new = mine.is_some() && before.is_some_and(|before| before != mine);
+        if is_new || at_end.get_untracked() {
             request_animation_frame(to_end);
         }
-    });
-    // A smaller window, or a keyboard on a phone, must not hide the end.
-    Effect::new(move || {
-        let listener = window_event_listener_untyped("resize", move |_| {
-            if at_end.get_untracked() {
-                to_end();
-            }
-        });
-        on_cleanup(move || listener.remove());
+        mine
     });
     let scrolled = move |_| {
         let Some(log) = log.get_untracked() else { return };
-        let end = log.scroll_height() - log.scroll_top() - log.client_height() < AT_END;
+        let end = -log.scroll_top() < AT_END;
         if end != at_end.get_untracked() {
             seen.set(room.arrived().with_untracked(|arrived| arrived.count));
             at_end.set(end);
@@ -65,6 +66,7 @@ pub(crate) fn MessageList() -> impl IntoView {
     view! {
         <div class="log-frame">
             <div
+                id="log"
                 class="log"
                 role="log"
                 // The whole timeline as a live region floods screen readers (element-web#5696);
@@ -79,8 +81,8 @@ pub(crate) fn MessageList() -> impl IntoView {
                     <p class="empty">{strings.empty_room}</p>
                 </Show>
                 <ol class="messages">
-                    <For each=move || room.rows() key=|row| row.key() let(row)>
-                        <Line row/>
+                    <For each=move || room.rows().get() key=|row| row.key let(row)>
+                        <Line row=row.row/>
                     </For>
                 </ol>
             </div>
@@ -89,8 +91,8 @@ pub(crate) fn MessageList() -> impl IntoView {
                     type="button"
                     class="pill"
                     on:click=move |_| {
-                        at_end.set(true);
                         to_end();
+                        browser::focus("log");
                     }
                 >
                     {move || (strings.new_messages)(unseen())}" ↓"
@@ -105,46 +107,46 @@ pub(crate) fn MessageList() -> impl IntoView {
 /// One row. What was said stays; the rest may change under it: how far it has got, and what the row
 /// before it is.
 #[component]
-fn Line(row: RowField) -> impl IntoView {
-    let strings = strings();
-    let Some(message) = row.message().get_untracked() else {
+fn Line(row: ArcRwSignal<Row>) -> impl IntoView {
+    let (strings, room, zone) = (strings(), room(), zone());
+    let Some(message) = row.with_untracked(|row| row.message.clone()) else {
         return view! { <li class="gap" role="note">{strings.gap}</li> }.into_any();
     };
-    // A row that is gone may be asked once more before it is taken down.
-    let status = move || row.status().try_get().unwrap_or(Status::Sent);
-    let grouped = move || row.grouped().try_get().unwrap_or_default();
-    let state = move || match status() {
+    let (placed, reached, said) = (row.clone(), row.clone(), row.clone());
+    let grouped = move || is_grouped(&placed, zone.get());
+    let mine = room.me().with_untracked(|me| me.member.id == message.from.id);
+    let state = move || match reached.with(|row| row.status.clone()) {
         Status::Sent => "sent",
         Status::Queued | Status::Sending => "pending",
         Status::Unknown => "unknown",
         Status::Parked(_) => "failed",
     };
-    let offset = move || {
-        let message = row.message().try_get().flatten();
-        message.map(|message| message.offset.to_string())
-    };
+    let offset =
+        move || said.with(|row| row.message.as_ref().map(|message| message.offset.to_string()));
     let audience = match &message.to {
         Audience::All => None,
         Audience::Others => Some(strings.to_others.to_owned()),
         Audience::Own => Some(strings.to_self.to_owned()),
         Audience::Only(ids) => Some(to_whom(&message, ids)),
     };
+    let is_private = matches!(message.to, Audience::Only(_));
     let event = message.event.as_ref().map(ToString::to_string);
-    let said = spoken(&message.value);
     view! {
         <li
             class="message"
             class:grouped=grouped
+            class:mine=mine
             data-state=state
             data-id=message.id.to_string()
             data-offset=offset
         >
-            <Head row/>
+            <Day row=row.clone()/>
+            <Head row=row.clone()/>
             {audience.map(|whom| view! { <span class="tag" dir="auto">{whom}</span> })}
-            <Way row/>
+            {is_private.then(|| view! { <Way row=row.clone()/> })}
             {event.map(|event| view! { <span class="tag event">{event}</span> })}
             <Body value=message.value.clone()/>
-            <Fate id=message.id.clone() status said/>
+            <Fate row/>
         </li>
     }
     .into_any()
@@ -171,16 +173,11 @@ fn to_whom(message: &Message, ids: &[String]) -> String {
 
 /// Which way something went that is for one alone: whether the server has it.
 #[component]
-fn Way(row: RowField) -> impl IntoView {
+fn Way(row: ArcRwSignal<Row>) -> impl IntoView {
     let strings = strings();
-    let way = Memo::new(move |_| {
-        let message = row.message().try_get().flatten()?;
-        let is_sent = row.status().try_get() == Some(Status::Sent);
-        let is_private = matches!(message.to, Audience::Only(_));
-        (is_private && is_sent).then(|| row.direct().try_get().unwrap_or_default())
-    });
     move || {
-        way.get().map(|direct| {
+        let direct = row.with(|row| (row.status == Status::Sent).then_some(row.direct));
+        direct.map(|direct| {
             let (word, title) = match direct {
                 true => (strings.went_directly, strings.went_directly_text),
                 false => (strings.went_by_server, strings.went_by_server_text),
@@ -195,13 +192,39 @@ fn Way(row: RowField) -> impl IntoView {
     }
 }
 
+/// Whether it is the first message of a day, where the reader is.
+fn begins_day(row: &Row, zone: Zone) -> bool {
+    let Some(message) = &row.message else { return false };
+    row.before.is_none_or(|before| !zone.is_same_day(before, message.at))
+}
+
+fn is_grouped(row: &ArcRwSignal<Row>, zone: Zone) -> bool {
+    row.with(|row| row.grouped && !begins_day(row, zone))
+}
+
+/// Which day it is, above its first message.
+#[component]
+fn Day(row: ArcRwSignal<Row>) -> impl IntoView {
+    let (strings, zone) = (strings(), zone());
+    move || {
+        let at = row.with(|row| {
+            let at = row.message.as_ref().map(|message| message.at);
+            at.filter(|_| begins_day(row, zone.get()))
+        });
+        at.map(|at| {
+            let day = zone.get().day(at, strings);
+            view! { <p class="day"><time datetime=iso(at)[..10].to_owned()>{day}</time></p> }
+        })
+    }
+}
+
 /// Who said it and when, above the first message of a group.
 #[component]
-fn Head(row: RowField) -> impl IntoView {
-    let head = Memo::new(move |_| -> Option<(Member, u64)> {
-        let message = row.message().try_get().flatten()?;
-        let first = !row.grouped().try_get().unwrap_or_default();
-        first.then(|| (message.from.clone(), message.at))
+fn Head(row: ArcRwSignal<Row>) -> impl IntoView {
+    let zone = zone();
+    let head = Memo::new(move |_| {
+        let first = row.with(|row| row.message.clone())?;
+        (!is_grouped(&row, zone.get())).then(|| (first.from.clone(), first.at))
     });
     move || {
         head.get().map(|(from, at)| {
@@ -220,7 +243,18 @@ fn Head(row: RowField) -> impl IntoView {
 #[component]
 fn Body(value: Value) -> impl IntoView {
     match value {
-        Value::String(text) => view! { <p class="text" dir="auto">{text}</p> }.into_any(),
+        Value::String(text) => blocks(&text)
+            .into_iter()
+            .map(|block| match block {
+                Block::Text(spans) => {
+                    let spans: Vec<_> = spans.into_iter().map(span).collect();
+                    view! { <p class="text" class:large=is_emoji(&text) dir="auto">{spans}</p> }
+                        .into_any()
+                }
+                Block::Code(code) => listing(code),
+            })
+            .collect_view()
+            .into_any(),
         value => {
             // Indented, a value can be a hundred times as long.
             let plain = value.to_string();
@@ -228,23 +262,39 @@ fn Body(value: Value) -> impl IntoView {
                 ..=2000 => serde_json::to_string_pretty(&value).unwrap_or(plain),
                 _ => plain,
             };
-            view! { <pre class="code" tabindex="0"><code>{code}</code></pre> }.into_any()
+            listing(code)
+        }
+    }
+}
+
+/// Code in lines of its own. It may be wider than the page, and then scrolls, by keyboard too.
+fn listing(code: String) -> AnyView {
+    view! { <pre class="code" tabindex="0" dir="ltr"><code>{code}</code></pre> }.into_any()
+}
+
+fn span(span: Span) -> AnyView {
+    match span {
+        Span::Plain(text) => text.into_any(),
+        Span::Code(code) => view! { <code dir="ltr">{code}</code> }.into_any(),
+        Span::Link(address) => {
+            let shown = address.clone();
+            view! {
+                <a href=address target="_blank" rel="noopener nofollow ugc" dir="ltr">
+                    {shown}
+                </a>
+            }
+            .into_any()
         }
     }
 }
 
 /// How far a message of mine has got, and what can be done about it.
 #[component]
-fn Fate(
-    id: MessageId,
-    status: impl Fn() -> Status + Send + Sync + 'static,
-    said: String,
-) -> impl IntoView {
+fn Fate(row: ArcRwSignal<Row>) -> impl IntoView {
     let strings = strings();
     let client = room_client();
-    let status = Memo::new(move |_| status());
     move || {
-        let word = match status.get() {
+        let word = match row.with(|row| row.status.clone()) {
             Status::Sent => return ().into_any(),
             Status::Queued | Status::Sending => {
                 return view! { <p class="fate">{strings.sending}</p> }.into_any();
@@ -254,14 +304,19 @@ fn Fate(
                 format!("{}: {}", strings.not_sent, strings.refusal(&refusal))
             }
         };
-        let (again, gone, said) = (id.clone(), id.clone(), said.clone());
+        let Some(message) = row.with_untracked(|row| row.message.clone()) else {
+            return ().into_any();
+        };
+        let (again, gone) = (message.id.clone(), message.id.clone());
         view! {
             <p class="fate problem" role="alert">
                 <span>{word}</span>
                 <button type="button" on:click=move |_| client.retry(again.clone())>
                     {strings.retry}
                 </button>
-                <button type="button" on:click=move |_| browser::copy(&said)>{strings.copy}</button>
+                <button type="button" on:click=move |_| browser::copy(&spoken(&message.value))>
+                    {strings.copy}
+                </button>
                 <button type="button" on:click=move |_| client.discard(gone.clone())>
                     {strings.discard}
                 </button>

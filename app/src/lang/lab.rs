@@ -318,7 +318,7 @@ pub(crate) const KO: LabStrings = LabStrings {
     road: |road| match road {
         Road::Over(Poll) => "폴링",
         Road::Over(LongPoll) => "롱 폴링",
-        Road::Over(Events) => "서버 전송 이벤트",
+        Road::Over(Events) => "Server-Sent Events",
         Road::Over(WebSocket) => "웹소켓",
         Road::Direct => "WebRTC",
     },

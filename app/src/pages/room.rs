@@ -2,6 +2,8 @@
 //!
 //! Rendered whole by the server; the browser takes over where it stands.
 
+use std::sync::Arc;
+
 use leptos::{html, prelude::*};
 use reactive_stores::Store;
 
@@ -18,7 +20,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn RoomPage(data: PageData, view: RoomView) -> impl IntoView {
+pub(crate) fn RoomPage(data: PageData, view: Arc<RoomView>) -> impl IntoView {
     let strings = strings();
     let room = Store::new(RoomState::new(&view, data.me));
     let client = RoomClient::new();
@@ -49,7 +51,7 @@ pub(crate) fn RoomPage(data: PageData, view: RoomView) -> impl IntoView {
                     aria-controls="inspector"
                     on:click=move |_| inspecting.update(|on| *on = !*on)
                 >
-                    <span class="dot" data-state=move || room.ready().get()></span>
+                    <span class="dot" data-state=move || if room.offline().get() { 3 } else { room.ready().get() }></span>
                     <span aria-hidden="true">"</>"</span>
                 </button>
                 <Preferences theme=data.theme path=data.path/>
@@ -105,7 +107,7 @@ mod tests {
     use crate::{
         Talk,
         lang::Lang,
-        page::{Me, Page, PageData, RoomView, Theme},
+        page::{Me, Page, PageData, RoomView, Theme, Zone},
     };
     use leptos::prelude::*;
 
@@ -124,9 +126,10 @@ mod tests {
         PageData {
             lang: Lang::En,
             theme: Theme::System,
+            zone: Zone::Utc,
             me: Me { member, named: true },
             path: "/rooms/lobby".to_owned(),
-            page: Page::Room(Box::new(view)),
+            page: Page::Room(view.into()),
         }
     }
 

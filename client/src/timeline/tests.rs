@@ -71,6 +71,8 @@ impl Page {
         for (n, row) in self.drawn.iter().enumerate() {
             let before = n.checked_sub(1).map(|before| &self.drawn[before]);
             assert_eq!(row.grouped, before.is_some_and(|before| goes_on(before, row)), "row {n}");
+            let said = before.and_then(|before| before.message.as_ref());
+            assert_eq!(row.before, said.map(|message| message.at), "row {n}");
         }
     }
 

@@ -1,0 +1,149 @@
+// The log: where it stands, what is in it, and how it reads.
+import type { Page } from '@playwright/test';
+import { expect, isConnected, open, say, test, texts, type Server } from './support.js';
+
+/** Says so many lines at once, as a program does. */
+async function fill(server: Server, room: string, count: number): Promise<void> {
+  const lines = Array.from({ length: count }, (_, n) => ({ value: `line ${n}` }));
+  for (let from = 0; from < count; from += 100) {
+    const answer = await fetch(server.url(`/api/rooms/${room}/messages`), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(lines.slice(from, from + 100)),
+    });
+    expect(answer.status).toBe(200);
+  }
+}
+
+/** How far the log is scrolled away from its newest message, in pixels. */
+const fromEnd = (page: Page) => page.locator('#log').evaluate((log) => -log.scrollTop);
+
+/** Where a row is on the screen. */
+async function topOf(page: Page, text: string): Promise<number> {
+  const box = await texts(page).filter({ hasText: new RegExp(`^${text}$`) }).boundingBox();
+  return box?.y ?? NaN;
+}
+
+test('the newest is seen before the page is live, without scripts, and after', async ({ person, server }) => {
+  await fill(server, 'tea', 60);
+  const bob = await person({ javaScriptEnabled: false });
+  await bob.goto('/rooms/tea');
+  await expect(texts(bob).last()).toBeInViewport();
+  await bob.locator('textarea').fill('without a script');
+  await bob.getByRole('button', { name: 'Send' }).click();
+  await expect(texts(bob).filter({ hasText: 'without a script' })).toBeInViewport();
+
+  const ada = await person();
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await ada.route('**/*.wasm', async (route) => {
+    await held;
+    await route.continue();
+  });
+  await ada.goto('/rooms/tea');
+  await expect(texts(ada).last()).toBeInViewport();
+  const before = await topOf(ada, 'line 59');
+  release();
+  await isConnected(ada);
+  expect(Math.abs((await topOf(ada, 'line 59')) - before)).toBeLessThanOrEqual(1);
+});
+
+test('the scroll position is the reader’s', async ({ person, server }) => {
+  await fill(server, 'tea', 60);
+  const [ada, bob] = [await person(), await person()];
+  await open(ada, '/rooms/tea');
+  await open(bob, '/rooms/tea');
+  await ada.locator('#log').evaluate((log) => log.scrollTo(0, -400));
+  await expect.poll(() => fromEnd(ada)).toBeGreaterThan(300);
+  const before = await topOf(ada, 'line 40');
+  await say(bob, 'you can not see this yet');
+  await expect(ada.locator('.pill')).toHaveText('1 new message ↓');
+  expect(Math.abs((await topOf(ada, 'line 40')) - before)).toBeLessThanOrEqual(1);
+  await ada.locator('.pill').click();
+  await expect.poll(() => fromEnd(ada)).toBeLessThan(1);
+  await expect(ada.locator('.pill')).toHaveCount(0);
+  await expect(ada.locator('#log')).toBeFocused();
+});
+
+test('what I say I see, wherever I was, and a long draft hides nothing', async ({ person, server }) => {
+  await fill(server, 'tea', 60);
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  await ada.locator('textarea').fill('1\n2\n3\n4\n5\n6\n7\n8');
+  await expect(texts(ada).last()).toBeInViewport();
+  await ada.locator('#log').evaluate((log) => log.scrollTo(0, -400));
+  await say(ada, 'here I am');
+  await expect(texts(ada).last()).toHaveText('here I am');
+  await expect(texts(ada).last()).toBeInViewport();
+});
+
+test('no word, however long, makes the page wider', async ({ person }) => {
+  const ada = await person({ viewport: { width: 320, height: 568 } });
+  await open(ada, '/rooms/tea');
+  const wider = () =>
+    ada.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  const long = `https://example.org/${'x'.repeat(200)}`;
+  await ada.locator('textarea').fill(long);
+  expect(await wider()).toBeLessThanOrEqual(0);
+  await expect(ada.getByRole('button', { name: 'Send' })).toBeInViewport({ ratio: 1 });
+  await say(ada, long);
+  await expect(texts(ada)).toHaveText([long]);
+  expect(await wider()).toBeLessThanOrEqual(0);
+});
+
+test('links, code and emoji are shown as such, and everything else as text', async ({ person }) => {
+  const [ada, bob] = [await person(), await person()];
+  await open(ada, '/rooms/tea');
+  await open(bob, '/rooms/tea');
+  await say(ada, 'see https://example.org/a, `<b>` and <i>this</i> or javascript:alert(1)');
+  await say(ada, 'like this:\n```js\nlet a = "<b>";\n```');
+  await say(ada, '🎉');
+  for (const page of [ada, bob]) {
+    const link = page.locator('.text a');
+    await expect(link).toHaveCount(1);
+    await expect(link).toHaveAttribute('href', 'https://example.org/a');
+    await expect(link).toHaveAttribute('rel', 'noopener nofollow ugc');
+    await expect(page.locator('.text code')).toHaveText('<b>');
+    await expect(page.locator('.code code')).toHaveText('let a = "<b>";');
+    await expect(page.locator('.text.large')).toHaveText('🎉');
+    await expect(texts(page).first()).toContainText('<i>this</i> or javascript:alert(1)');
+    await expect(page.locator('.text b, .text i')).toHaveCount(0);
+  }
+  // Rendered by the server it is the same.
+  await bob.reload();
+  await expect(bob.locator('.text a')).toHaveAttribute('href', 'https://example.org/a');
+  await expect(bob.locator('.code code')).toHaveText('let a = "<b>";');
+});
+
+test('times are those of the reader’s zone, from the second page on by the server’s first byte', async ({ person }) => {
+  const ada = await person({ timezoneId: 'Asia/Seoul' });
+  const sent = await ada.request.post('/api/rooms/tea/messages', { data: { value: 'when?' } });
+  expect(sent.ok()).toBe(true);
+  const first = await (await ada.request.get('/rooms/tea')).text();
+  expect(first).toMatch(/>\d\d:\d\d UTC</);
+  await open(ada, '/rooms/tea');
+  const shown = ada.locator('.head time');
+  await expect(shown).toHaveText(/^\d\d:\d\d$/);
+  const clock = await shown.textContent();
+  const at = new Date((await shown.getAttribute('datetime')) ?? '');
+  expect(clock).toBe(at.toLocaleTimeString('en-GB', { timeZone: 'Asia/Seoul', hour: '2-digit', minute: '2-digit' }));
+  const day = new Intl.DateTimeFormat('en-GB', { timeZone: 'Asia/Seoul', day: 'numeric' }).format(at);
+  await expect(ada.locator('.day')).toContainText(`, ${day} `);
+  const second = await (await ada.context().request.get('/rooms/tea')).text();
+  expect(second).toContain(`>${clock}<`);
+});
+
+test('nothing moves while the page connects', async ({ person, server }) => {
+  await fill(server, 'tea', 3);
+  const ada = await person();
+  await ada.addInitScript(() => {
+    const shifts: number[] = [];
+    (window as unknown as { shifts: number[] }).shifts = shifts;
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) shifts.push((entry as unknown as { value: number }).value);
+    }).observe({ type: 'layout-shift', buffered: true });
+  });
+  await open(ada, '/rooms/tea');
+  const before = await ada.evaluate(() => (window as unknown as { shifts: number[] }).shifts);
+  expect(before).toEqual([]);
+});
