@@ -19,7 +19,7 @@ pub(crate) use self::{
 };
 
 use common::MessageId;
-use leptos::prelude::{document, window};
+use leptos::prelude::{document, request_animation_frame, window};
 use uuid::Uuid;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
@@ -142,6 +142,11 @@ fn put(storage: Result<Option<web_sys::Storage>, wasm_bindgen::JsValue>, key: &s
     let Ok(Some(storage)) = storage else { return };
     // A full or forbidden storage: the page works without.
     let _ = if text.is_empty() { storage.remove_item(key) } else { storage.set_item(key, text) };
+}
+
+/// Does this once what is there now has been drawn.
+pub(crate) fn after_drawing(act: impl FnOnce() + 'static) {
+    request_animation_frame(move || request_animation_frame(act));
 }
 
 /// Whether something happened in this element.

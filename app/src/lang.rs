@@ -100,6 +100,8 @@ pub struct Strings {
     pub save: &'static str,
     pub change_name: &'static str,
     pub messages: &'static str,
+    pub older_messages: &'static str,
+    pub to_newest: &'static str,
     pub empty_room: &'static str,
     /// Year, month, day, and the weekday from Sunday on.
     pub day: fn(u32, u32, u32, usize) -> String,
@@ -251,6 +253,8 @@ const EN: Strings = Strings {
         let month = MONTHS.get(month.wrapping_sub(1) as usize).copied().unwrap_or_default();
         format!("{}, {day} {month} {year}", DAYS.get(weekday).copied().unwrap_or_default())
     },
+    older_messages: "Older messages",
+    to_newest: "To the newest messages",
     empty_room: "Nothing has been said here yet. Say hello!",
     write_here: "Write a message",
     message: "Message",
@@ -524,6 +528,8 @@ const KO: Strings = Strings {
         let weekday = "일월화수목금토".chars().nth(weekday).unwrap_or_default();
         format!("{year}년 {month}월 {day}일 {weekday}요일")
     },
+    older_messages: "이전 메시지",
+    to_newest: "최신 메시지로",
     empty_room: "아직 아무 말도 없습니다. 먼저 인사해 보세요!",
     write_here: "메시지 입력",
     message: "메시지",

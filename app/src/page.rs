@@ -78,6 +78,10 @@ pub struct RoomView {
     pub room: RoomName,
     /// The newest messages, oldest first.
     pub messages: Vec<Message>,
+    /// There may be older ones.
+    pub older: bool,
+    /// These are not the newest, but those before some offset.
+    pub past: bool,
     /// Reading on from here misses nothing.
     pub position: Position,
     /// Who is in it.

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
-use client::{Change, File, Line, Media, Party, Road, Row, RowChange, Transport, first_rows};
-use common::{ErrorCode, Member, Members, Message, RoomName, StateKind};
+use client::{
+    Change, File, Line, Media, Party, Road, Row, RowChange, Status, Transport, first_rows,
+};
+use common::{ErrorCode, Member, Members, Message, Offset, RoomName, StateKind};
 use leptos::prelude::*;
 use reactive_stores::Store;
 
@@ -25,6 +27,12 @@ pub(crate) struct RoomState {
     me: Me,
     /// What is said, then what is still on its way.
     rows: Vec<LiveRow>,
+    /// Rows above those: what somebody went back to, and what the client has let go of while it is read.
+    older: Vec<LiveRow>,
+    /// How it is with messages that are older than all rows.
+    past: Past,
+    /// The newest is seen, and followed.
+    at_end: bool,
     /// Who is here.
     members: Members,
     /// Who is writing.
@@ -72,6 +80,22 @@ pub(crate) struct CallState {
     pub(crate) is_full: bool,
 }
 
+/// Whether there are messages that are older than all rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// There are none.
+    None,
+    /// There may be some.
+    More,
+    /// They are asked for.
+    Coming,
+    /// Some are put above the rows: until that has been drawn.
+    Placing,
+}
+
+/// How many older rows are shown at the most: a page that follows a lively room while somebody reads above.
+const OLDER: usize = 2_000;
+
 /// One line of what is said. What it is may change, of which only those hear who read this one.
 #[derive(Clone, Debug)]
 pub(crate) struct LiveRow {
@@ -101,6 +125,9 @@ impl RoomState {
             name: view.room.clone(),
             me,
             rows: first_rows(view.messages.clone()).into_iter().map(LiveRow::from).collect(),
+            older: Vec::new(),
+            past: if view.older { Past::More } else { Past::None },
+            at_end: true,
             members: view.members.clone(),
             typing: Members::default(),
             idle: Members::default(),
@@ -164,25 +191,99 @@ pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
 
 /// Takes over how rows have changed: the list is told once, and each row that is not what it was.
 pub(crate) fn apply_rows(room: Store<RoomState>, changes: Vec<RowChange>) {
-    let mut changed = Vec::new();
+    let (mut changed, mut let_go) = (Vec::new(), Vec::new());
+    let is_read_above =
+        !room.at_end().get_untracked() || !room.older().with_untracked(Vec::is_empty);
     room.rows().update(|rows| {
         for change in changes {
             match change {
                 RowChange::Inserted { at, row } => rows.insert(at, row.into()),
-                RowChange::Changed { at, row } => changed.push((rows[at].row.clone(), row)),
-                RowChange::Removed { at } => drop(rows.remove(at)),
+                RowChange::Changed { at, mut row } => {
+                    let live = &rows[at].row;
+                    // The row above the client's first one is still there.
+                    if at == 0 && is_read_above {
+                        live.with_untracked(|is| {
+                            (row.grouped, row.before) = (is.grouped, is.before);
+                        });
+                    }
+                    changed.push((live.clone(), row));
+                }
+                RowChange::Removed { at } => {
+                    let gone = rows.remove(at);
+                    let_go.extend((at == 0).then_some(gone));
+                }
             }
         }
+        // Some have only moved, and what was never sent was discarded.
+        let is_sent = |gone: &LiveRow| gone.row.with_untracked(|row| row.status == Status::Sent);
+        let_go.retain(|gone| is_sent(gone) && rows.iter().all(|row| row.key != gone.key));
     });
+    if !let_go.is_empty() {
+        room.past().set(Past::More);
+        // Nothing goes from under somebody's eyes.
+        if is_read_above {
+            room.older().update(|older| {
+                older.extend(let_go);
+                older.drain(..older.len().saturating_sub(OLDER));
+            });
+        }
+    }
     changed.into_iter().for_each(|(live, row)| live.set(row));
+}
+
+/// The offset of the oldest row that has one.
+pub(crate) fn oldest(room: Store<RoomState>) -> Option<Offset> {
+    let offset = |row: &LiveRow| {
+        row.row.with_untracked(|row| row.message.as_ref().map(|message| message.offset))
+    };
+    let of = |rows: &Vec<LiveRow>| rows.iter().find_map(offset);
+    room.older().with_untracked(of).or_else(|| room.rows().with_untracked(of))
+}
+
+/// Puts messages above all rows, oldest first; none if there are no more.
+pub(crate) fn show_older(room: Store<RoomState>, messages: Vec<Message>) {
+    let Some(last_at) = messages.last().map(|message| message.at) else {
+        return room.past().set(Past::None);
+    };
+    let mut rows: Vec<LiveRow> = first_rows(messages)
+        .into_iter()
+        .map(|row| {
+            // The client counts its keys from 0 on.
+            let offset = row.message.as_ref().map_or(0, |message| message.offset.0);
+            Row { key: u64::MAX - offset, ..row }.into()
+        })
+        .collect();
+    let first = |rows: &Vec<LiveRow>| rows.first().map(|first| first.row.clone());
+    let next = room.older().with_untracked(first).or_else(|| room.rows().with_untracked(first));
+    if let Some(next) = next {
+        next.update(|next| next.before = next.message.as_ref().map(|_| last_at));
+    }
+    room.older().update(|older| {
+        rows.append(older);
+        *older = rows;
+    });
+    room.past().set(Past::Placing);
+}
+
+/// Shows the newest rows alone again.
+pub(crate) fn forget_older(room: Store<RoomState>) {
+    if room.older().with_untracked(Vec::is_empty) {
+        return;
+    }
+    room.older().set(Vec::new());
+    room.past().set(Past::More);
+    if let Some(first) =
+        room.rows().with_untracked(|rows| rows.first().map(|first| first.row.clone()))
+    {
+        first.update(|first| (first.grouped, first.before) = (false, None));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use client::Status;
-    use common::{Audience, MemberId, MemberName, MessageId, Offset};
+    use common::{Audience, MemberId, MemberName, MessageId};
 
     use super::*;
 
@@ -207,6 +308,8 @@ mod tests {
         let view = RoomView {
             room: RoomName::lobby(),
             messages,
+            older: false,
+            past: false,
             position: "e:0".parse().unwrap(),
             members: Members::default(),
             form_id: MessageId::parse("f").unwrap(),
@@ -245,5 +348,36 @@ mod tests {
         assert!(first.get_untracked());
         apply_rows(room, vec![RowChange::Removed { at: 0 }]);
         assert_eq!(keys.get_untracked(), 2);
+    }
+
+    #[test]
+    fn rows_the_client_lets_go_of_stay_while_somebody_reads_above() {
+        let owner = Owner::new();
+        owner.set();
+        let room = store((0..3).map(message).collect());
+        let keys = |rows: &Vec<LiveRow>| rows.iter().map(|row| row.key).collect::<Vec<_>>();
+        let shown = || (room.older().with_untracked(keys), room.rows().with_untracked(keys));
+        apply_rows(room, vec![RowChange::Removed { at: 0 }]);
+        assert_eq!(shown(), (vec![], vec![1, 2]), "whoever is at the end reads nothing above");
+        assert_eq!(room.past().get_untracked(), Past::More);
+
+        room.at_end().set(false);
+        apply_rows(room, vec![RowChange::Removed { at: 0 }]);
+        assert_eq!(shown(), (vec![1], vec![2]));
+        // What moves is not doubled, and what was discarded does not stay.
+        let row = Row { status: Status::Sent, ..row(2) };
+        let moved = vec![RowChange::Removed { at: 0 }, RowChange::Inserted { at: 0, row }];
+        apply_rows(room, moved);
+        apply_rows(room, vec![RowChange::Inserted { at: 0, row: self::row(9) }]);
+        apply_rows(room, vec![RowChange::Removed { at: 0 }]);
+        assert_eq!(shown(), (vec![1], vec![2]));
+
+        show_older(room, vec![message(5), message(6)]);
+        assert_eq!(shown().0, [u64::MAX - 5, u64::MAX - 6, 1]);
+        assert_eq!(oldest(room), Some(Offset(5)));
+        forget_older(room);
+        assert_eq!(shown(), (vec![], vec![2]));
+        show_older(room, Vec::new());
+        assert_eq!(room.past().get_untracked(), Past::None);
     }
 }

@@ -126,6 +126,11 @@ impl RoomClient {
         self.driver().map(|driver| driver.levels()).unwrap_or_default()
     }
 
+    /// Shows messages that are older than all there are on the page.
+    pub(crate) fn show_older(self, room: Store<RoomState>) {
+        self.with_driver(|driver| driver.show_older(room));
+    }
+
     /// Sends a refused or unknown message again.
     pub(crate) fn retry(self, id: MessageId) {
         self.tell(Event::Retry(id));

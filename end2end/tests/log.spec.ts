@@ -2,8 +2,12 @@
 import type { Page } from '@playwright/test';
 import { expect, isConnected, open, say, test, texts, type Server } from './support.js';
 
-/** Says so many lines at once, as a program does. */
+/** Says so many lines at once, as a program does that may say as much as it likes. */
 async function fill(server: Server, room: string, count: number): Promise<void> {
+  if (count > 100) {
+    await server.stop();
+    await server.start('--publish-rate', '0');
+  }
   const lines = Array.from({ length: count }, (_, n) => ({ value: `line ${n}` }));
   for (let from = 0; from < count; from += 100) {
     const answer = await fetch(server.url(`/api/rooms/${room}/messages`), {
@@ -137,13 +141,82 @@ test('nothing moves while the page connects', async ({ person, server }) => {
   await fill(server, 'tea', 3);
   const ada = await person();
   await ada.addInitScript(() => {
-    const shifts: number[] = [];
-    (window as unknown as { shifts: number[] }).shifts = shifts;
+    const shifts: string[] = [];
+    (window as unknown as { shifts: string[] }).shifts = shifts;
     new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) shifts.push((entry as unknown as { value: number }).value);
+      for (const entry of list.getEntries()) {
+        const { sources } = entry as unknown as { sources: { node?: Element }[] };
+        shifts.push(...sources.map(({ node }) => node?.parentElement?.outerHTML ?? 'gone'));
+      }
     }).observe({ type: 'layout-shift', buffered: true });
   });
   await open(ada, '/rooms/tea');
-  const before = await ada.evaluate(() => (window as unknown as { shifts: number[] }).shifts);
+  const before = await ada.evaluate(() => (window as unknown as { shifts: string[] }).shifts);
   expect(before).toEqual([]);
+});
+
+test('older messages come as one scrolls up, and nothing jumps', async ({ person, server }) => {
+  await fill(server, 'tea', 350);
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  await expect(texts(ada)).toHaveCount(100);
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await ada.route('**/messages?before=*', async (route) => {
+    await held;
+    await route.continue();
+  });
+  await texts(ada).first().scrollIntoViewIfNeeded();
+  const before = await topOf(ada, 'line 255');
+  release();
+  await expect.poll(() => texts(ada).count()).toBeGreaterThan(100);
+  expect(Math.abs((await topOf(ada, 'line 255')) - before)).toBeLessThanOrEqual(1);
+  const reach = async () => {
+    await texts(ada).first().scrollIntoViewIfNeeded();
+    return texts(ada).count();
+  };
+  await expect.poll(reach).toBe(350);
+  await expect(texts(ada).first()).toHaveText('line 0');
+  await texts(ada).first().scrollIntoViewIfNeeded();
+  await expect(ada.locator('.older')).toHaveCount(0);
+  const numbers = await texts(ada).allTextContents();
+  expect(numbers).toEqual(Array.from({ length: 350 }, (_, n) => `line ${n}`));
+  // Back at the end the page is small again.
+  await ada.locator('#log').press('End');
+  await expect(texts(ada)).toHaveCount(100);
+  await expect(texts(ada).last()).toBeInViewport();
+});
+
+test('what is being read stays, however much comes', async ({ person, server }) => {
+  await fill(server, 'tea', 101);
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  await texts(ada).nth(49).scrollIntoViewIfNeeded();
+  await expect.poll(() => fromEnd(ada)).toBeGreaterThan(300);
+  const before = await topOf(ada, 'line 50');
+  for (let n = 0; n < 6; n++) {
+    await fetch(server.url('/api/rooms/tea/messages'), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(Array.from({ length: 100 }, (_, m) => ({ value: `new ${n * 100 + m}` }))),
+    });
+  }
+  await expect(ada.locator('.pill')).toHaveText('600 new messages ↓');
+  expect(Math.abs((await topOf(ada, 'line 50')) - before)).toBeLessThanOrEqual(1);
+  await ada.locator('.pill').click();
+  await expect(texts(ada).last()).toHaveText('new 599');
+  await expect(texts(ada).last()).toBeInViewport();
+  await expect(texts(ada)).toHaveCount(500);
+});
+
+test('older messages are a link away without JavaScript', async ({ person, server }) => {
+  await fill(server, 'tea', 150);
+  const bob = await person({ javaScriptEnabled: false });
+  await bob.goto('/rooms/tea');
+  await bob.getByRole('link', { name: 'Older messages' }).click();
+  await expect(texts(bob)).toHaveCount(50);
+  await expect(texts(bob).first()).toHaveText('line 0');
+  await expect(bob.getByRole('link', { name: 'Older messages' })).toHaveCount(0);
+  await bob.getByRole('link', { name: 'To the newest messages' }).click();
+  await expect(texts(bob).last()).toHaveText('line 149');
 });

@@ -62,6 +62,8 @@ pub struct Stretch {
     pub records: Vec<Arc<Record>>,
     /// Reading on from here misses nothing.
     pub position: Position,
+    /// There may be older ones.
+    pub older: bool,
 }
 
 /// A room would have to be opened, and there are as many as there may be.
@@ -222,7 +224,7 @@ impl Hub {
         before: Option<Offset>,
         limit: usize,
     ) -> Result<Stretch, BrokerError> {
-        let (mut records, mut behind, mut bytes) = (Vec::new(), None, 0);
+        let (mut records, mut behind, mut bytes, mut older) = (Vec::new(), None, 0, true);
         let mut end = before.unwrap_or(Offset(u64::MAX));
         for _ in 0..PAGES {
             let (part, at_least) = (Part::Before(end), Offset(0));
@@ -235,10 +237,13 @@ impl Hub {
                     before.map_or(read, |before| Offset(before.0.saturating_sub(1)).min(read));
                 Position { epoch: page.epoch.clone(), offset: last }
             });
+            older = !page.complete;
             for record in page.records.iter().rev().filter(|record| record.envelope.is_for(who)) {
                 if records.len() < limit && bytes < LOOK_BYTES {
                     bytes += record.frame.bytes().len();
                     records.push(record.clone());
+                } else {
+                    older = true;
                 }
             }
             end = page.records.first().map_or(end, |oldest| oldest.offset);
@@ -248,7 +253,7 @@ impl Hub {
         }
         records.reverse();
         let nowhere = || BrokerError::Unavailable("nothing was read".to_owned());
-        Ok(Stretch { records, position: behind.ok_or_else(nowhere)? })
+        Ok(Stretch { records, position: behind.ok_or_else(nowhere)?, older })
     }
 
     /// Whether `room` is in memory: somebody is in it, reads it, or said something a moment ago.

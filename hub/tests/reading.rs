@@ -211,6 +211,24 @@ async fn the_latest_messages_join_the_live_ones_without_a_seam() {
 }
 
 #[tokio::test]
+async fn a_stretch_says_whether_there_may_be_older_messages() {
+    let hub = hub();
+    let older = async |name, before: Option<u64>, limit| {
+        let before = before.map(common::Offset);
+        hub.latest(&room("tea"), &who(name), before, limit).await.unwrap().older
+    };
+    assert!(!older("ada", None, 2).await);
+    for n in 0..3 {
+        say(&hub, "bob", &n.to_string()).await;
+    }
+    assert!(older("ada", None, 2).await);
+    assert!(!older("ada", None, 3).await);
+    assert!(!older("ada", Some(2), 1).await);
+    say_to(&hub, "bob", "secret", Audience::Only(vec!["eve".to_owned()])).await;
+    assert!(!older("ada", None, 3).await, "what one may not read is not there");
+}
+
+#[tokio::test]
 async fn looking_at_a_room_does_not_open_it() {
     let hub = hub();
     hub.latest(&room("nowhere"), &who("ada"), None, 10).await.unwrap();

@@ -15,7 +15,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Redirect, Response},
 };
-use common::{ErrorCode, MemberName, MessageId, Refusal, RoomName};
+use common::{ErrorCode, MemberName, MessageId, Offset, Refusal, RoomName};
 use flate2::{Compression, write::GzEncoder};
 use hub::{HubError, Who};
 use lab::Plan;
@@ -143,15 +143,20 @@ pub(crate) async fn open_room(
     }
 }
 
-/// `GET /rooms/{room}`: the room.
+/// `GET /rooms/{room}?before=`: the room, with its newest messages or those before an offset.
 pub(crate) async fn room(
     State(server): State<ServerState>,
     headers: HeaderMap,
     uri: Uri,
     room: Result<Path<String>, PathRejection>,
 ) -> Response {
+    let pairs: Vec<(String, String)> =
+        form(uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
+    // What can't be read asks for nothing.
+    let before = pairs.iter().find(|(name, _)| name == "before");
+    let before = before.and_then(|(_, offset)| offset.parse().ok().map(Offset));
     match room.ok().and_then(|Path(room)| RoomName::parse(&room).ok()) {
-        Some(room) => room_page(&server, &headers, StatusCode::OK, room, None).await,
+        Some(room) => room_page(&server, &headers, StatusCode::OK, room, before, None).await,
         None => not_found(State(server), headers, uri).await,
     }
 }
@@ -161,16 +166,19 @@ pub(crate) async fn room_page(
     headers: &HeaderMap,
     status: StatusCode,
     room: RoomName,
+    before: Option<Offset>,
     refused: Option<Refused>,
 ) -> Response {
     let asker = Asker::of(server, headers);
     let who = Who { session: None, member: asker.visitor.member(), guest_from: None };
-    let latest = match server.hub.latest(&room, &who, None, RENDERED).await {
+    let latest = match server.hub.latest(&room, &who, before, RENDERED).await {
         Ok(latest) => latest,
         Err(error) => return Problem::from(HubError::from(error)).into_response(),
     };
     let view = RoomView {
         messages: latest.records.iter().filter_map(|record| record.message()).collect(),
+        older: latest.older,
+        past: before.is_some(),
         position: latest.position,
         members: server.hub.members(&room),
         form_id: MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a message id"),

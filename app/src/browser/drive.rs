@@ -9,27 +9,28 @@ use std::{
 };
 
 use client::{
-    Change, Client, Effect, Event, FileEvent, LinkId, Media, RowChange, Scope, Setup,
+    Change, Client, Effect, Event, FileEvent, LinkId, Media, Method, RowChange, Scope, Setup,
     encode_component,
 };
 use common::{After, Member, MemberName, Message, MessageId, Position};
 use gloo_net::http::Request;
 use leptos::{prelude::*, task::spawn_local};
 use reactive_stores::Store;
+use serde::Deserialize;
 use wasm_bindgen::JsCast;
 use web_sys::{File, MediaStream, StorageEvent};
 
 use super::{
-    Denied, Sink, Source, all_kept,
+    Denied, Sink, Source, after_drawing, all_kept,
     files::Files,
     is_hidden, is_offline, keep, keep_here, now, origin, reaches_browsers,
-    shell::{Shell, Told},
+    shell::{Shell, Told, ask},
     studio::Studio,
     way::Way,
 };
 use crate::{
     page::Ice,
-    room::{LiveRow, RoomState, RoomStateStoreFields, apply, apply_rows},
+    room::{LiveRow, Past, RoomState, RoomStateStoreFields, apply, apply_rows, oldest, show_older},
 };
 
 /// The shell of one page's client.
@@ -268,6 +269,36 @@ impl Driver {
         }
     }
 
+    /// Asks for what was said before all that the page shows. If that fails, it can be asked for again.
+    pub(crate) fn show_older(&self, room: Store<RoomState>) {
+        #[derive(Deserialize)]
+        struct Older {
+            messages: Vec<Message>,
+        }
+        let Some(oldest) = oldest(room).filter(|_| room.past().get_untracked() == Past::More)
+        else {
+            return;
+        };
+        room.past().set(Past::Coming);
+        let name = encode_component(room.name().get_untracked().as_str());
+        let url = format!("/api/rooms/{name}/messages?before={oldest}&limit={AT_ONCE}");
+        spawn_local(async move {
+            let answer = ask(Method::Get, &url, None, None).await.ok();
+            let body = answer.and_then(|(status, _, body)| (status == 200).then_some(body));
+            match body.and_then(|body| serde_json::from_str::<Older>(&body).ok()) {
+                Some(Older { messages }) => {
+                    show_older(room, messages);
+                    after_drawing(move || {
+                        if room.past().try_get_untracked() == Some(Past::Placing) {
+                            room.past().set(Past::More);
+                        }
+                    });
+                }
+                None => room.past().set(Past::More),
+            }
+        });
+    }
+
     /// What the window has to say. Its listeners go with the page.
     fn listen(&self) {
         let room = self.room;
@@ -284,6 +315,9 @@ impl Driver {
         }
     }
 }
+
+/// How many older messages are asked for at once.
+const AT_ONCE: usize = 100;
 
 /// The events of the window that matter.
 const WINDOW: [&str; 6] =

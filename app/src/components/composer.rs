@@ -54,22 +54,31 @@ pub(crate) fn Composer(view: Arc<RoomView>, refused: Option<Refused>) -> impl In
             browser::keep(&key, "");
         }
     });
+    let take_name = move || {
+        if let Some(name) = first_name.get_untracked()
+            && let Ok(name) = MemberName::parse(&name.value())
+        {
+            client.rename(name);
+        }
+    };
+    // Enter in the field for the name is enough to go by it.
+    let name_press = move |event: KeyboardEvent| {
+        if event.key() == "Enter" && !event.is_composing() {
+            event.prevent_default();
+            take_name();
+            browser::focus("composer-text");
+        }
+    };
     let rule = StoredValue::new(EnterRule::default());
     let key = draft_key.clone();
     let send = move || {
         let Some(field) = field.get_untracked() else { return };
         let text = field.value();
         let text = text.trim_end_matches(['\n', '\r']);
-        // Enter in the field for the name is enough to go by it.
-        if let Some(name) = first_name.get_untracked()
-            && let Ok(name) = MemberName::parse(&name.value())
-        {
-            client.rename(name);
-            let _ = field.focus();
-        }
         if text.trim().is_empty() {
             return;
         }
+        take_name();
         let to = room.addressee().with_untracked(|to| {
             let to = to.as_ref()?;
             let me = room.me().with_untracked(|me| me.member.id.to_string());
@@ -155,6 +164,7 @@ pub(crate) fn Composer(view: Arc<RoomView>, refused: Option<Refused>) -> impl In
                     name="name"
                     maxlength="64"
                     autocomplete="nickname"
+                    on:keydown=name_press
                     placeholder=strings.your_name_optional
                     aria-label=strings.your_name_optional
                     dir="auto"

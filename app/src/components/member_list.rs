@@ -15,9 +15,7 @@ use crate::{
 pub(crate) fn MemberList() -> impl IntoView {
     let strings = strings();
     let room = room();
-    // While a page is rendered nobody is counted who only looks at it.
-    let count =
-        move || Some(room.members().with(|members| members.count)).filter(|count| *count > 0);
+    let count = move || room.members().with(|members| members.count);
     let more = move || {
         room.members().with(|members| {
             let more = members.count - members.members.len().min(members.count);
@@ -27,7 +25,7 @@ pub(crate) fn MemberList() -> impl IntoView {
     view! {
         <aside class="members" aria-labelledby="members-title">
             <h2 id="members-title">
-                {strings.here}" "<span class="count">{count}</span>
+                {strings.here}" "<span class="count" data-count=move || count().to_string()>{count}</span>
             </h2>
             // Scrolls sideways on a phone, and must then do so by keyboard too.
             <ul tabindex="0" aria-labelledby="members-title">

@@ -3,13 +3,15 @@
 use client::{Row, Status};
 use common::{Audience, Message};
 use leptos::{html, prelude::*};
+use reactive_stores::Store;
 use serde_json::Value;
 
 use crate::{
     browser,
     components::{Clock, member_list::Avatar},
     markup::{Block, Span, blocks, is_emoji},
-    room::{RoomStateStoreFields, room},
+    page::room_path,
+    room::{Past, RoomState, RoomStateStoreFields, forget_older, oldest, room},
     room_client::room_client,
     shell::strings,
     time::{Zone, iso, zone},
@@ -17,13 +19,16 @@ use crate::{
 
 /// Closer to the end than this is at the end, in pixels.
 const AT_END: i32 = 80;
+/// Closer to the first row than this, older ones are asked for.
+const NEAR_TOP: i32 = 600;
 
 #[component]
 pub(crate) fn MessageList() -> impl IntoView {
     let strings = strings();
     let room = room();
     let log = NodeRef::<html::Div>::new();
-    let at_end = RwSignal::new(true);
+    let client = room_client();
+    let at_end = room.at_end();
     let seen = RwSignal::new(0_usize);
     let arrived = move || room.arrived().with(|arrived| arrived.count);
     let unseen = move || if at_end.get() { 0 } else { arrived() - seen.get().min(arrived()) };
@@ -54,6 +59,15 @@ pub(crate) fn MessageList() -> impl IntoView {
             seen.set(room.arrived().with_untracked(|arrived| arrived.count));
             at_end.set(end);
         }
+        if end {
+            forget_older(room);
+        } else if log.scroll_height() - log.client_height() + log.scroll_top() < NEAR_TOP {
+            client.show_older(room);
+        }
+    };
+    let rows = move || {
+        let older = room.older().get();
+        older.into_iter().chain(room.rows().get()).collect::<Vec<_>>()
     };
     let typing = move || {
         let me = room.me().with(|me| me.member.id.clone());
@@ -74,6 +88,7 @@ pub(crate) fn MessageList() -> impl IntoView {
                 aria-live="off"
                 aria-label=strings.messages
                 tabindex="0"
+                data-placing=move || (room.past().get() == Past::Placing).then_some("")
                 node_ref=log
                 on:scroll=scrolled
             >
@@ -81,7 +96,20 @@ pub(crate) fn MessageList() -> impl IntoView {
                     <p class="empty">{strings.empty_room}</p>
                 </Show>
                 <ol class="messages">
-                    <For each=move || room.rows().get() key=|row| row.key let(row)>
+                    <Show when=move || room.past().get() != Past::None>
+                        <li class="older">
+                            <a
+                                href=move || older_path(room)
+                                on:click=move |event| {
+                                    event.prevent_default();
+                                    client.show_older(room);
+                                }
+                            >
+                                {strings.older_messages}
+                            </a>
+                        </li>
+                    </Show>
+                    <For each=rows key=|row| row.key let(row)>
                         <Line row=row.row/>
                     </For>
                 </ol>
@@ -102,6 +130,12 @@ pub(crate) fn MessageList() -> impl IntoView {
             <Announcer/>
         </div>
     }
+}
+
+/// The page with what is older than all rows, for browsers without JavaScript.
+fn older_path(room: Store<RoomState>) -> String {
+    let before = oldest(room).unwrap_or_default();
+    format!("{}?before={before}", room_path(&room.name().get_untracked()))
 }
 
 /// One row. What was said stays; the rest may change under it: how far it has got, and what the row

@@ -13,7 +13,7 @@ use crate::{
         Banner, Bar, Call, CallButton, Composer, FileList, Inspector, MemberList, MessageList,
         NameForm, Preferences,
     },
-    page::{PageData, RoomView},
+    page::{PageData, RoomView, room_path},
     room::{RoomState, RoomStateStoreFields},
     room_client::RoomClient,
     shell::strings,
@@ -61,6 +61,11 @@ pub(crate) fn RoomPage(data: PageData, view: Arc<RoomView>) -> impl IntoView {
                 <main class="conversation">
                     <Call/>
                     <MessageList/>
+                    {view.past.then(|| view! {
+                        <p class="past">
+                            <a href=room_path(&view.room)>{strings.to_newest}</a>
+                        </p>
+                    })}
                     <FileList/>
                     <p class="no-script">{strings.static_page}</p>
                     <Composer view refused/>
@@ -117,6 +122,8 @@ mod tests {
         let view = RoomView {
             room: RoomName::lobby(),
             messages: Vec::new(),
+            older: false,
+            past: false,
             position: "e:0".parse().unwrap(),
             members: Members { count: 1, members: vec![member.clone().into()] },
             form_id: MessageId::parse("f").unwrap(),

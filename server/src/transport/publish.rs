@@ -121,7 +121,7 @@ pub(crate) async fn publish(
         Err(refusal) if person => {
             let status = Problem(refusal.clone()).status();
             let refused = Some(Refused { refusal, text: text_of(&body) });
-            Ok(pages::room_page(&server, &headers, status, room, refused).await)
+            Ok(pages::room_page(&server, &headers, status, room, None, refused).await)
         }
         Err(refusal) => Err(refusal.into()),
     }
