@@ -1,6 +1,6 @@
 // The log: where it stands, what is in it, and how it reads.
 import type { Page } from '@playwright/test';
-import { expect, isConnected, open, say, test, texts, type Server } from './support.js';
+import { expect, hold, isConnected, open, say, test, texts, type Server } from './support.js';
 
 /** Says so many lines at once, as a program does that may say as much as it likes. */
 async function fill(server: Server, room: string, count: number): Promise<void> {
@@ -38,12 +38,7 @@ test('the newest is seen before the page is live, without scripts, and after', a
   await expect(texts(bob).filter({ hasText: 'without a script' })).toBeInViewport();
 
   const ada = await person();
-  let release = () => {};
-  const held = new Promise<void>((resolve) => (release = resolve));
-  await ada.route('**/*.wasm', async (route) => {
-    await held;
-    await route.continue();
-  });
+  const release = await hold(ada, '**/*.wasm');
   await ada.goto('/rooms/tea');
   await expect(texts(ada).last()).toBeInViewport();
   const before = await topOf(ada, 'line 59');
@@ -160,12 +155,7 @@ test('older messages come as one scrolls up, and nothing jumps', async ({ person
   const ada = await person();
   await open(ada, '/rooms/tea');
   await expect(texts(ada)).toHaveCount(100);
-  let release = () => {};
-  const held = new Promise<void>((resolve) => (release = resolve));
-  await ada.route('**/messages?before=*', async (route) => {
-    await held;
-    await route.continue();
-  });
+  const release = await hold(ada, '**/messages?before=*');
   await texts(ada).first().scrollIntoViewIfNeeded();
   const before = await topOf(ada, 'line 255');
   release();

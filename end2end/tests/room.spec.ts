@@ -1,5 +1,5 @@
 // People in a room.
-import { expect, isConnected, open, say, test, texts } from './support.js';
+import { expect, hold, isConnected, open, say, test, texts } from './support.js';
 
 test('two people talk, and see who is here', async ({ person }) => {
   const [ada, bob] = [await person(), await person()];
@@ -222,12 +222,7 @@ test('a draft survives a reload', async ({ person }) => {
 
 test('what was typed before the page came alive is still there after', async ({ person }) => {
   const ada = await person();
-  let release = () => {};
-  const held = new Promise<void>((resolve) => (release = resolve));
-  await ada.route('**/*.wasm', async (route) => {
-    await held;
-    await route.continue();
-  });
+  const release = await hold(ada, '**/*.wasm');
   await ada.goto('/rooms/tea');
   await ada.locator('textarea').fill('early bird');
   release();

@@ -132,6 +132,17 @@ export async function say(page: Page, text: string): Promise<void> {
   await page.locator('textarea[name=message]').press('Enter');
 }
 
+/** Lets nothing that this page asks for at such addresses through, until what this returns is called. */
+export async function hold(page: Page, addresses: string): Promise<() => void> {
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await page.route(addresses, async (route) => {
+    await held;
+    await route.continue();
+  });
+  return release;
+}
+
 export function texts(page: Page) {
   return page.locator('.message .text');
 }
