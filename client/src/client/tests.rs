@@ -420,14 +420,18 @@ fn what_was_written_before_it_was_known_who_we_are_is_ours_once_it_is_taken() {
     world.say("early");
     world.hello(1);
     world.frame(1, ack("early", 3));
-    let drawn = world.told().into_iter().filter_map(|change| match change {
-        Change::Row(RowChange::Inserted { row, .. } | RowChange::Changed { row, .. }) => {
-            row.message
+    let mut drawn = Vec::new();
+    for change in world.told() {
+        match change {
+            Change::Row(RowChange::Inserted { at, row }) => drawn.insert(at, row),
+            Change::Row(RowChange::Changed { at, row }) => drawn[at] = row,
+            Change::Row(RowChange::Removed { at }) => drop(drawn.remove(at)),
+            _ => {}
         }
-        _ => None,
-    });
-    let last = drawn.last().unwrap();
-    assert_eq!((last.offset, &last.from), (common::Offset(3), &ada()));
+    }
+    let drawn: Vec<_> = drawn.into_iter().filter_map(|row| row.message).collect();
+    let drawn: Vec<_> = drawn.iter().map(|message| (message.offset, &message.from)).collect();
+    assert_eq!(drawn, [(common::Offset(3), &ada())]);
 }
 
 #[test]
