@@ -4,6 +4,7 @@
 //! wakes whoever has to look for itself: being woken twice, or late, does no harm.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -12,6 +13,7 @@ use std::{
 };
 
 use common::{Epoch, Offset, RoomName};
+use futures_util::{FutureExt, future::join_all};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use slab::Slab;
 use tokio::{
@@ -175,16 +177,16 @@ impl Room {
         let round = Arc::new(Round { batch, told, ..Round::default() });
         let worth = self.lines.lock().len() / WORTH_A_WORKER;
         let workers = worth.min(self.runtime.metrics().num_workers());
-        if is_busy || workers < 2 {
-            self.clone().go_round(round).await;
-            return is_more;
-        }
-        let spawn = |_| self.runtime.spawn(self.clone().go_round(round.clone()));
-        for worker in (0..workers).map(spawn).collect::<Vec<_>>() {
-            if worker.await.is_err() {
-                // It has panicked, and whom it has not reached is not told again what this pass brought.
-                self.clone().go_round(Arc::new(Round::default())).await;
-            }
+        let go = || self.clone().go_round(round.clone());
+        let is_whole = if is_busy || workers < 2 {
+            AssertUnwindSafe(go()).catch_unwind().await.is_ok()
+        } else {
+            let all: Vec<_> = (0..workers).map(|_| self.runtime.spawn(go())).collect();
+            join_all(all).await.iter().all(Result::is_ok)
+        };
+        if !is_whole {
+            // Somebody's push has panicked, and whom that has kept from this round is not told again what it brought.
+            self.clone().go_round(Arc::default()).await;
         }
         is_more
     }

@@ -222,6 +222,35 @@ async fn whom_a_worker_that_panics_has_not_reached_reads_by_itself() {
     assert!(crowd.panicked.load(Ordering::Relaxed));
 }
 
+/// Panics at its first push.
+#[derive(Default)]
+struct Broken(AtomicBool);
+
+impl Outlet for Broken {
+    fn push(&self, _: &Burst<'_>) -> Pushed {
+        assert!(self.0.swap(true, Ordering::Relaxed), "as the test wants it");
+        Pushed::All
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_panics_keeps_nothing_from_the_others() {
+    let hub = hub();
+    let broken = Arc::new(Broken::default());
+    let mut eve = reader(&hub, "eve", &After::Now).await.pushing_to(broken.clone());
+    let (mut ada, pipe) = piped(&hub).await;
+    while !poll(&mut ada, &pipe) {}
+    while !poll(&mut eve, &pipe) {}
+    pipe.written.lock().clear();
+    for text in ["one", "two"] {
+        say(&hub, "bob", text).await;
+        settle().await;
+        while !poll(&mut ada, &pipe) {}
+    }
+    assert!(broken.0.load(Ordering::Relaxed));
+    assert_eq!(pipe.written(), [2, 3]);
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Say(u8, bool),
