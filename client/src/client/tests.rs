@@ -413,14 +413,8 @@ fn an_id_that_was_said_is_not_said_again_and_its_number_is_told() {
     assert_eq!(world.done, [Effect::Tell(taken)]);
 }
 
-#[test]
-fn what_was_written_before_it_was_known_who_we_are_is_ours_once_it_is_taken() {
-    let mut world = World::new(Setup { me: None, ..setup() });
-    world.start(&[], &[]);
-    world.say("early");
-    world.hello(1);
-    world.frame(1, ack("early", 3));
-    let mut drawn = Vec::new();
+/// Brings the rows that a page shows up to date.
+fn draw(world: &mut World, drawn: &mut Vec<crate::Row>) {
     for change in world.told() {
         match change {
             Change::Row(RowChange::Inserted { at, row }) => drawn.insert(at, row),
@@ -429,6 +423,17 @@ fn what_was_written_before_it_was_known_who_we_are_is_ours_once_it_is_taken() {
             _ => {}
         }
     }
+}
+
+#[test]
+fn what_was_written_before_it_was_known_who_we_are_is_ours_once_it_is_taken() {
+    let mut world = World::new(Setup { me: None, ..setup() });
+    world.start(&[], &[]);
+    world.say("early");
+    world.hello(1);
+    world.frame(1, ack("early", 3));
+    let mut drawn = Vec::new();
+    draw(&mut world, &mut drawn);
     let drawn: Vec<_> = drawn.into_iter().filter_map(|row| row.message).collect();
     let drawn: Vec<_> = drawn.iter().map(|message| (message.offset, &message.from)).collect();
     assert_eq!(drawn, [(common::Offset(3), &ada())]);
@@ -841,14 +846,7 @@ proptest! {
         for (event, passes) in story {
             world.tell(event);
             world.pass(passes);
-            for change in world.told() {
-                match change {
-                    Change::Row(RowChange::Inserted { at, row }) => drawn.insert(at, row),
-                    Change::Row(RowChange::Changed { at, row }) => drawn[at] = row,
-                    Change::Row(RowChange::Removed { at }) => drop(drawn.remove(at)),
-                    _ => {}
-                }
-            }
+            draw(&mut world, &mut drawn);
         }
         let unsent = drawn.iter().filter(|row| row.status != Status::Sent).count();
         prop_assert_eq!(unsent, world.client.unsent().count());
