@@ -169,7 +169,6 @@ pub(crate) fn Banner() -> impl IntoView {
             class="banner"
             role="status"
             data-conn=word
-            data-offline=move || room.offline().get().then_some("")
             data-says=move || (!text().is_empty()).then_some("")
             data-road=move || room.transport().get().word()
         >
