@@ -219,7 +219,9 @@ pub(crate) fn apply_rows(room: Store<RoomState>, changes: Vec<RowChange>) {
         let_go.retain(|gone| is_sent(gone) && rows.iter().all(|row| row.key != gone.key));
     });
     if !let_go.is_empty() {
-        room.past().set(Past::More);
+        if room.past().get_untracked() == Past::None {
+            room.past().set(Past::More);
+        }
         // Nothing goes from under somebody's eyes.
         if is_read_above {
             room.older().update(|older| {
@@ -231,17 +233,28 @@ pub(crate) fn apply_rows(room: Store<RoomState>, changes: Vec<RowChange>) {
     changed.into_iter().for_each(|(live, row)| live.set(row));
 }
 
-/// The offset of the oldest row that has one.
+/// The offset of the oldest row that is in the log. None, if there is a gap: above it may be another life of the log.
 pub(crate) fn oldest(room: Store<RoomState>) -> Option<Offset> {
+    let is_gap = |row: &LiveRow| row.row.with_untracked(|row| row.message.is_none());
+    if room.rows().with_untracked(|rows| rows.iter().any(is_gap)) {
+        return None;
+    }
     let offset = |row: &LiveRow| {
-        row.row.with_untracked(|row| row.message.as_ref().map(|message| message.offset))
+        row.row.with_untracked(|row| {
+            let said = row.message.as_ref().filter(|_| !row.direct && row.status == Status::Sent);
+            said.map(|message| message.offset)
+        })
     };
     let of = |rows: &Vec<LiveRow>| rows.iter().find_map(offset);
     room.older().with_untracked(of).or_else(|| room.rows().with_untracked(of))
 }
 
-/// Puts messages above all rows, oldest first; none if there are no more.
-pub(crate) fn show_older(room: Store<RoomState>, messages: Vec<Message>) {
+/// Puts messages above all rows, oldest first, none if there are no more: those before the row that was the oldest when they
+/// were asked for. If it is not any more they don't belong there.
+pub(crate) fn show_older(room: Store<RoomState>, before: Offset, messages: Vec<Message>) {
+    if oldest(room) != Some(before) {
+        return room.past().set(Past::More);
+    }
     let Some(last_at) = messages.last().map(|message| message.at) else {
         return room.past().set(Past::None);
     };
@@ -372,12 +385,21 @@ mod tests {
         apply_rows(room, vec![RowChange::Removed { at: 0 }]);
         assert_eq!(shown(), (vec![1], vec![2]));
 
-        show_older(room, vec![message(5), message(6)]);
-        assert_eq!(shown().0, [u64::MAX - 5, u64::MAX - 6, 1]);
-        assert_eq!(oldest(room), Some(Offset(5)));
+        assert_eq!(oldest(room), Some(Offset(1)));
+        show_older(room, Offset(1), vec![message(0)]);
+        assert_eq!(shown().0, [u64::MAX, 1]);
+        assert_eq!(oldest(room), Some(Offset(0)));
+        // Asked for twice, or before the page went back to its end.
+        show_older(room, Offset(1), vec![message(0)]);
+        assert_eq!(shown().0, [u64::MAX, 1]);
         forget_older(room);
+        show_older(room, Offset(0), vec![message(7)]);
         assert_eq!(shown(), (vec![], vec![2]));
-        show_older(room, Vec::new());
+        show_older(room, Offset(2), Vec::new());
         assert_eq!(room.past().get_untracked(), Past::None);
+        // Nobody knows what is above a gap.
+        let gap = Row { message: None, ..self::row(10) };
+        apply_rows(room, vec![RowChange::Inserted { at: 1, row: gap }]);
+        assert_eq!(oldest(room), None);
     }
 }

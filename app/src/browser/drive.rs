@@ -275,10 +275,10 @@ impl Driver {
         struct Older {
             messages: Vec<Message>,
         }
-        let Some(oldest) = oldest(room).filter(|_| room.past().get_untracked() == Past::More)
-        else {
+        if room.past().get_untracked() != Past::More {
             return;
-        };
+        }
+        let Some(oldest) = oldest(room) else { return room.past().set(Past::None) };
         room.past().set(Past::Coming);
         let name = encode_component(room.name().get_untracked().as_str());
         let url = format!("/api/rooms/{name}/messages?before={oldest}&limit={AT_ONCE}");
@@ -287,7 +287,7 @@ impl Driver {
             let body = answer.and_then(|(status, _, body)| (status == 200).then_some(body));
             match body.and_then(|body| serde_json::from_str::<Older>(&body).ok()) {
                 Some(Older { messages }) => {
-                    show_older(room, messages);
+                    show_older(room, oldest, messages);
                     after_drawing(move || {
                         if room.past().try_get_untracked() == Some(Past::Placing) {
                             room.past().set(Past::More);
