@@ -13,7 +13,7 @@ mod message_list;
 pub(crate) use self::{
     bar::{Banner, Bar, NameForm, Preferences},
     call::{Call, CallButton},
-    clock::Clock,
+    clock::{Clock, Moment},
     composer::Composer,
     file_list::FileList,
     inspector::Inspector,

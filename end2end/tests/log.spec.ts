@@ -130,6 +130,9 @@ test('times are those of the reader’s zone, from the second page on by the ser
   await expect(ada.locator('.day')).toContainText(`, ${day} `);
   const second = await (await ada.context().request.get('/rooms/tea')).text();
   expect(second).toContain(`>${clock}<`);
+  // What was said in a room may be long ago.
+  await open(ada, '/');
+  await expect(ada.locator('.room-facts time')).toHaveText(new RegExp(`, ${day} .* ${clock}$`));
 });
 
 test('nothing moves while the page connects', async ({ person, server }) => {

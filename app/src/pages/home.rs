@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::{
-    components::{Bar, Clock, Preferences},
+    components::{Bar, Moment, Preferences},
     page::{PageData, Refused, RoomCard, room_path},
     shell::strings,
 };
@@ -69,7 +69,7 @@ pub(crate) fn HomePage(
 fn Card(room: RoomCard) -> impl IntoView {
     let strings = strings();
     let said = (room.last_at > 0).then(|| {
-        view! { <span>{strings.last_message}" "<Clock at=room.last_at/></span> }
+        view! { <span>{strings.last_message}" "<Moment at=room.last_at/></span> }
     });
     let quiet = said.is_none().then(|| view! { <span>{strings.quiet}</span> });
     view! {
