@@ -5,7 +5,9 @@ mod drive;
 mod files;
 mod link;
 mod media;
+mod notice;
 mod race;
+mod rooms;
 mod shell;
 mod studio;
 mod way;
@@ -14,7 +16,12 @@ mod wire;
 pub(crate) use self::{
     drive::Driver,
     files::{BLOB_BYTES, Sink, download, writes_to_disk},
+    notice::{
+        ask_to_notify, can_notify, notifies, notify, set_sounds, show_unseen, sounds,
+        stop_notifying,
+    },
     race::{Live, echo, race},
+    rooms::{look_again, recent_rooms, visited},
     studio::{Denied, Device, Source, list_devices},
 };
 
@@ -40,6 +47,18 @@ pub(crate) fn minutes_ahead(at_ms: u64) -> i32 {
     -(date.get_timezone_offset() as i32)
 }
 
+/// A time in milliseconds since 1970, for machines.
+pub(crate) fn iso(at: f64) -> Option<String> {
+    js_sys::Date::new(&at.into()).to_iso_string().as_string()
+}
+
+/// The time of day here, to the millisecond.
+pub(crate) fn local_clock(at: f64) -> String {
+    let date = js_sys::Date::new(&at.into());
+    let (hours, minutes) = (date.get_hours(), date.get_minutes());
+    format!("{hours:02}:{minutes:02}:{:02}.{:03}", date.get_seconds(), date.get_milliseconds())
+}
+
 /// Keeps a cookie for a year, for this site alone.
 pub(crate) fn set_cookie(name: &str, value: &str) {
     let cookie = format!("{name}={value}; path=/; max-age=31536000; samesite=lax");
@@ -60,6 +79,11 @@ pub(crate) fn new_message_id() -> MessageId {
 /// The scheme and host of the server this page came from.
 pub(crate) fn origin() -> String {
     window().location().origin().unwrap_or_default()
+}
+
+/// Where the site is that this page is of: [`origin`], and the path there.
+pub(crate) fn home() -> String {
+    format!("{}{}", origin(), crate::base::base())
 }
 
 /// How often the clock ticks at the most, in milliseconds: finer where no other site shares this page's process.
@@ -160,19 +184,116 @@ pub(crate) fn is_offline() -> bool {
     !window().navigator().on_line()
 }
 
+/// Whether something happened in one of these elements.
+pub(crate) fn is_within_any(event: &web_sys::Event, selector: &str) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+    target.is_some_and(|target| matches!(target.closest(selector), Ok(Some(_))))
+}
+
 /// Puts the focus on the element of this id.
 pub(crate) fn focus(id: &str) {
-    let element = document().get_element_by_id(id);
-    if let Some(element) = element.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
-        // What can't have it leaves it where it was.
-        let _ = element.focus();
+    put_focus(document().get_element_by_id(id));
+}
+
+/// Puts the focus on the first of these elements.
+pub(crate) fn focus_first(selector: &str) {
+    put_focus(all(selector).next());
+}
+
+/// Puts the focus on the last of these elements; whether there is one.
+pub(crate) fn focus_last(selector: &str) -> bool {
+    put_focus(all(selector).last())
+}
+
+/// Puts the focus on the one behind (`next`) or before the one of these elements that has it; whether one has it.
+pub(crate) fn focus_beside(selector: &str, next: bool) -> bool {
+    let all: Vec<_> = all(selector).collect();
+    let active = document().active_element();
+    let at = all.iter().position(|one| active.as_ref() == Some(one));
+    let beside = at.and_then(|at| if next { at.checked_add(1) } else { at.checked_sub(1) });
+    put_focus(beside.and_then(|beside| all.get(beside).cloned()));
+    at.is_some()
+}
+
+/// Whether one of these elements has the focus.
+pub(crate) fn has_focus(selector: &str) -> bool {
+    document().active_element().is_some_and(|active| active.matches(selector).unwrap_or_default())
+}
+
+/// These elements, as far as they are shown.
+fn all(selector: &str) -> impl Iterator<Item = web_sys::Element> {
+    let found = document().query_selector_all(selector).ok();
+    let nodes = (0..found.as_ref().map_or(0, web_sys::NodeList::length))
+        .filter_map(move |at| found.as_ref()?.get(at));
+    nodes
+        .filter_map(|node| node.dyn_into::<HtmlElement>().ok())
+        .filter(|element| element.offset_parent().is_some())
+        .map(Into::into)
+}
+
+/// Goes to another page of ours.
+pub(crate) fn go(path: &str) {
+    // It fails for what is no address only.
+    let _ = window().location().assign(path);
+}
+
+/// Scrolls the log to its newest message, and puts the focus there.
+pub(crate) fn focus_newest() {
+    if let Some(log) = document().get_element_by_id("log") {
+        log.set_scroll_top(0);
+    }
+    focus("log");
+}
+
+/// Whether there is such an element. Where it lies in something that is closed, what opens that has the focus; what can't
+/// have it leaves it where it was.
+fn put_focus(element: Option<web_sys::Element>) -> bool {
+    let Some(element) = element.and_then(|element| element.dyn_into::<HtmlElement>().ok()) else {
+        return false;
+    };
+    let _ = element.focus();
+    if document().active_element().as_ref() != Some(&element)
+        && let Ok(Some(around)) = element.closest("[popover]")
+        && let opener = format!("[popovertarget={}]", around.id())
+        && let Ok(Some(opener)) = document().query_selector(&opener)
+        && let Ok(opener) = opener.dyn_into::<HtmlElement>()
+    {
+        let _ = opener.focus();
+    }
+    true
+}
+
+/// Whether the system can be given something to pass on to others: mostly phones can.
+pub(crate) fn can_share() -> bool {
+    js_sys::Reflect::has(&window().navigator(), &"share".into()).unwrap_or_default()
+}
+
+/// Has the system ask whom an address is for, and by what means it goes there.
+pub(crate) fn share(title: &str, url: &str) {
+    let what = js_sys::Object::new();
+    for (name, text) in [("title", title), ("url", url)] {
+        let _ = js_sys::Reflect::set(&what, &name.into(), &text.into());
+    }
+    // Not in web-sys, and not in every browser.
+    let navigator = window().navigator();
+    if let Ok(share) = js_sys::Reflect::get(&navigator, &"share".into())
+        && let Some(share) = share.dyn_ref::<js_sys::Function>()
+        && let Ok(shared) = share.call1(&navigator, &what)
+        && let Ok(shared) = shared.dyn_into::<js_sys::Promise>()
+    {
+        // That somebody thinks better of it is no error.
+        leptos::task::spawn_local(async move {
+            let _ = wasm_bindgen_futures::JsFuture::from(shared).await;
+        });
     }
 }
 
-/// Puts `text` on the clipboard; only pages with HTTPS, or on this machine, may.
-pub(crate) fn copy(text: &str) {
-    if window().is_secure_context() {
+/// Puts `text` on the clipboard: whether it may. Only pages with HTTPS, or on this machine, do.
+pub(crate) fn copy(text: &str) -> bool {
+    let may = window().is_secure_context();
+    if may {
         // Whether it worked is not told to anybody; there is nothing to do about it.
         let _ = window().navigator().clipboard().write_text(text);
     }
+    may
 }

@@ -1,5 +1,7 @@
 //! What stands for a name where there is room for two letters.
 
+use crate::names::GUEST;
+
 /// Family names of one syllable, of most people in Korea: left out, for they tell nobody apart.
 const FAMILIES: &str =
     "김이박최정강조윤장임한오서신권황안송류전홍고문양손배백허유남심노곽성차주우구민진";
@@ -10,6 +12,8 @@ const LONG_FAMILIES: [&str; 6] = ["남궁", "황보", "제갈", "사공", "선�
 /// One or two letters, or syllables, of a name.
 pub(crate) fn initials(name: &str) -> String {
     let name = name.trim();
+    // All guests are guests.
+    let name = name.strip_prefix(GUEST).filter(|rest| !rest.is_empty()).unwrap_or(name);
     let letters: Vec<char> = name.chars().collect();
     if letters.iter().all(|letter| ('가'..='힣').contains(letter)) {
         let given = match letters.as_slice() {
@@ -44,7 +48,8 @@ mod tests {
             ("Ada", "A"),
             ("ada lovelace", "AL"),
             ("Ada King Lovelace", "AK"),
-            ("guest-p3ei", "GP"),
+            ("guest-otter-385", "O3"),
+            ("guest-", "G"),
             ("김 Ada", "김A"),
             ("🦊", "🦊"),
             ("🦊 Fox", "F"),

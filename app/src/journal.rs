@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use client::Happening;
+use serde_json::json;
 
 /// How many events are kept.
 const KEPT: usize = 200;
@@ -20,6 +21,38 @@ pub(crate) struct Event {
     pub(crate) bytes: usize,
     /// What happened.
     pub(crate) what: Happening,
+}
+
+impl Event {
+    /// Whether `wanted`, in small letters, is in its name or its frame; all have nothing.
+    pub(crate) fn has(&self, wanted: &str) -> bool {
+        let frame = match &self.what {
+            Happening::Received(frame) | Happening::Sent(frame) => frame.to_lowercase(),
+            _ => String::new(),
+        };
+        self.what.name().contains(wanted) || frame.contains(wanted)
+    }
+
+    /// The event as a line of JSON: as much of its frame as is kept.
+    pub(crate) fn line(&self) -> String {
+        let mut line = json!({"number": self.number, "at": self.at, "event": self.what.name()});
+        match &self.what {
+            Happening::Connect(url) => line["url"] = url.as_str().into(),
+            Happening::Open(protocol) => line["protocol"] = protocol.as_str().into(),
+            Happening::Received(frame) | Happening::Sent(frame) => {
+                line["bytes"] = self.bytes.into();
+                line["frame"] = frame.as_str().into();
+            }
+            Happening::Transport(transport) => line["transport"] = transport.word().into(),
+            Happening::Close { code, reason, was_clean } => {
+                line["code"] = (*code).into();
+                line["reason"] = reason.as_str().into();
+                line["wasClean"] = (*was_clean).into();
+            }
+            Happening::Failed(_) | Happening::Abandoned => {}
+        }
+        line.to_string()
+    }
 }
 
 /// The inspector's memory.
@@ -97,6 +130,20 @@ mod tests {
         assert_eq!((journal.bytes_in(), journal.bytes_out()), (9_000, 2));
         let Happening::Received(kept) = &journal.newest_first()[1].what else { panic!() };
         assert_eq!(kept.chars().count(), 2_001);
+    }
+
+    #[test]
+    fn events_are_found_by_name_or_frame_and_written_as_json() {
+        let mut journal = Journal::default();
+        journal.note(Happening::Received(r#"{"type":"Hello"}"#.to_owned()), 7.0);
+        let (code, reason, was_clean) = (1006, String::new(), false);
+        journal.note(Happening::Close { code, reason, was_clean }, 8.0);
+        let events = journal.newest_first();
+        let found = |wanted: &str| events.iter().filter(|event| event.has(wanted)).count();
+        assert_eq!([found(""), found("hello"), found("close"), found("nothing")], [2, 1, 1, 0]);
+        let line =
+            r#"{"number":1,"at":7.0,"event":"message","bytes":16,"frame":"{\"type\":\"Hello\"}"}"#;
+        assert_eq!(events[1].line(), line);
     }
 
     #[test]

@@ -10,12 +10,15 @@
 // `#[component]` writes `pub` on what it makes of a component.
 #![allow(unreachable_pub)]
 
+pub mod base;
 mod browser;
 mod components;
+mod hues;
 mod initials;
 mod journal;
 pub mod lang;
 mod markup;
+pub mod names;
 pub mod page;
 mod pages;
 mod room;
@@ -25,4 +28,4 @@ pub mod snippets;
 mod theme;
 mod time;
 
-pub use shell::{Lab, Talk, is_lab, shell};
+pub use shell::{Lab, Talk, is_lab, shell, take_base};

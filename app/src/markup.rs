@@ -183,6 +183,62 @@ pub(crate) fn is_emoji(text: &str) -> bool {
     (1..=LARGE).contains(&count)
 }
 
+/// `text` in parts, each with whether it is one of `words`, in whatever case; of a long one, about `most` characters around
+/// the first of them.
+pub(crate) fn parts(text: &str, words: &[String], most: usize) -> Vec<(String, bool)> {
+    // One for one, so that what is found there is found here.
+    let small = |letter: char| letter.to_lowercase().next().unwrap_or(letter);
+    let letters: Vec<char> = text.chars().collect();
+    let folded: Vec<char> = letters.iter().copied().map(small).collect();
+    let mut found = vec![false; letters.len()];
+    for word in words {
+        let word: Vec<char> = word.chars().map(small).collect();
+        for at in 0..(folded.len() + 1).saturating_sub(word.len().max(1)) {
+            if !word.is_empty() && folded[at..].starts_with(&word) {
+                found[at..at + word.len()].fill(true);
+            }
+        }
+    }
+    let first = found.iter().position(|found| *found).unwrap_or_default();
+    let start = if letters.len() <= most { 0 } else { first.saturating_sub(most / 4) };
+    let end = letters.len().min(start + most);
+    let mut parts: Vec<(String, bool)> = Vec::new();
+    let rest = |more: bool| more.then(|| ("…".to_owned(), false));
+    parts.extend(rest(start > 0));
+    for at in start..end {
+        match parts.last_mut() {
+            Some((part, is_found)) if *is_found == found[at] => part.push(letters[at]),
+            _ => parts.push((letters[at].to_string(), found[at])),
+        }
+    }
+    match (parts.last_mut(), end < letters.len()) {
+        (Some((part, false)), true) => part.push('…'),
+        (_, more) => parts.extend(rest(more)),
+    }
+    parts
+}
+
+/// Whether `text` names whoever goes by `name`.
+pub(crate) fn names(text: &str, name: &str) -> bool {
+    let mut rest = text;
+    while let Some(at) = rest.find('@') {
+        let before = rest[..at].chars().next_back();
+        rest = &rest[at + 1..];
+        // In Korean a particle may follow at once; in what is written in ASCII another letter makes another name.
+        let goes_on = |rest: &str| {
+            let next = rest[name.len()..].chars().next();
+            next.is_some_and(|next| next.is_ascii_alphanumeric())
+        };
+        if before.is_none_or(|before| !before.is_alphanumeric())
+            && rest.starts_with(name)
+            && !goes_on(rest)
+        {
+            return true;
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +323,40 @@ mod tests {
         for text in ["", "1", "👍 yes", "©", "™", "👍👍👍👍👍👍👍", "ㅋㅋ", "#", "\u{200d}"]
         {
             assert!(!is_emoji(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_looked_for_is_marked_and_of_a_long_text_what_is_around_it_is_shown() {
+        let marked = |text: &str, words: &[&str], most| {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            let mark = |(part, is_found)| if is_found { format!("[{part}]") } else { part };
+            parts(text, &words, most).into_iter().map(mark).collect::<String>()
+        };
+        assert_eq!(marked("회의록을 공유", &["회의", "유"], 99), "[회의]록을 공[유]");
+        assert_eq!(marked("Hello hELLo", &["ell"], 99), "H[ell]o h[ELL]o");
+        assert_eq!(marked("aaa", &["aa"], 99), "[aaa]");
+        assert_eq!(marked("abc", &["x", ""], 99), "abc");
+        assert_eq!(marked("", &["x"], 99), "");
+        let long = format!("{}needle{}", "a".repeat(20), "b".repeat(20));
+        assert_eq!(marked(&long, &["needle"], 12), "…aaa[needle]bbb…");
+        assert_eq!(marked(&long, &["b"], 12), "…dle[bbbbbbbbb]…");
+    }
+
+    #[test]
+    fn a_text_names_somebody_by_the_whole_name() {
+        for (text, name, expected) in [
+            ("@Ada look", "Ada", true),
+            ("hi, @Ada!", "Ada", true),
+            ("@민준님 봐 주세요", "민준", true),
+            ("@민준이", "민준", true),
+            ("@Adam", "Ada", false),
+            ("Ada", "Ada", false),
+            ("mail@Ada", "Ada", false),
+            ("@Ada Lovelace", "Ada Lovelace", true),
+            ("@Adam and @Ada", "Ada", true),
+        ] {
+            assert_eq!(names(text, name), expected, "{text}");
         }
     }
 }

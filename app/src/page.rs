@@ -6,15 +6,18 @@
 use std::sync::Arc;
 
 use client::encode_component;
-use common::{Member, Members, Message, MessageId, Position, Refusal, RoomName};
+use common::{Member, Members, Message, MessageId, Offset, Position, Refusal, RoomName};
 use lab::{Clamped, Plan, Race};
 use serde::{Deserialize, Serialize};
 
-use crate::lang::Lang;
+use crate::{base::base, lang::Lang};
 pub use crate::{
     theme::Theme,
     time::{ZONE_COOKIE, Zone},
 };
+
+/// The cookie by which a browser says that its person was asked for a name, whether or not they gave one.
+pub const ASKED_COOKIE: &str = "hubbub_asked";
 
 /// One page, for one person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +43,8 @@ pub struct Me {
     pub member: Member,
     /// Whether they picked the name themselves.
     pub named: bool,
+    /// Whether they were asked what name they pick.
+    pub asked: bool,
 }
 
 /// What is on a page.
@@ -49,15 +54,24 @@ pub enum Page {
     Home {
         /// The liveliest first.
         rooms: Vec<RoomCard>,
+        /// The name of a room that nobody has been in, as far as chance goes.
+        fresh: RoomName,
         /// Why the name just given can't be a room's, with that name.
         refused: Option<Refused>,
     },
     /// A room.
     Room(Arc<RoomView>),
+    /// What was found in a room.
+    Search(Arc<SearchView>),
     /// The lab.
     Lab(Arc<LabView>),
     /// There is nothing at this address.
     NotFound,
+    /// What is at this address is for those with a token, which this person has not shown, or not a good one.
+    Locked {
+        /// Why the one just given is no good.
+        refused: Option<Refusal>,
+    },
 }
 
 /// A room as the home page lists it.
@@ -69,6 +83,8 @@ pub struct RoomCard {
     pub members: usize,
     /// When something was last said, milliseconds since 1970; 0 if nothing was.
     pub last_at: u64,
+    /// Who said what last, of the liveliest.
+    pub last: Option<(String, String)>,
 }
 
 /// A room as its page shows it at first.
@@ -76,12 +92,18 @@ pub struct RoomCard {
 pub struct RoomView {
     /// Its name.
     pub room: RoomName,
+    /// The scheme and host by which this server was asked.
+    pub origin: String,
     /// The newest messages, oldest first.
     pub messages: Vec<Message>,
     /// There may be older ones.
     pub older: bool,
-    /// These are not the newest, but those before some offset.
+    /// These are not the newest, but those before or around some offset.
     pub past: bool,
+    /// The message that was asked for is not among them: it is gone, or for others.
+    pub missing: bool,
+    /// One may read here, and not write.
+    pub read_only: bool,
     /// Reading on from here misses nothing.
     pub position: Position,
     /// Who is in it.
@@ -92,6 +114,21 @@ pub struct RoomView {
     pub refused: Option<Refused>,
     /// By what means the browser finds a way to another one, beyond its own network.
     pub ice: Option<Ice>,
+}
+
+/// What was found in a room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchView {
+    /// The room.
+    pub room: RoomName,
+    /// What was looked for; empty, if nothing was yet.
+    pub query: String,
+    /// Oldest first.
+    pub messages: Vec<Message>,
+    /// Looking on before this may find more.
+    pub before: Option<Offset>,
+    /// Why it could not be looked for.
+    pub refused: Option<Refused>,
 }
 
 /// The lab as its page shows it at first.
@@ -120,12 +157,17 @@ pub struct Ice {
 }
 
 impl Page {
+    /// Whether something on it changes by itself: what does not needs no code of ours in the browser.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Home { .. } | Self::Room(_) | Self::Lab(_))
+    }
+
     /// Whether there is something on it that only its reader may know: what a TURN server asks for.
     pub fn has_secrets(&self) -> bool {
         let ice = match self {
             Self::Room(view) => &view.ice,
             Self::Lab(view) => &view.ice,
-            Self::Home { .. } | Self::NotFound => &None,
+            Self::Home { .. } | Self::Search(_) | Self::NotFound | Self::Locked { .. } => &None,
         };
         let mut servers = ice.iter().flat_map(|ice| &ice.ice_servers);
         servers.any(|server| server.credential.is_some())
@@ -156,7 +198,18 @@ pub struct Refused {
 
 /// The address of a room's page.
 pub fn room_path(room: &RoomName) -> String {
-    format!("/rooms/{}", encode_component(room.as_str()))
+    format!("{}/rooms/{}", base(), encode_component(room.as_str()))
+}
+
+/// The address of one message: the room's page around it.
+pub fn message_path(room: &RoomName, offset: Offset) -> String {
+    format!("{}?at={offset}#m-{offset}", room_path(room))
+}
+
+/// The address of what is found in a room.
+pub fn search_path(room: &RoomName, query: &str, before: Option<Offset>) -> String {
+    let before = before.map(|before| format!("&before={before}")).unwrap_or_default();
+    format!("{}?q={}{before}", room_path(room), encode_component(query))
 }
 
 #[cfg(test)]

@@ -2,7 +2,12 @@
 
 mod home;
 mod lab;
+mod locked;
 mod not_found;
 mod room;
+mod search;
 
-pub(crate) use self::{home::HomePage, lab::LabPage, not_found::NotFoundPage, room::RoomPage};
+pub(crate) use self::{
+    home::HomePage, lab::LabPage, locked::LockedPage, not_found::NotFoundPage, room::RoomPage,
+    search::SearchPage,
+};

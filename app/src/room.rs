@@ -8,13 +8,17 @@ use std::sync::Arc;
 use client::{
     Change, File, Line, Media, Party, Road, Row, RowChange, Status, Transport, first_rows,
 };
-use common::{ErrorCode, Member, Members, Message, Offset, RoomName, StateKind};
+use common::{
+    Audience, ErrorCode, Member, MemberId, Members, Mend, Mends, Message, Offset, RoomName,
+    StateKind,
+};
 use leptos::prelude::*;
 use reactive_stores::Store;
 
 use crate::{
-    browser::{Denied, Source},
+    browser::{self, Denied, Source},
     journal::Journal,
+    markup::names,
     page::{Me, RoomView},
 };
 
@@ -31,6 +35,8 @@ pub(crate) struct RoomState {
     older: Vec<LiveRow>,
     /// How it is with messages that are older than all rows.
     past: Past,
+    /// One may read here, and not write.
+    read_only: bool,
     /// The newest is seen, and followed.
     at_end: bool,
     /// Who is here.
@@ -39,8 +45,8 @@ pub(crate) struct RoomState {
     typing: Members,
     /// Who has the page open and does not look at it.
     idle: Members,
-    /// Whom what is written now is for, if for one alone.
-    addressee: Option<Member>,
+    /// Whom what is written now is for.
+    whom: Whom,
     /// How that would go.
     road: Road,
     /// Files that go from browser to browser.
@@ -49,6 +55,14 @@ pub(crate) struct RoomState {
     in_call: Members,
     /// The call, as far as I am in it.
     call: CallState,
+    /// The message of mine that is being edited.
+    editing: Option<Arc<Message>>,
+    /// The first message that came while nobody looked.
+    unread: Option<Offset>,
+    /// Everything that has come was seen.
+    all_seen: bool,
+    /// What was just done, for those who can't see it.
+    notice: &'static str,
     /// How things are with the server.
     line: Line,
     /// The browser says that it has no network at all.
@@ -63,6 +77,56 @@ pub(crate) struct RoomState {
     arrived: Arrived,
     /// What the inspector shows.
     journal: Journal,
+}
+
+/// Whom something is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// Everyone in the room.
+    #[default]
+    All,
+    /// Everyone but me.
+    Others,
+    /// Only me.
+    Own,
+    /// Only these, of whom there is at least one, and me.
+    Some(Vec<Member>),
+}
+
+impl Whom {
+    /// Those, or everyone if there are none.
+    pub(crate) fn some(members: Vec<Member>) -> Self {
+        if members.is_empty() { Self::All } else { Self::Some(members) }
+    }
+
+    /// The only one.
+    pub(crate) fn only(&self) -> Option<&Member> {
+        match self {
+            Self::Some(members) => members.first().filter(|_| members.len() == 1),
+            Self::All | Self::Others | Self::Own => None,
+        }
+    }
+
+    /// Those who are named.
+    pub(crate) fn named(&self) -> &[Member] {
+        match self {
+            Self::Some(members) => members,
+            Self::All | Self::Others | Self::Own => &[],
+        }
+    }
+
+    /// As a message has it, of `me`: it is mine, too, so that it is there in my other pages, and after a reload.
+    pub(crate) fn audience(&self, me: &MemberId) -> Audience {
+        match self {
+            Self::All => Audience::All,
+            Self::Others => Audience::Others,
+            Self::Own => Audience::Only(vec![me.to_string()]),
+            Self::Some(members) => {
+                let ids = members.iter().map(|member| &member.id).chain([me]);
+                Audience::Only(ids.map(ToString::to_string).collect())
+            }
+        }
+    }
 }
 
 /// What a page shows of the call.
@@ -110,6 +174,8 @@ pub(crate) struct Arrived {
     pub(crate) count: usize,
     /// The last of them.
     pub(crate) last: Option<Arc<Message>>,
+    /// The last of them that names me, or is for me alone.
+    pub(crate) call: Option<Arc<Message>>,
 }
 
 impl From<Row> for LiveRow {
@@ -127,15 +193,20 @@ impl RoomState {
             rows: first_rows(view.messages.clone()).into_iter().map(LiveRow::from).collect(),
             older: Vec::new(),
             past: if view.older { Past::More } else { Past::None },
-            at_end: true,
+            read_only: view.read_only,
+            at_end: !view.past,
             members: view.members.clone(),
             typing: Members::default(),
             idle: Members::default(),
-            addressee: None,
+            whom: Whom::All,
             road: Road::Hub,
             files: Vec::new(),
             in_call: Members::default(),
             call: CallState::default(),
+            editing: None,
+            unread: None,
+            all_seen: true,
+            notice: "",
             line: Line::Idle,
             offline: false,
             transport: Transport::WebSocket,
@@ -161,6 +232,11 @@ pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
             room.chosen().set(chosen);
         }
         Change::Ready(ready) => room.ready().set(ready),
+        Change::Terms(terms) => {
+            if room.read_only().get_untracked() != terms.read_only {
+                room.read_only().set(terms.read_only);
+            }
+        }
         Change::Me(member) => room.me().update(|me| me.member = member),
         Change::Renamed(_) => room.me().update(|me| me.named = true),
         Change::Roster(StateKind::Members, members) => room.members().set(members),
@@ -173,11 +249,25 @@ pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
         Change::Refused(refusal) if refusal.code == ErrorCode::CallFull => {
             room.call().update(|call| call.is_full = true);
         }
-        Change::Arrived { mine: true, .. } => {}
-        Change::Arrived { message, mine: false } => room.arrived().update(|arrived| {
-            arrived.count += 1;
-            arrived.last = Some(message);
-        }),
+        // What is done to another is seen there.
+        Change::Arrived { message, .. } if message.mends().is_some() => {}
+        Change::Arrived { mine: true, .. } => room.unread().set(None),
+        Change::Arrived { message, mine: false } => {
+            let is_seen = room.at_end().get_untracked() && !browser::is_hidden();
+            // The line stands above the first that was not seen since all had been.
+            if !is_seen && room.all_seen().get_untracked() {
+                room.unread().set(Some(message.offset));
+            }
+            room.all_seen().set(is_seen);
+            let calls = room.me().with_untracked(|me| calls(&message, &me.member));
+            room.arrived().update(|arrived| {
+                arrived.count += 1;
+                if calls {
+                    arrived.call = Some(message.clone());
+                }
+                arrived.last = Some(message);
+            });
+        }
         Change::Happened(what) => room.journal().update(|journal| journal.note(what, at)),
         // Rows show how far a message has got; what else is refused, nobody has asked for.
         Change::Row(_)
@@ -278,6 +368,37 @@ pub(crate) fn show_older(room: Store<RoomState>, before: Offset, messages: Vec<M
     room.past().set(Past::Placing);
 }
 
+/// Whether a message calls me: it names me, or is for some alone.
+fn calls(message: &Message, me: &Member) -> bool {
+    let is_private = matches!(message.to, Audience::Only(_) | Audience::Own);
+    is_private || message.value.as_str().is_some_and(|text| names(text, me.name.as_str()))
+}
+
+/// Does to what is shown beside the client's rows what `by` does to the message it names: to a row above them, and to what
+/// is being edited. To be called when the client's rows are as they are now.
+pub(crate) fn mend_around(room: Store<RoomState>, by: &Message) {
+    let Some(Mends { of, how }) = by.mends() else { return };
+    let is_edited = |said: &Option<Arc<Message>>| said.as_ref().is_some_and(|said| said.id == of);
+    if how == Mend::Retract && room.editing().with_untracked(is_edited) {
+        room.editing().set(None);
+    }
+    let is_it = |row: &LiveRow| {
+        row.row.with_untracked(|row| row.message.as_ref().is_some_and(|said| said.id == of))
+    };
+    let Some(at) = room.older().with_untracked(|older| older.iter().position(is_it)) else {
+        return;
+    };
+    if how == Mend::Retract {
+        return room.older().update(|older| _ = older.remove(at));
+    }
+    let row = room.older().with_untracked(|older| older[at].row.clone());
+    row.update(|row| {
+        if let Some(said) = &mut row.message {
+            Arc::make_mut(said).mend(by);
+        }
+    });
+}
+
 /// Shows the newest rows alone again.
 pub(crate) fn forget_older(room: Store<RoomState>) {
     if room.older().with_untracked(Vec::is_empty) {
@@ -296,7 +417,7 @@ pub(crate) fn forget_older(room: Store<RoomState>) {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use common::{Audience, MemberId, MemberName, MessageId};
+    use common::{MemberName, MessageId, Publish};
 
     use super::*;
 
@@ -314,22 +435,28 @@ mod tests {
             from: ada(),
             event: None,
             to: Audience::All,
+            of: None,
+            edited: None,
+            reactions: Vec::new(),
         }
     }
 
     fn store(messages: Vec<Message>) -> Store<RoomState> {
         let view = RoomView {
             room: RoomName::lobby(),
+            origin: "http://localhost".to_owned(),
             messages,
             older: false,
             past: false,
+            missing: false,
+            read_only: false,
             position: "e:0".parse().unwrap(),
             members: Members::default(),
             form_id: MessageId::parse("f").unwrap(),
             refused: None,
             ice: None,
         };
-        Store::new(RoomState::new(&view, Me { member: ada(), named: false }))
+        Store::new(RoomState::new(&view, Me { member: ada(), named: false, asked: false }))
     }
 
     fn row(key: u64) -> Row {
@@ -397,6 +524,26 @@ mod tests {
         assert_eq!(shown(), (vec![], vec![2]));
         show_older(room, Offset(2), Vec::new());
         assert_eq!(room.past().get_untracked(), Past::None);
+        // What is done to a message is done wherever its row is.
+        forget_older(room);
+        room.past().set(Past::More);
+        room.at_end().set(false);
+        show_older(room, Offset(2), vec![message(0), message(1)]);
+        let publish = Publish::mending(Mend::Edit, message(1).id, "edited".into());
+        let Publish { value, event, of, .. } = publish;
+        let edit = Message { value, event, of, ..message(9) };
+        mend_around(room, &edit);
+        let text = |row: &LiveRow| {
+            row.row.with_untracked(|row| row.message.as_ref().unwrap().value.to_string())
+        };
+        let texts =
+            || room.older().with_untracked(|older| older.iter().map(text).collect::<Vec<_>>());
+        assert_eq!(texts(), [r#""hi""#, r#""edited""#]);
+        let publish = Publish::mending(Mend::Retract, message(0).id, 0.into());
+        let Publish { value, event, of, .. } = publish;
+        let back = Message { value, event, of, ..message(10) };
+        mend_around(room, &back);
+        assert_eq!(texts(), [r#""edited""#]);
         // Nobody knows what is above a gap.
         let gap = Row { message: None, ..self::row(10) };
         apply_rows(room, vec![RowChange::Inserted { at: 1, row: gap }]);

@@ -6,22 +6,37 @@
 use std::rc::Rc;
 
 use client::{Event, File, FileEvent, LinkId, Transport};
-use common::{Audience, Member, MemberName, MessageId, Position, Publish, Refusal};
+use common::{
+    Audience, Member, MemberName, Mend, Message, MessageId, Position, Publish, Refusal,
+    limits::EMOJI_EACH,
+};
 use leptos::prelude::*;
 use reactive_stores::Store;
 use send_wrapper::SendWrapper;
+use serde_json::{Map, Value};
 use web_sys::MediaStream;
 
 use crate::{
     browser::{self, Driver, Source},
     page::Ice,
-    room::{RoomState, RoomStateStoreFields},
+    room::{RoomState, RoomStateStoreFields, Whom},
 };
 
 /// Cheap to copy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoomClient {
     driver: StoredValue<Option<SendWrapper<Rc<Driver>>>>,
+    reacted: StoredValue<Option<Reacted>>,
+}
+
+/// To which message I have reacted last.
+#[derive(Clone, Debug)]
+struct Reacted {
+    of: MessageId,
+    /// My reactions as they were shown then.
+    shown: Vec<String>,
+    /// Those I have said since.
+    said: Vec<String>,
 }
 
 /// The one of the room that this page shows.
@@ -32,7 +47,7 @@ pub(crate) fn room_client() -> RoomClient {
 impl RoomClient {
     /// One that does nothing yet; touches no browser.
     pub(crate) fn new() -> Self {
-        Self { driver: StoredValue::new(None) }
+        Self { driver: StoredValue::new(None), reacted: StoredValue::new(None) }
     }
 
     /// Connects, and stays connected while the page lives. Browser only.
@@ -51,11 +66,54 @@ impl RoomClient {
         Ok(())
     }
 
-    /// What is written from now on is for this member alone, or for everyone again.
-    pub(crate) fn address(self, room: Store<RoomState>, member: Option<Member>) {
-        let id = member.as_ref().map(|member| member.id.clone());
-        room.addressee().set(member);
-        self.tell(Event::Address(id));
+    /// Has `text` take the place of what a message of mine says.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be said at all; nothing is sent then.
+    pub(crate) fn edit(self, message: &Message, text: &str) -> Result<(), Refusal> {
+        let Publish { value, .. } = Publish::text(text)?;
+        self.mend(Mend::Edit, message, value);
+        Ok(())
+    }
+
+    /// Takes a message of mine back.
+    pub(crate) fn take_back(self, message: &Message) {
+        self.mend(Mend::Retract, message, Value::Object(Map::new()));
+    }
+
+    /// Has `me` react to a message with this emoji as well, or no more.
+    pub(crate) fn react(self, message: &Message, me: &Member, emoji: &str) {
+        let shown: Vec<String> = message.reactions_of(me).map(str::to_owned).collect();
+        // What I have said of it and not seen yet counts, too: a reaction is all of mine to a message.
+        let said = self.reacted.with_value(|reacted| {
+            let last = reacted.as_ref()?;
+            (last.of == message.id && last.shown == shown).then(|| last.said.clone())
+        });
+        let mut now = said.unwrap_or_else(|| shown.clone());
+        match now.iter().position(|one| one == emoji) {
+            Some(at) => _ = now.remove(at),
+            None => now.push(emoji.to_owned()),
+        }
+        now.truncate(EMOJI_EACH);
+        let (of, said) = (message.id.clone(), now.clone());
+        self.reacted.set_value(Some(Reacted { of, shown, said }));
+        self.mend(Mend::Reaction, message, now.into());
+    }
+
+    fn mend(self, how: Mend, message: &Message, value: Value) {
+        let id = Some(browser::new_message_id());
+        // It is for whom that is for, whatever is said here; so it is shown until it is kept.
+        let to = message.to.clone();
+        let publish = Publish::mending(how, message.id.clone(), value);
+        self.tell(Event::Say(Publish { id, to, ..publish }));
+    }
+
+    /// What is written from now on is for these.
+    pub(crate) fn address(self, room: Store<RoomState>, whom: Whom) {
+        let only = whom.only().map(|member| member.id.clone());
+        room.whom().set(whom);
+        self.tell(Event::Address(only));
     }
 
     /// Offers a file to a member.
@@ -141,9 +199,9 @@ impl RoomClient {
         self.tell(Event::Discard(id));
     }
 
-    /// A key was pressed that writes something.
-    pub(crate) fn typing(self) {
-        self.tell(Event::Typing);
+    /// A key was pressed that writes something; or what was written is gone, and was not said.
+    pub(crate) fn typing(self, typing: bool) {
+        self.tell(Event::Typing(typing));
     }
 
     /// Goes by `name` from now on, here at once and at every later visit.

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use leptos::prelude::*;
+use leptos::{html, prelude::*};
 
 use crate::{
+    base::{self, base},
     browser,
+    hues::provide_hues,
     lang::Strings,
     page::{Page, PageData, Theme, ZONE_COOKIE, Zone},
-    pages::{HomePage, LabPage, NotFoundPage, RoomPage},
+    pages::{HomePage, LabPage, LockedPage, NotFoundPage, RoomPage, SearchPage},
 };
 
 /// Shows what is shown when a page has stopped, or can't come alive: the only code that runs when WebAssembly can't. A script
@@ -19,6 +21,14 @@ const WATCHDOG: &str = "(function(){\
     if((e.target||{}).tagName=='SCRIPT'||/unreachable|RuntimeError|wasm/i.test(e.message||''))stop()},true);\
     addEventListener('unhandledrejection',function(){\
     if(!document.documentElement.hasAttribute('data-hydrated'))stop()})})()";
+
+/// Takes the token out of a link `…#token=…`, out of the address at once, and has the server keep it in a cookie; then the
+/// page is asked for anew. A fragment is never sent, so this is nothing the server could do.
+const ENTRANCE: &str = "(function(){function come(){\
+    var m=/^#token=([\\w.=-]+)$/.exec(location.hash);if(!m)return;\
+    history.replaceState(null,'',location.pathname+location.search);\
+    fetch('/settings',{method:'POST',body:new URLSearchParams({token:m[1]})}).finally(function(){location.reload()})}\
+    addEventListener('hashchange',come);come()})()";
 
 /// With its keyboard open a phone has less of the page, not less to see of it.
 const VIEWPORT: &str =
@@ -31,11 +41,19 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let title = title(&data.page, strings);
     let theme = (data.theme != Theme::System).then(|| data.theme.as_str());
     let nonce = leptos::nonce::use_nonce();
+    // What is around the page has its colours, by day and by night.
+    const PAPER: [&str; 2] = ["#fbfaf7", "#16181c"];
+    let bars = match data.theme {
+        Theme::System => (PAPER[0], PAPER[1]),
+        Theme::Light => (PAPER[0], PAPER[0]),
+        Theme::Dark => (PAPER[1], PAPER[1]),
+    };
     view! {
         <!DOCTYPE html>
         <html
             lang=data.lang.tag()
             data-theme=theme
+            data-base=(!base().is_empty()).then_some(base())
             data-lab=matches!(data.page, Page::Lab(_)).then_some("")
         >
             <head>
@@ -45,12 +63,19 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta name="description" content=strings.tagline/>
                 // Its children would get a marker that shows (tachys 0.2.19).
                 <title inner_html=raw_text(&title)></title>
-                <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
-                <link rel="manifest" href="/manifest.webmanifest"/>
+                <link rel="icon" href=base::path("/favicon.svg") type="image/svg+xml"/>
+                <link rel="manifest" href=base::path("/manifest.webmanifest")/>
+                <script nonce=nonce.clone()>{ENTRANCE.replace("/settings", &base::path("/settings"))}</script>
+                {whole_page()}
+                <link rel="apple-touch-icon" href=base::path("/icon-192.png")/>
+                {theme_color("(prefers-color-scheme: light)", bars.0)}
+                {theme_color("(prefers-color-scheme: dark)", bars.1)}
                 <link rel="stylesheet" href=format!("/{}/hubbub.css", options.site_pkg_dir)/>
-                <script nonce=nonce>{WATCHDOG}</script>
                 <AutoReload options=options.clone()/>
-                <HydrationScripts options/>
+                {data.page.is_live().then(|| view! {
+                    <script nonce=nonce>{WATCHDOG}</script>
+                    <HydrationScripts options/>
+                })}
             </head>
             <body>
                 <Any/>
@@ -63,26 +88,52 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     }
 }
 
+/// Has the browser draw nothing before the end of the page is there: half a bar moves when its other half comes (HTML, link
+/// type `expect`). Browsers that don't know it draw as they did. (`view!` knows no `blocking`.)
+fn whole_page() -> impl IntoView {
+    html::link().rel("expect").href("#stopped").attr("blocking", "render")
+}
+
+/// What is around the page has this colour. (`view!` knows no `media` of a `<meta>`.)
+fn theme_color(media: &'static str, color: &'static str) -> impl IntoView {
+    html::meta().name("theme-color").attr("media", media).content(color)
+}
+
 /// What the tab is called.
 pub(crate) fn title(page: &Page, strings: &Strings) -> String {
     match page {
         Page::Home { .. } => format!("Hubbub — {}", strings.rooms),
         Page::Room(view) => format!("{} — Hubbub", view.room),
+        Page::Search(view) => format!("{}: {} — Hubbub", strings.search, view.room),
         Page::Lab(_) => format!("{} — Hubbub", strings.lab.title),
         Page::NotFound => format!("{} — Hubbub", strings.not_found),
+        Page::Locked { .. } => format!("{} — Hubbub", strings.locked),
     }
 }
 
 /// The page that the server chose, whichever it is.
 #[component]
 fn Any() -> impl IntoView {
-    live(|data| match data.page {
-        Page::Lab(_) => lab(data),
-        _ => talk(data),
-    })
+    let data = expect_context::<PageData>();
+    match data.page.clone() {
+        Page::Home { .. } | Page::Room(_) => live(talk).into_any(),
+        Page::Lab(_) => live(lab).into_any(),
+        Page::Search(view) => {
+            surround(&data);
+            view! { <SearchPage data view/> }.into_any()
+        }
+        Page::NotFound => {
+            surround(&data);
+            view! { <NotFoundPage data/> }.into_any()
+        }
+        Page::Locked { refused } => {
+            surround(&data);
+            view! { <LockedPage data refused/> }.into_any()
+        }
+    }
 }
 
-/// In the browser: every page but the lab.
+/// In the browser: every page that comes alive, but the lab.
 #[component]
 pub fn Talk() -> impl IntoView {
     live(talk)
@@ -100,12 +151,16 @@ pub fn is_lab() -> bool {
     root.is_some_and(|root| root.has_attribute("data-lab"))
 }
 
+/// Takes over where the site is, as the document says; before anything else looks.
+pub fn take_base() {
+    let root = document().document_element();
+    base::set(&root.and_then(|root| root.get_attribute("data-base")).unwrap_or_default());
+}
+
 /// A page from the same data on both sides.
 fn live(page: impl FnOnce(PageData) -> AnyView) -> impl IntoView {
     let data = SharedValue::new(expect_context::<PageData>).into_inner();
-    provide_context(data.lang);
-    let zone = RwSignal::new(data.zone);
-    provide_context(zone);
+    let zone = surround(&data);
     Effect::new(move || {
         zone.set(Zone::Browser);
         let minutes = browser::minutes_ahead(browser::now() as u64);
@@ -118,11 +173,22 @@ fn live(page: impl FnOnce(PageData) -> AnyView) -> impl IntoView {
     page(data)
 }
 
+/// What every piece of a page may ask for; of which place its times are.
+fn surround(data: &PageData) -> RwSignal<Zone> {
+    provide_context(data.lang);
+    provide_hues();
+    let zone = RwSignal::new(data.zone);
+    provide_context(zone);
+    zone
+}
+
 fn talk(data: PageData) -> AnyView {
     match data.page.clone() {
-        Page::Home { rooms, refused } => view! { <HomePage data rooms refused/> }.into_any(),
+        Page::Home { rooms, fresh, refused } => {
+            view! { <HomePage data rooms fresh refused/> }.into_any()
+        }
         Page::Room(view) => view! { <RoomPage data view/> }.into_any(),
-        Page::Lab(_) | Page::NotFound => view! { <NotFoundPage data/> }.into_any(),
+        Page::Search(_) | Page::Lab(_) | Page::NotFound | Page::Locked { .. } => ().into_any(),
     }
 }
 

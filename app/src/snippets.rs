@@ -3,6 +3,8 @@
 
 use client::encode_component;
 
+use crate::base;
+
 /// One way to join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snippet {
@@ -16,7 +18,13 @@ pub struct Snippet {
 
 /// The snippets for the room `room` of the server at `origin`, such as `http://127.0.0.1:3000`.
 pub fn snippets(origin: &str, room: &str) -> Vec<Snippet> {
+    let (base, origin) = (base::base(), format!("{origin}{}", base::base()));
     let socket = origin.replacen("http", "ws", 1);
+    // That library takes a path of the address for something else.
+    let (host, at) = match base {
+        "" => (&*origin, String::new()),
+        _ => (origin.trim_end_matches(base), format!(r#"path: "{base}/socket.io/", "#)),
+    };
     let path = encode_component(room);
     let messages = format!("{origin}/api/rooms/{path}/messages");
     // As JavaScript and JSON write a string.
@@ -46,7 +54,7 @@ events.addEventListener("message", (event) => console.log(JSON.parse(event.data)
             "JavaScript, Socket.IO",
             format!(
                 r#"import {{ io }} from "socket.io-client";
-const socket = io("{origin}", {{ auth: {{ room: {name} }} }});
+const socket = io("{host}", {{ {at}auth: {{ room: {name} }} }});
 socket.on("message", (value, meta) => console.log(`${{meta.from.name}}: ${{value}}`));
 socket.emit("message", "hi from Socket.IO");"#
             ),

@@ -72,6 +72,14 @@ pub(crate) fn zone() -> RwSignal<Zone> {
     expect_context()
 }
 
+/// Of which place times are now. Whoever asks is told of another only until the page is live: after that there is none.
+pub(crate) fn of(zone: RwSignal<Zone>) -> Zone {
+    match zone.get_untracked() {
+        Zone::Browser => Zone::Browser,
+        _ => zone.get(),
+    }
+}
+
 /// `2026-11-23T09:05:00Z`, for machines (`<time datetime>`).
 pub fn iso(at_ms: u64) -> String {
     // The year 9999 is as far as that notation goes.

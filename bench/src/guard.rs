@@ -210,5 +210,8 @@ fn message() -> Result<Message> {
         from: who(0)?.member,
         event: None,
         to: common::Audience::All,
+        of: None,
+        edited: None,
+        reactions: Vec::new(),
     })
 }

@@ -207,7 +207,7 @@ impl Client {
             Event::File { id, event } => self.file(&id, event),
             Event::Call(call) => self.call(call),
             Event::Show(media) => self.present_media(media),
-            Event::Typing => self.typing(),
+            Event::Typing(typing) => self.typing(typing),
             Event::Idle(idle) => self.look(idle),
             Event::Rename(name) => self.rename(name),
             Event::RetryNow => self.step(Input::RetryNow),
@@ -289,6 +289,7 @@ impl Client {
             Phase::Waiting { .. } => Line::Waiting {
                 seconds: self.connection.seconds_left(self.now).unwrap_or_default(),
             },
+            Phase::Over => Line::Over,
         };
         if self.told.line != line {
             self.told.line = line;

@@ -43,6 +43,8 @@ pub(crate) enum Phase {
         /// When that will be.
         until: Millis,
     },
+    /// The server lets us in no more, unless something is changed outside of here.
+    Over,
 }
 
 /// What happened.
@@ -60,6 +62,8 @@ pub(crate) enum Input {
         /// That long from now.
         reconnect_in_ms: Millis,
     },
+    /// The server said that coming back like this would be in vain.
+    Over,
     /// The socket closed, whatever the reason.
     Closed,
     /// Time passed.
@@ -81,6 +85,8 @@ pub(crate) enum Action {
     Connect,
     /// Drop the socket that does not open, or is open and silent.
     Abandon,
+    /// Drop the socket.
+    Leave,
 }
 
 /// The state machine.
@@ -129,6 +135,11 @@ impl Connection {
                 self.bye = Some(reconnect_in_ms);
                 Action::None
             }
+            (Phase::Connecting { .. } | Phase::Open { .. }, Input::Over) => {
+                self.phase = Phase::Over;
+                Action::Leave
+            }
+            (Phase::Over, Input::RetryNow) => self.connect(now, true),
             (Phase::Connecting { .. } | Phase::Open { .. }, Input::Closed) => {
                 self.wait(now, random);
                 Action::None
@@ -152,7 +163,7 @@ impl Connection {
     /// When [`Input::Tick`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Millis> {
         match self.phase {
-            Phase::Idle => None,
+            Phase::Idle | Phase::Over => None,
             Phase::Connecting { since, .. } => Some(since + OPEN_WITHIN_MS),
             Phase::Open { heard } => Some(heard + SILENT_MS),
             Phase::Waiting { until } => Some(until),
@@ -163,7 +174,7 @@ impl Connection {
     pub(crate) fn seconds_left(&self, now: Millis) -> Option<u64> {
         match self.phase {
             Phase::Waiting { until } => Some(until.saturating_sub(now).div_ceil(1_000)),
-            Phase::Idle | Phase::Connecting { .. } | Phase::Open { .. } => None,
+            Phase::Idle | Phase::Connecting { .. } | Phase::Open { .. } | Phase::Over => None,
         }
     }
 
@@ -245,6 +256,17 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_let_in_no_more_comes_back_when_asked_to_and_not_by_itself() {
+        let mut connection = open();
+        assert_eq!(connection.step(Input::Over, 0, 0.5), Action::Leave);
+        for input in [Input::Closed, Input::Tick, Input::Wake, Input::Switch] {
+            assert_eq!(connection.step(input, 100_000, 0.5), Action::None);
+        }
+        assert_eq!(connection.deadline(), None);
+        assert_eq!(connection.step(Input::RetryNow, 100_000, 0.5), Action::Connect);
+    }
+
+    #[test]
     fn coming_back_or_asking_tries_at_once() {
         for input in [Input::Wake, Input::RetryNow] {
             let mut connection = open();
@@ -308,6 +330,7 @@ mod tests {
             Just(Input::Hello),
             Just(Input::Heard),
             Just(Input::Bye { reconnect_in_ms: 500 }),
+            Just(Input::Over),
             Just(Input::Closed),
             Just(Input::Tick),
             Just(Input::Wake),
@@ -327,7 +350,7 @@ mod tests {
                 connection.step(input, now, 0.5);
             }
             match connection.deadline() {
-                None => prop_assert_eq!(connection.phase(), Phase::Idle),
+                None => prop_assert!(matches!(connection.phase(), Phase::Idle | Phase::Over)),
                 Some(at) => {
                     let before = at.saturating_sub(1);
                     prop_assert_eq!(connection.step(Input::Tick, before, 0.5), Action::None);
@@ -345,13 +368,13 @@ mod tests {
             for (input, passes, random) in story {
                 // A socket that is not there says nothing.
                 let from_socket =
-                    matches!(input, Input::Hello | Input::Heard | Input::Bye { .. } | Input::Closed);
+                    matches!(input, Input::Hello | Input::Heard | Input::Bye { .. } | Input::Over | Input::Closed);
                 if from_socket && sockets == 0 {
                     continue;
                 }
                 now += passes;
                 let action = connection.step(input, now, random);
-                if input == Input::Closed || action == Action::Abandon {
+                if input == Input::Closed || matches!(action, Action::Abandon | Action::Leave) {
                     sockets -= 1;
                 }
                 if action == Action::Connect {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use common::{
     Hello, Member, MemberName, Members, Message, MessageId, Offset, Refusal, SessionId, StateKind,
+    Terms,
 };
 
 use crate::{
@@ -124,6 +125,8 @@ pub enum Change {
     Ready(u16),
     /// The server has said hello on what is now the present leg, or in the middle, after a gap.
     Hello(Hello),
+    /// On which terms I am here.
+    Terms(Terms),
     /// Who I am.
     Me(Member),
     /// I go by this name now. Whoever keeps it for the next visit is to do so.
@@ -201,6 +204,8 @@ pub enum Line {
         /// Whole seconds until then, rounded up.
         seconds: u64,
     },
+    /// The server lets us in no more.
+    Over,
 }
 
 /// Something that happened on a connection: what an inspector shows.

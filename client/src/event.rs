@@ -103,8 +103,8 @@ pub enum Event {
     Call(bool),
     /// What others in the call hear and see of me from now on.
     Show(Media),
-    /// A key was pressed that writes something.
-    Typing,
+    /// A key was pressed that writes something; or what was written is gone, and was not said.
+    Typing(bool),
     /// Whether nobody looks.
     Idle(bool),
     /// Go by this name from now on.

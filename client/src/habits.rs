@@ -23,6 +23,11 @@ impl Habits {
         due
     }
 
+    /// What was written is gone; true if the others were told of it.
+    pub(crate) fn cleared(&mut self) -> bool {
+        self.typed_at.take().is_some()
+    }
+
     /// What was written is said: the next key is told at once.
     pub(crate) fn said(&mut self) {
         self.typed_at = None;
@@ -49,6 +54,8 @@ mod tests {
         assert_eq!([0, 1, 2_999, 3_000].map(|now| habits.typing(now)), [true, false, false, true]);
         habits.said();
         assert!(habits.typing(3_001));
+        assert_eq!([habits.cleared(), habits.cleared()], [true, false]);
+        assert!(habits.typing(3_002));
     }
 
     #[test]

@@ -61,6 +61,8 @@ impl Outgoing {
             id: Some(message.id.clone()),
             event: message.event.clone(),
             to: message.to.clone(),
+            of: message.of.clone(),
+            from: None,
         }
     }
 
@@ -91,8 +93,10 @@ impl Outbox {
 
     /// Takes a message that is to be sent.
     pub(crate) fn push(&mut self, message: Message) {
+        // What is done to another is done where that is kept.
+        let relayed = message.mends().is_some();
         let (message, stage) = (message.into(), Stage::Queued(0));
-        self.outgoing.push(Outgoing { message, stage, relayed: false });
+        self.outgoing.push(Outgoing { message, stage, relayed });
     }
 
     /// What is in it, each with how far it has got.

@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn an_ack_is_the_frame_it_is_and_no_content_is_none() {
         assert_eq!(frame(&answer(200, "{…}"), &said()).as_deref(), Some("{…}"));
-        assert_eq!(frame(&answer(204, ""), &ClientFrame::Typing {}), None);
+        assert_eq!(frame(&answer(204, ""), &ClientFrame::Typing { typing: true }), None);
     }
 
     #[test]

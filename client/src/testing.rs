@@ -21,5 +21,8 @@ pub(crate) fn message(text: &str, offset: u64) -> Message {
         from: ada(),
         event: None,
         to: Audience::All,
+        of: None,
+        edited: None,
+        reactions: Vec::new(),
     }
 }

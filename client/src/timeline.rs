@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use common::{After, MemberId, Message, MessageId, Offset, Position, Recovery};
+use common::{After, MemberId, Mend, Mends, Message, MessageId, Offset, Position, Recovery};
 
 use crate::outbox::{Outbox, Status};
 
@@ -19,7 +19,7 @@ use crate::outbox::{Outbox, Status};
 mod tests;
 
 /// How many rows that were said are kept.
-const ROWS: usize = 500;
+const ROWS: usize = 200;
 /// Messages of one member closer together than this are one group, in milliseconds.
 const GROUP_MS: u64 = 5 * 60 * 1000;
 
@@ -97,7 +97,8 @@ impl Timeline {
             next_key: 0,
             changes: Vec::new(),
         };
-        for message in messages {
+        // What is done to others of them was done to them before they were read.
+        for message in messages.into_iter().filter(|message| message.mends().is_none()) {
             timeline.known.insert(message.id.clone());
             let row = timeline.new_row(Some(message.into()), Status::Sent);
             timeline.insert(timeline.rows.len(), row);
@@ -149,10 +150,14 @@ impl Timeline {
         self.after = After::Position(position);
     }
 
-    /// A message arrived; true if it is new here.
+    /// A message arrived; true if it is new here, and not one that is done to another.
     pub(crate) fn receive(&mut self, message: Message) -> bool {
         if let After::Position(position) = &mut self.after {
             position.offset = position.offset.max(message.offset);
+        }
+        if message.mends().is_some() {
+            self.mend(&message);
+            return false;
         }
         let new = self.known.insert(message.id.clone());
         if new {
@@ -161,6 +166,25 @@ impl Timeline {
             self.correct(message.into());
         }
         new
+    }
+
+    /// Does to the row of another message what this one does.
+    fn mend(&mut self, by: &Message) {
+        let Some(Mends { of, how }) = by.mends() else { return };
+        let Some(at) = self.rows.range(..self.said).rposition(|row| row.is(&of)) else { return };
+        if how == Mend::Retract {
+            self.said -= 1;
+            // Its id stays known: it does not come back.
+            self.earlier.remove(&of);
+            return self.remove(at);
+        }
+        let Some(message) = self.rows[at].message.clone() else { return };
+        let mut mended = Message::clone(&message);
+        mended.mend(by);
+        if mended != *message {
+            self.rows[at].message = Some(mended.into());
+            self.changed(at);
+        }
     }
 
     /// What the server says of a message of ours counts, not what we wrote before it was taken.
@@ -178,6 +202,9 @@ impl Timeline {
     /// The server has this message of ours, under the offset it says.
     pub(crate) fn acked(&mut self, message: Arc<Message>) {
         // The position stays: what others said before this may still be on its way.
+        if message.mends().is_some() {
+            return self.mend(&message);
+        }
         if self.known.insert(message.id.clone()) {
             self.put(message, false);
         }
@@ -223,7 +250,14 @@ impl Timeline {
     /// what is new in the outbox is behind what was there.
     pub(crate) fn show_unsent(&mut self, outbox: &Outbox) {
         let mut at = self.said;
-        for (message, status) in outbox.unsent() {
+        // What is done to others has no row, unless somebody has to see to it.
+        let is_shown = |message: &Message, status: &Status| {
+            let is_stuck = matches!(status, Status::Unknown | Status::Parked(_));
+            message.mends().is_none() || is_stuck
+        };
+        for (message, status) in
+            outbox.unsent().filter(|(message, status)| is_shown(message, status))
+        {
             while self.rows.get(at).is_some_and(|row| !row.is(&message.id)) {
                 self.remove(at);
             }

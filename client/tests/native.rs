@@ -34,6 +34,7 @@ fn hello(recovery: Recovery) -> ServerFrame {
         room: RoomName::parse("tea").unwrap(),
         position: "e:0".parse().unwrap(),
         recovery,
+        terms: common::Terms::default(),
     })
 }
 
@@ -47,6 +48,9 @@ fn said(publish: Publish, offset: u64) -> Message {
         from: ada(),
         event: None,
         to: publish.to,
+        of: None,
+        edited: None,
+        reactions: Vec::new(),
     }
 }
 
@@ -154,7 +158,7 @@ async fn a_speaker_speaks_and_whoever_is_typing_is_told_under_the_name_that_was_
         socket.send(hello(Recovery::Fresh)).await;
         let rename = ClientFrame::Rename { name: MemberName::parse("Countess").unwrap() };
         assert_eq!(socket.frame().await, rename);
-        assert_eq!(socket.frame().await, ClientFrame::Typing {});
+        assert_eq!(socket.frame().await, ClientFrame::Typing { typing: true });
         for offset in [3, 9] {
             let publish = socket.heard().await;
             socket.take(publish, offset).await;
@@ -164,7 +168,7 @@ async fn a_speaker_speaks_and_whoever_is_typing_is_told_under_the_name_that_was_
         socket
     });
     let mut room = join(&origin, "tea").token("t").name("Countess").await.unwrap();
-    room.tell(client::Event::Typing).await;
+    room.tell(client::Event::Typing(true)).await;
     let speaker = room.speaker();
     assert_eq!(speaker.say("one").await, Ok(Offset(3)));
     assert_eq!(speaker.publish(Publish::text("two").unwrap()).await, Ok(Offset(9)));

@@ -18,8 +18,12 @@ use crate::{
 pub enum ClientFrame {
     /// Say something.
     Message(Publish),
-    /// I am writing; worth sending again every few seconds while it is so.
-    Typing {},
+    /// I am writing; worth sending again every few seconds while it is so. Or no more, and what was written was not said.
+    Typing {
+        /// Whether I am. True unless it is there.
+        #[serde(skip_serializing_if = "is_usual")]
+        typing: bool,
+    },
     /// From now on I go by this name.
     Rename {
         /// The new name.
@@ -48,6 +52,11 @@ pub enum ClientFrame {
         /// Any JSON but null, at most [`SIGNALLING_BYTES`] long.
         data: Value,
     },
+    /// From now on this is what I show. It must name the same member.
+    Token {
+        /// The token.
+        token: String,
+    },
 }
 
 impl ClientFrame {
@@ -72,7 +81,10 @@ impl ClientFrame {
         let mut params = params.unwrap_or_else(|| Value::Object(Default::default()));
         match kind.as_str() {
             "message" => Publish::from_params(params).map(Self::Message),
-            "typing" => Ok(Self::Typing {}),
+            "typing" => match params.get("typing") {
+                None => Ok(Self::Typing { typing: true }),
+                Some(_) => flag(&params, "typing").map(|typing| Self::Typing { typing }),
+            },
             "rename" => match params.get("name") {
                 Some(Value::String(name)) => Ok(Self::Rename { name: MemberName::parse(name)? }),
                 _ => Err(Refusal::field("name", "`name` is missing or not a string")),
@@ -90,11 +102,15 @@ impl ClientFrame {
                 check_json("data", &data, SIGNALLING_BYTES)?;
                 Ok(Self::Signalling { to, data })
             }
+            "token" => match params.get_mut("token").map(Value::take) {
+                Some(Value::String(token)) => Ok(Self::Token { token }),
+                _ => Err(Refusal::field("token", "`token` is missing or not a string")),
+            },
             _ => Err(Refusal {
                 field: Some("type".to_owned()),
                 ..Refusal::new(
                     ErrorCode::UnknownType,
-                    "`type` is none of `message`, `typing`, `rename`, `idle`, `direct`, `call`, `signalling`",
+                    "`type` is none of `message`, `typing`, `rename`, `idle`, `direct`, `call`, `signalling`, `token`",
                 )
             }),
         }
@@ -105,6 +121,12 @@ impl ClientFrame {
         // Strings, numbers and maps with string keys always encode.
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+/// What is usual is not written.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_usual(typing: &bool) -> bool {
+    *typing
 }
 
 fn flag(params: &Value, field: &str) -> Result<bool, Refusal> {
@@ -139,6 +161,8 @@ pub enum ServerFrame {
     State(StateKind, Roster),
     /// What another session in the room sends to this one alone.
     Signalling(Signalling),
+    /// From now on you are here on these terms: the token that was sent holds, or the room has been changed.
+    Terms(Terms),
     /// The line is alive. Nothing is to be done about it.
     Beat {},
     /// What this connection sent was refused; the connection is well.
@@ -169,6 +193,7 @@ impl Serialize for ServerFrame {
             }
             Self::State(_, roster) => frame.serialize_field("params", roster),
             Self::Signalling(signalling) => frame.serialize_field("params", signalling),
+            Self::Terms(terms) => frame.serialize_field("params", terms),
             Self::Beat {} => frame.serialize_field("params", &Nothing {}),
             Self::Error(refusal) => frame.serialize_field("params", refusal),
             Self::Bye(bye) => frame.serialize_field("params", bye),
@@ -186,6 +211,7 @@ impl ServerFrame {
             Self::Ack { .. } => "ack",
             Self::State(kind, _) => kind.word(),
             Self::Signalling(_) => "signalling",
+            Self::Terms(_) => "terms",
             Self::Beat {} => "beat",
             Self::Error(_) => "error",
             Self::Bye(_) => "bye",
@@ -228,6 +254,7 @@ impl ServerFrame {
                 Self::Ack { id, offset }
             }
             "signalling" => Self::Signalling(serde_json::from_str(params)?),
+            "terms" => Self::Terms(serde_json::from_str(params)?),
             "beat" => Self::Beat {},
             "error" => Self::Error(serde_json::from_str(params)?),
             "bye" => Self::Bye(serde_json::from_str(params)?),
@@ -252,6 +279,20 @@ pub struct Hello {
     pub position: Position,
     /// How that compares with what was asked for.
     pub recovery: Recovery,
+    /// On which terms you are here.
+    #[serde(flatten)]
+    pub terms: Terms,
+}
+
+/// On which terms somebody is in a room. Where nothing is told, it may say things for as long as it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// For how long what it showed still holds, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_ms: Option<u64>,
+    /// It may read here and say nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
 }
 
 /// The params of `signalling`, as it comes.
@@ -283,12 +324,20 @@ pub enum Recovery {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bye {
-    /// The close code that follows (RFC 6455 section 7.4).
+    /// The close code that follows (RFC 6455 section 7.4). From 4003 to 4099 one comes back with another token, or
+    /// not at all.
     pub code: u16,
     /// Why, in English.
     pub reason: String,
     /// How long to wait before connecting again, in milliseconds.
     pub reconnect_in_ms: u64,
+}
+
+impl Bye {
+    /// Whether coming back with what was shown would be in vain: a token has expired, or gives no right any more.
+    pub fn is_final(&self) -> bool {
+        matches!(self.code, 4003..4100)
+    }
 }
 
 #[cfg(test)]
@@ -328,6 +377,7 @@ mod tests {
             (r#"{"type":"signalling","params":{"to":"a"}}"#, ErrorCode::InvalidField),
             (r#"{"type":"signalling","params":{"to":"a","data":null}}"#, ErrorCode::InvalidField),
             (r#"{"type":"signalling","params":{"to":"","data":1}}"#, ErrorCode::InvalidField),
+            (r#"{"type":"token","params":{"token":1}}"#, ErrorCode::InvalidField),
         ] {
             assert_eq!(ClientFrame::parse(text).unwrap_err().code, code, "{text}");
         }
@@ -366,7 +416,21 @@ mod tests {
     #[test]
     fn unknown_fields_are_ignored() {
         let frame = r#"{"v":2,"type":"typing","params":{"since":1}}"#;
-        assert_eq!(ClientFrame::parse(frame).unwrap(), ClientFrame::Typing {});
+        assert_eq!(ClientFrame::parse(frame).unwrap(), ClientFrame::Typing { typing: true });
+    }
+
+    #[test]
+    fn one_is_typing_unless_one_says_that_one_is_not() {
+        for typing in [true, false] {
+            let frame = ClientFrame::Typing { typing };
+            assert_eq!(ClientFrame::parse(&frame.encode()).unwrap(), frame);
+        }
+        assert_eq!(
+            ClientFrame::Typing { typing: true }.encode(),
+            r#"{"type":"typing","params":{}}"#
+        );
+        let frame = r#"{"type":"typing","params":{"typing":"no"}}"#;
+        assert_eq!(ClientFrame::parse(frame).unwrap_err().field.as_deref(), Some("typing"));
     }
 
     #[test]
@@ -391,8 +455,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_frame_makes_the_parser_panic(
-            kind in "message|typing|rename|idle|direct|call|signalling|other",
-            field in "value|id|event|to|name|idle|direct|call|data|x",
+            kind in "message|typing|rename|idle|direct|call|signalling|token|other",
+            field in "value|id|event|to|name|idle|direct|call|data|token|x",
             value in "null|true|-1e999|\"\\PC{0,70}\"|\\[(1,){0,3}\"a\"\\]|\\{\\}|\\PC{0,9}",
         ) {
             let text = format!(r#"{{"type":"{kind}","params":{{"value":1,"{field}":{value}}}}}"#);

@@ -6,15 +6,19 @@
 
 pub mod frame;
 pub mod limits;
+pub mod mend;
 pub mod message;
 pub mod name;
 pub mod position;
 pub mod refusal;
+mod settings;
 pub mod state;
 
-pub use frame::{Bye, ClientFrame, Hello, Recovery, ServerFrame, Signalling};
+pub use frame::{Bye, ClientFrame, Hello, Recovery, ServerFrame, Signalling, Terms};
+pub use mend::{Mend, Mends, Reaction};
 pub use message::{Audience, Member, Message, Publish};
 pub use name::{EventName, MemberId, MemberName, MessageId, RoomName, SessionId};
 pub use position::{After, Epoch, Offset, Position};
 pub use refusal::{ErrorCode, Refusal};
+pub use settings::Settings;
 pub use state::{Listed, Members, Roster, StateKind};

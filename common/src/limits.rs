@@ -22,3 +22,12 @@ pub const CALL_SESSIONS: usize = 6;
 /// The longest `data` of a `signalling` frame, in bytes of its JSON encoding: an offer of a call with two cameras is
 /// 10 KiB.
 pub const SIGNALLING_BYTES: usize = 16 * 1024;
+
+/// With how many emoji one member may react to a message.
+pub const EMOJI_EACH: usize = 8;
+
+/// The longest of them, in Unicode characters: a family of four is seven.
+pub const EMOJI_CHARS: usize = 16;
+
+/// How many reactions a message may have: each is one emoji by one member.
+pub const REACTIONS: usize = 100;

@@ -1,11 +1,12 @@
 //! What is said in a room: [`Publish`] is what a sender hands in, [`Message`] what everyone gets.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
-    EventName, MemberId, MemberName, MessageId, Offset, Refusal, RoomName,
+    EventName, MemberId, MemberName, Mend, Mends, MessageId, Offset, Reaction, Refusal, RoomName,
     limits::{AUDIENCE_IDS, NAME_CHARS, VALUE_BYTES, VALUE_DEPTH},
+    mend::check_reaction,
 };
 
 /// A person or program in a room.
@@ -48,6 +49,22 @@ pub struct Message {
     #[cfg_attr(feature = "openapi", schema(value_type = Value))]
     #[serde(default, skip_serializing_if = "Audience::is_all")]
     pub to: Audience,
+    /// The id of the message that this one edits, takes back or reacts to, as [`Message::event`] says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<MessageId>,
+    /// The offset of the message by which it was edited last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited: Option<Offset>,
+    /// What others think of it, in the order it came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reactions: Vec<Reaction>,
+}
+
+impl Message {
+    /// What was said, as text: JSON, unless it is a text.
+    pub fn text(&self) -> String {
+        self.value.as_str().map_or_else(|| self.value.to_string(), str::to_owned)
+    }
 }
 
 /// Whom a message is for: Socket.IO's four ways to emit.
@@ -136,9 +153,21 @@ pub struct Publish {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Value>))]
     #[serde(skip_serializing_if = "Audience::is_all")]
     pub to: Audience,
+    /// The id of the message that this one edits, takes back or reacts to: `event` is then `edit`, `retract` or
+    /// `reaction`, and `to` is that of the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<MessageId>,
+    /// As whom it is said; that asks for the right to `manage` the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Member>,
 }
 
 impl Publish {
+    /// What it does to another message; nothing, if it is one to be read itself.
+    pub fn mends(&self) -> Option<Mends> {
+        Mends::read(self.of.as_ref(), self.event.as_ref())
+    }
+
     /// Text for everyone, without an id: what the smallest client sends.
     ///
     /// # Errors
@@ -147,7 +176,13 @@ impl Publish {
     pub fn text(text: &str) -> Result<Self, Refusal> {
         let value = Value::String(text.to_owned());
         check_value(&value)?;
-        Ok(Self { value, id: None, event: None, to: Audience::All })
+        Ok(Self { value, id: None, event: None, to: Audience::All, of: None, from: None })
+    }
+
+    /// What does this to the message `of`.
+    pub fn mending(how: Mend, of: MessageId, value: Value) -> Self {
+        let event = EventName::parse(how.word()).expect("it is neither empty nor long");
+        Self { value, id: None, event: Some(event), to: Audience::All, of: Some(of), from: None }
     }
 
     /// Reads the `params` of a `message` frame; fields it does not know are ignored.
@@ -161,11 +196,16 @@ impl Publish {
         };
         let id = params.get("id").and_then(Value::as_str).map(str::to_owned);
         let about = |refusal: Refusal| refusal.about(id.as_deref());
-        let value = params
-            .remove("value")
-            .ok_or_else(|| about(Refusal::field("value", "`value` is missing")))?;
+        // What takes something back says nothing itself.
+        let takes_back = params.get("of").is_some_and(Value::is_string)
+            && params.get("event").and_then(Value::as_str) == Some(Mend::Retract.word());
+        let value = match takes_back {
+            true => Some(Value::Object(Map::new())),
+            false => params.remove("value"),
+        };
+        let value = value.ok_or_else(|| about(Refusal::field("value", "`value` is missing")))?;
         check_value(&value).map_err(about)?;
-        Ok(Self {
+        let publish = Self {
             value,
             // An id that is no id can't be told back either.
             id: text_of(params.remove("id"), "id")?.map(|id| MessageId::parse(&id)).transpose()?,
@@ -177,8 +217,39 @@ impl Publish {
                 None | Some(Value::Null) => Audience::All,
                 Some(to) => Audience::try_from(to).map_err(about)?,
             },
-        })
+            of: text_of(params.remove("of"), "of")
+                .and_then(|of| of.map(|of| MessageId::parse(&of)).transpose())
+                .map_err(|refusal| about(Refusal { field: Some("of".to_owned()), ..refusal }))?,
+            from: match params.remove("from") {
+                None | Some(Value::Null) => None,
+                Some(from) => Some(member_of(&from).map_err(about)?),
+            },
+        };
+        match publish.mends().map(|mends| mends.how) {
+            Some(Mend::Reaction) => check_reaction(&publish.value).map_err(about)?,
+            None if publish.of.is_some() => {
+                let message = "`of` goes with the event `edit`, `retract` or `reaction`";
+                return Err(about(Refusal::field("of", message)));
+            }
+            _ => {}
+        }
+        Ok(publish)
     }
+}
+
+/// `{id, name}`, both checked.
+fn member_of(from: &Value) -> Result<Member, Refusal> {
+    let text = |field: &str| {
+        let text = from.get(field).and_then(Value::as_str);
+        text.ok_or_else(|| {
+            Refusal::field("from", format!("`from.{field}` is missing or no string"))
+        })
+    };
+    let wrong = |refusal: Refusal| Refusal::field("from", format!("`from`: {}", refusal.message));
+    Ok(Member {
+        id: MemberId::parse(text("id")?).map_err(wrong)?,
+        name: MemberName::parse(text("name")?).map_err(wrong)?,
+    })
 }
 
 fn text_of(value: Option<Value>, field: &str) -> Result<Option<String>, Refusal> {
@@ -289,6 +360,11 @@ mod tests {
             (json!({"id": "m1", "value": "hi", "to": []}), "to"),
             (json!({"id": "m1", "value": "hi", "to": [1]}), "to"),
             (json!({"id": "m1", "value": "hi", "to": too_many}), "to"),
+            (json!({"id": "m1", "value": "hi", "of": "m0"}), "of"),
+            (json!({"id": "m1", "value": "hi", "of": "m0", "event": "move"}), "of"),
+            (json!({"id": "m1", "value": "hi", "of": "", "event": "edit"}), "of"),
+            (json!({"id": "m1", "value": "hi", "of": 1, "event": "edit"}), "of"),
+            (json!({"id": "m1", "value": "hi", "of": "m0", "event": "reaction"}), "value"),
         ] {
             let refusal = Publish::from_params(params.clone()).unwrap_err();
             assert_eq!(refusal.field.as_deref(), Some(field), "{params}");
@@ -328,6 +404,14 @@ mod tests {
         assert!(check_value(&nested(VALUE_DEPTH)).is_ok());
         let refusal = check_value(&nested(VALUE_DEPTH + 1)).unwrap_err();
         assert_eq!((refusal.field.as_deref(), refusal.limit), (Some("value"), Some(32)));
+    }
+
+    #[test]
+    fn the_keys_of_an_object_stay_in_their_order() {
+        let value = r#"{"b":1,"a":{"z":[],"y":0}}"#;
+        let params = format!(r#"{{"value":{value},"id":"m1"}}"#);
+        let publish = Publish::from_params(serde_json::from_str(&params).unwrap()).unwrap();
+        assert_eq!(serde_json::to_string(&publish).unwrap(), params);
     }
 
     #[test]

@@ -25,8 +25,12 @@ pub enum ErrorCode {
     TooLong,
     /// More came than the rate allows; try again a little later.
     RateLimited,
+    /// The room is slow, and it is not this member's turn again before `limit` milliseconds have passed.
+    SlowMode,
     /// Under the message's id somebody else has said something in the room: take another id.
     IdTaken,
+    /// Only whoever said a message may edit it or take it back.
+    NotYours,
     /// There are as many connections or sessions as there may be, in all or from this address.
     TooManyConnections,
     /// The session that is written to is not in the room, or takes no signalling.
@@ -43,8 +47,12 @@ pub enum ErrorCode {
     ForeignOrigin,
     /// The server is not known by the name that the request was sent to.
     WrongHost,
-    /// The token shown is not one of this server, or has expired: ask for a new one.
+    /// A token is needed and none was shown, or it is not one of this server's, or it has expired: get a new one.
     InvalidToken,
+    /// What was shown gives no right to do this in this room.
+    Forbidden,
+    /// Somebody who manages the room, or all of them, has put this member out for a while.
+    PutOut,
     /// This address is for WebSocket upgrades only, or none is possible here.
     UpgradeRequired,
     /// There is nothing at this address.

@@ -15,7 +15,7 @@ fn examples(side: &str) -> Vec<&'static str> {
 #[test]
 fn every_example_to_the_server_is_read_and_written_alike() {
     let examples = examples("client");
-    assert_eq!(examples.len(), 9);
+    assert_eq!(examples.len(), 12);
     for example in examples {
         let frame = ClientFrame::parse(example).expect(example);
         assert_eq!(frame.encode(), example);

@@ -71,13 +71,13 @@ async function byRelaysAlone(page: Page): Promise<void> {
   });
 }
 
-/** By what kinds of candidates the connection that is used goes. */
+/** By what kinds of candidates the connection that is used goes. (A pair is not "succeeded" while its next check is out.) */
 const kinds = (page: Page) =>
   page.evaluate(async () => {
     const { made } = window as unknown as { made: RTCPeerConnection[] };
     const stats = await made.at(-1)!.getStats();
-    const all = [...stats.values()];
-    const pair = all.find((row) => row.type === 'candidate-pair' && row.state === 'succeeded');
+    const transport = [...stats.values()].find((row) => row.type === 'transport');
+    const pair = stats.get(transport?.selectedCandidatePairId);
     return [pair?.localCandidateId, pair?.remoteCandidateId].map((id) => stats.get(id)?.candidateType);
   });
 

@@ -12,6 +12,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 #[wasm_bindgen]
 pub fn hydrate() {
     console_error_panic_hook::set_once();
+    app::take_base();
     match app::is_lab() {
         true => wasm_bindgen_futures::spawn_local(lab()),
         false => hydrate_body(app::Talk),

@@ -9,9 +9,9 @@ mod ages;
 mod followed;
 pub mod memory;
 
-use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use common::{Epoch, MessageId, Offset, Position, RoomName};
+use common::{Epoch, MessageId, Offset, Position, Refusal, RoomName};
 
 pub use self::{
     ages::Ages,
@@ -50,14 +50,19 @@ pub trait Broker: Debug + Send + Sync {
 
     /// Appends `drafts` in this order, all or none.
     ///
+    /// One that edits, takes back or reacts to another does so with what is kept of that: from then on whoever reads finds it
+    /// edited, or does not find it ([`mend`]). What was taken back is nowhere any more. Whether that may be is decided
+    /// here, in the same order: [`Draft::aimed`].
+    ///
     /// On return they are kept; those who follow their rooms hear of them soon, before or after. An id
     /// that is in the room already, or was within [`Retention::ids`], stores nothing and is answered with
     /// its first offset: if it is by whoever said that ([`Draft::is_by`]). Dropping the future may or may not append; appending the same ids again is safe.
     ///
     /// # Errors
     ///
-    /// [`BrokerError::IdTaken`] for an id under which somebody else has said something. Any
-    /// [`BrokerError`]: none of the drafts is kept then, as far as this side can know.
+    /// [`BrokerError::IdTaken`] for an id under which somebody else has said something,
+    /// [`BrokerError::Refused`] for what may not be done to another message. Any [`BrokerError`]: none of the drafts is kept
+    /// then, as far as this side can know.
     fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>>;
 
     /// Reads a part of a room.
@@ -66,6 +71,19 @@ pub trait Broker: Debug + Send + Sync {
     ///
     /// [`BrokerError`] when the log can't be read now.
     fn read(&self, room: &RoomName, read: Read) -> BoxFuture<'_, Result<Page, BrokerError>>;
+
+    /// Reads all rooms at once, in the order of the log: at most so many records behind an offset, and no further one once
+    /// their frames have so many bytes. The floor is the highest of any room: below it something may be gone.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be read now.
+    fn read_all(
+        &self,
+        after: Offset,
+        records: usize,
+        bytes: usize,
+    ) -> BoxFuture<'_, Result<Page, BrokerError>>;
 
     /// The rooms something is kept of, the one last spoken in first, at most `limit`.
     ///
@@ -81,6 +99,35 @@ pub trait Broker: Debug + Send + Sync {
     ///
     /// [`BrokerError`] when the log can't be written now; nothing is lost by that.
     fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>>;
+
+    /// Lets go of all that was said in `room` up to now; on return it is nowhere any more. Whoever reads on from before
+    /// that is told of a gap. Ids are remembered as if it had been let go of by age. Returns the offset up to which all is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be written now; then nothing is gone.
+    fn clear(&self, room: &RoomName) -> BoxFuture<'_, Result<Offset, BrokerError>>;
+
+    /// Keeps `value` under `key`, in place of what was there; `None` forgets it. As safe as a message, and of no retention.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be written now.
+    fn keep(&self, key: &str, value: Option<&str>) -> BoxFuture<'_, Result<(), BrokerError>>;
+
+    /// All that is kept so, by key.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be read now.
+    fn kept(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, BrokerError>>;
+
+    /// Tries whether something could be kept now, as safely as messages are; nothing comes of it.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when it could not.
+    fn check(&self) -> BoxFuture<'_, Result<(), BrokerError>>;
 }
 
 /// A room that is followed.
@@ -202,9 +249,25 @@ pub enum BrokerError {
     /// Under this id somebody else has said something in the room.
     #[error("the id {0} is that of another's message")]
     IdTaken(MessageId),
+    /// It may not be done to that message.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The log did not do it, for this reason; trying again may help.
     #[error("the log is not available: {0}")]
     Unavailable(String),
+}
+
+/// Does to `records`, of one room and in offset order, what `by` does to one of them: whether they are not what they were.
+pub fn mend(records: &mut VecDeque<Arc<Record>>, by: &Record) -> bool {
+    let Some(mends) = &by.envelope.mends else { return false };
+    let before = records.len();
+    records.retain(|record| !record.envelope.is_replaced_by(&by.envelope));
+    let target = records.iter_mut().find(|record| record.envelope.id == mends.of);
+    let is_there = target.is_some();
+    if let Some(target) = target {
+        *target = target.mended(by);
+    }
+    is_there || records.len() < before
 }
 
 /// A new epoch, unlike any other.

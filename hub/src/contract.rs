@@ -4,10 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use common::{
-    Audience, Member, MemberId, MemberName, Message, MessageId, Offset, Position, RoomName,
-    SessionId,
+    Audience, EventName, Member, MemberId, MemberName, Mend, Message, MessageId, Offset, Position,
+    RoomName, SessionId,
 };
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::{
@@ -47,6 +48,16 @@ macro_rules! broker_contract {
             no_more_ids_are_remembered_than_retention_says,
             many_appenders_at_once_lose_and_double_nothing,
             rooms_are_listed_by_their_last_message,
+            an_array_may_mend_what_it_says_and_not_what_it_takes_back,
+            what_is_done_one_after_the_other_is_kept_in_that_order,
+            what_is_edited_is_read_as_it_is_now_and_the_last_edit_alone_is_kept,
+            what_is_taken_back_goes_with_all_that_was_done_to_it,
+            reactions_are_kept_with_what_they_are_to,
+            what_names_a_message_that_is_not_kept_is_refused_and_with_it_the_batch,
+            what_was_done_before_may_be_said_again_whatever_became_of_it,
+            a_room_that_is_cleared_is_empty_and_whoever_reads_on_is_told,
+            what_is_kept_beside_messages_is_there_until_it_is_forgotten,
+            all_rooms_are_read_in_the_order_of_the_log,
         );
     };
     ($make:ident: $($name:ident),* $(,)?) => {
@@ -74,6 +85,9 @@ pub fn message(room: &str, id: &str, at: u64) -> Message {
         },
         event: None,
         to: Audience::All,
+        of: None,
+        edited: None,
+        reactions: Vec::new(),
     }
 }
 
@@ -475,4 +489,201 @@ pub async fn rooms_are_listed_by_their_last_message(make: Make) {
     let rooms = broker.rooms(2).await.unwrap();
     let listed: Vec<_> = rooms.iter().map(|room| (room.name.as_str(), room.last_at)).collect();
     assert_eq!(listed, [("tea", 4), ("water", 3)]);
+}
+
+/// What `who` does with `value` to the message `of` in a room, said under another id.
+fn mend(room: &str, who: &str, (id, how, of): (&str, Mend, &str), value: Value) -> Draft {
+    let from = Member { id: MemberId::parse(who).unwrap(), name: MemberName::parse(who).unwrap() };
+    let message = Message {
+        value,
+        from,
+        event: Some(EventName::parse(how.word()).unwrap()),
+        of: Some(MessageId::parse(of).unwrap()),
+        ..message(room, id, 0)
+    };
+    Draft::new(message, None)
+}
+
+async fn messages(broker: &dyn Broker) -> Vec<Message> {
+    let records = page(broker, "tea", ALL, 100).await.records;
+    records.iter().map(|record| record.message().unwrap()).collect()
+}
+
+pub async fn an_array_may_mend_what_it_says_and_not_what_it_takes_back(make: Make) {
+    let broker = make(Retention::default());
+    let edit = |id| mend("tea", "ada", (id, Mend::Edit, "m1"), "one".into());
+    let back = || mend("tea", "ada", ("b1", Mend::Retract, "m1"), serde_json::json!({}));
+    append_all(&*broker, vec![draft("tea", "m1", 0), edit("e1")]).await;
+    assert_eq!(messages(&*broker).await[0].value, "one");
+    for batch in [vec![back(), edit("e2")], vec![draft("tea", "m2", 0), back(), edit("e2")]] {
+        let refused = broker.append(batch).await.unwrap_err();
+        assert!(matches!(refused, BrokerError::Refused(_)), "{refused}");
+        assert_eq!(read(&*broker, "tea", ALL, 10).await.0, ["m1", "e1"]);
+    }
+}
+
+/// A client does not wait for the answer before it says the next thing.
+pub async fn what_is_done_one_after_the_other_is_kept_in_that_order(make: Make) {
+    let broker = make(Retention::default());
+    append(&*broker, "tea", "m1", 0).await;
+    for round in 0..20 {
+        let appends = (0..8).map(|n| {
+            let id = format!("{round}-{n}");
+            let draft = match n {
+                7 => draft("tea", &id, 0),
+                _ => mend("tea", "ada", (id.as_str(), Mend::Edit, "m1"), n.into()),
+            };
+            broker.append(vec![draft])
+        });
+        let answers = futures_util::future::join_all(appends).await;
+        let offsets: Vec<_> = answers.into_iter().map(|one| one.unwrap().offsets[0]).collect();
+        assert!(offsets.is_sorted(), "{offsets:?}");
+        assert_eq!(messages(&*broker).await[0].value, 6);
+    }
+}
+
+pub async fn what_is_edited_is_read_as_it_is_now_and_the_last_edit_alone_is_kept(make: Make) {
+    let broker = make(Retention::default());
+    let ear = Ear::open(&*broker, "tea").await;
+    append(&*broker, "tea", "m1", 0).await;
+    append(&*broker, "tea", "m2", 0).await;
+    append_all(&*broker, vec![mend("tea", "ada", ("e1", Mend::Edit, "m1"), "one".into())]).await;
+    let edit = mend("tea", "ada", ("e2", Mend::Edit, "m1"), "two".into());
+    let last = append_all(&*broker, vec![edit]).await[0];
+    let read = messages(&*broker).await;
+    let ids: Vec<_> = read.iter().map(|message| message.id.as_str()).collect();
+    assert_eq!(ids, ["m1", "m2", "e2"]);
+    assert_eq!((&read[0].value, read[0].edited), (&"two".into(), Some(last)));
+    assert_eq!((&read[1].value, read[1].edited), (&"m2".into(), None));
+    // Whoever follows hears of each.
+    assert_eq!(ear.hears(4).await.len(), 4);
+}
+
+pub async fn what_is_taken_back_goes_with_all_that_was_done_to_it(make: Make) {
+    let broker = make(Retention { total_bytes: 30_000, ..Retention::default() });
+    append_all(&*broker, vec![big("tea", 1)]).await;
+    append(&*broker, "tea", "m2", 0).await;
+    let long = "y".repeat(10_000);
+    append_all(&*broker, vec![mend("tea", "ada", ("e1", Mend::Edit, "m1"), long.into())]).await;
+    let like = serde_json::json!(["👍"]);
+    append_all(&*broker, vec![mend("tea", "bob", ("r1", Mend::Reaction, "m1"), like)]).await;
+    let back = mend("tea", "ada", ("b1", Mend::Retract, "m1"), serde_json::json!({}));
+    append_all(&*broker, vec![back]).await;
+    let ids = async || -> Vec<_> {
+        messages(&*broker).await.iter().map(|message| message.id.to_string()).collect()
+    };
+    assert_eq!(ids().await, ["m2", "b1"]);
+    assert_eq!(page(&*broker, "tea", ALL, 9).await.floor, Offset(0));
+    // It makes room.
+    append_all(&*broker, vec![big("coffee", 1)]).await;
+    append_all(&*broker, vec![big("coffee", 2)]).await;
+    assert_eq!(ids().await, ["m2", "b1"]);
+    // Its id stays known: sent again, it stays away.
+    append_all(&*broker, vec![big("tea", 1)]).await;
+    assert_eq!(ids().await, ["m2", "b1"]);
+}
+
+pub async fn reactions_are_kept_with_what_they_are_to(make: Make) {
+    let broker = make(Retention::default());
+    append(&*broker, "tea", "m1", 0).await;
+    for (who, id, emoji) in [
+        ("ada", "r1", serde_json::json!(["👍", "🎉"])),
+        ("bob", "r2", serde_json::json!(["👍"])),
+        ("ada", "r3", serde_json::json!(["👍"])),
+    ] {
+        append_all(&*broker, vec![mend("tea", who, (id, Mend::Reaction, "m1"), emoji)]).await;
+    }
+    let read = messages(&*broker).await;
+    let ids: Vec<_> = read.iter().map(|message| message.id.as_str()).collect();
+    assert_eq!(ids, ["m1", "r2", "r3"]);
+    assert_eq!(read[0].reactions.len(), 1);
+    let who: Vec<_> = read[0].reactions[0].from.iter().map(|from| from.id.as_str()).collect();
+    assert_eq!((read[0].reactions[0].emoji.as_str(), who), ("👍", vec!["ada", "bob"]));
+}
+
+pub async fn what_names_a_message_that_is_not_kept_is_refused_and_with_it_the_batch(make: Make) {
+    let broker = make(Retention::default());
+    append(&*broker, "coffee", "m1", 0).await;
+    let edit = || mend("tea", "ada", ("e1", Mend::Edit, "m1"), "one".into());
+    for batch in [vec![edit()], vec![draft("tea", "m2", 0), edit()]] {
+        let BrokerError::Refused(refusal) = broker.append(batch).await.unwrap_err() else {
+            panic!()
+        };
+        let about = (refusal.field.as_deref(), refusal.id.as_deref());
+        assert_eq!(about, (Some("of"), Some("e1")));
+    }
+    assert_eq!(read(&*broker, "tea", ALL, 10).await.0, [""; 0]);
+    append(&*broker, "tea", "m3", 0).await;
+    assert_eq!(read(&*broker, "tea", ALL, 10).await.0, ["m3"]);
+}
+
+pub async fn what_was_done_before_may_be_said_again_whatever_became_of_it(make: Make) {
+    let broker = make(Retention::default());
+    append(&*broker, "tea", "m1", 0).await;
+    let edit = || mend("tea", "ada", ("e1", Mend::Edit, "m1"), "one".into());
+    let back = || mend("tea", "ada", ("b1", Mend::Retract, "m1"), serde_json::json!({}));
+    let first = append_all(&*broker, vec![edit()]).await;
+    let second = append_all(&*broker, vec![back()]).await;
+    assert_eq!(append_all(&*broker, vec![back()]).await, second);
+    assert_eq!(append_all(&*broker, vec![edit()]).await, first);
+    assert_eq!(read(&*broker, "tea", ALL, 10).await.0, ["b1"]);
+}
+
+pub async fn a_room_that_is_cleared_is_empty_and_whoever_reads_on_is_told(make: Make) {
+    let broker = make(Retention::default());
+    for id in ["one", "two"] {
+        append(&*broker, "tea", id, 1).await;
+    }
+    let last = append(&*broker, "tea", "three", 1).await;
+    let other = append(&*broker, "coffee", "other", 1).await;
+    assert_eq!(broker.clear(&RoomName::parse("tea").unwrap()).await.unwrap(), last);
+    assert_eq!(read(&*broker, "tea", ALL, 10).await, (vec![], last));
+    assert_eq!(read(&*broker, "coffee", ALL, 10).await.0, ["other"]);
+    // Its ids are remembered, and it goes on behind them.
+    assert_eq!(append(&*broker, "tea", "three", 2).await, last);
+    let next = append(&*broker, "tea", "four", 2).await;
+    assert!(next > last && next > other);
+    assert_eq!(read(&*broker, "tea", ALL, 10).await, (vec!["four".into()], last));
+    assert_eq!(broker.clear(&RoomName::parse("nobody").unwrap()).await.unwrap(), Offset(0));
+}
+
+pub async fn what_is_kept_beside_messages_is_there_until_it_is_forgotten(make: Make) {
+    let broker = make(Retention::default());
+    assert_eq!(broker.kept().await.unwrap(), []);
+    for (key, value) in [("b", "1"), ("a\nx", "여러 말"), ("b", "2"), ("c", "3")] {
+        broker.keep(key, Some(value)).await.unwrap();
+    }
+    broker.keep("c", None).await.unwrap();
+    broker.keep("never", None).await.unwrap();
+    let kept = [("a\nx".to_owned(), "여러 말".to_owned()), ("b".to_owned(), "2".to_owned())];
+    assert_eq!(broker.kept().await.unwrap(), kept);
+}
+
+pub async fn all_rooms_are_read_in_the_order_of_the_log(make: Make) {
+    let broker = make(Retention::default());
+    let mut offsets = Vec::new();
+    for n in 0..9 {
+        let room = ["tea", "coffee", "water"][n % 3];
+        offsets.push(append(&*broker, room, &format!("m{n}"), n as u64).await);
+    }
+    let ids = |page: &Page| -> Vec<String> {
+        page.records.iter().map(|record| record.envelope.id.to_string()).collect()
+    };
+    let page = broker.read_all(Offset(0), 4, usize::MAX).await.unwrap();
+    assert_eq!(
+        (ids(&page), page.complete),
+        (["m0", "m1", "m2", "m3"].map(str::to_owned).into(), false)
+    );
+    let page = broker.read_all(offsets[3], 100, usize::MAX).await.unwrap();
+    assert_eq!(ids(&page), ["m4", "m5", "m6", "m7", "m8"]);
+    assert_eq!((page.complete, page.head, page.floor), (true, offsets[8], Offset(0)));
+    let page = broker.read_all(offsets[3], 100, 1).await.unwrap();
+    assert_eq!((ids(&page), page.complete), (vec!["m4".to_owned()], false));
+    broker.clear(&RoomName::parse("tea").unwrap()).await.unwrap();
+    let page = broker.read_all(offsets[3], 100, usize::MAX).await.unwrap();
+    assert_eq!(
+        (ids(&page), page.floor),
+        (["m4", "m5", "m7", "m8"].map(str::to_owned).into(), offsets[6])
+    );
+    assert!(broker.read_all(offsets[8], 100, usize::MAX).await.unwrap().records.is_empty());
 }

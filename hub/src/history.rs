@@ -65,6 +65,11 @@ impl History {
         &self.broker
     }
 
+    /// Holds no page of `room` any more.
+    pub(crate) fn forget(&self, room: &RoomName) {
+        self.pages.retain(|(of, ..), _| of != room);
+    }
+
     /// The page behind `offset`, which must go as far as `at_least` unless it is full.
     pub(crate) async fn behind(
         &self,
@@ -112,6 +117,9 @@ mod tests {
             from: Member { id, name: MemberName::parse("A").unwrap() },
             event: None,
             to: common::Audience::All,
+            of: None,
+            edited: None,
+            reactions: Vec::new(),
         };
         Draft::new(message, None)
     }

@@ -1,6 +1,8 @@
 //! [`Hub`]: the only way in. It opens rooms, passes what is said to the broker, hands what the broker
 //! kept to the rooms, and makes readers.
 
+mod looking;
+
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -9,28 +11,28 @@ use std::{
 
 use common::{
     After, Epoch, Member, MemberId, MemberName, Members, Message, MessageId, Offset, Position,
-    Publish, Recovery, RoomName,
+    Publish, Recovery, RoomName, Settings,
 };
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
 
+pub use self::looking::{Found, Stretch};
 use crate::{
-    Draft, Limits, Present, Reader, Record, Who,
-    broker::{Appended, Broker, BrokerError, Part, Read, new_message_id},
+    Draft, Limits, Present, Reader, Who,
+    broker::{Appended, Broker, BrokerError, KeptRoom, Part, Read, new_message_id},
     history::History,
     room::Room,
+    rules::{Out, Rules},
 };
-
-/// How many bytes of messages somebody gets who looks at a room; the last may go beyond.
-const LOOK_BYTES: usize = 128 * 1024;
-/// How many pages of a room are looked through for messages that somebody may read.
-const PAGES: usize = 5;
 
 /// All rooms of one process.
 #[derive(Debug)]
 pub struct Hub {
     limits: Limits,
     history: Arc<History>,
+    rules: Rules,
+    /// How often something was published.
+    published: watch::Sender<()>,
     rooms: Mutex<HashMap<RoomName, Arc<Room>>>,
     runtime: Handle,
 }
@@ -55,15 +57,15 @@ pub struct RoomSummary {
     pub last_at: u64,
 }
 
-/// A stretch of a room's messages, and the position behind them.
-#[derive(Clone, Debug)]
-pub struct Stretch {
-    /// Oldest first.
-    pub records: Vec<Arc<Record>>,
-    /// Reading on from here misses nothing.
-    pub position: Position,
-    /// There may be older ones.
-    pub older: bool,
+/// How much there is in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// Rooms.
+    pub rooms: usize,
+    /// Members in them; one in two rooms counts twice.
+    pub members: usize,
+    /// Bytes of their newest messages.
+    pub tail_bytes: usize,
 }
 
 /// A room would have to be opened, and there are as many as there may be.
@@ -89,7 +91,91 @@ impl Hub {
     /// A hub over `broker`, which must serve no other. To be called in a runtime: readers are woken on it.
     pub fn new(broker: Arc<dyn Broker>, limits: Limits) -> Arc<Self> {
         let (history, runtime) = (Arc::new(History::new(broker)), Handle::current());
-        Arc::new(Self { limits, history, rooms: Mutex::default(), runtime })
+        let rules = Rules::default();
+        let published = watch::Sender::new(());
+        Arc::new(Self { limits, history, rules, published, rooms: Mutex::default(), runtime })
+    }
+
+    /// Reads what was decided before; to be called before anybody is let in.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be read now.
+    pub async fn load(&self) -> Result<(), BrokerError> {
+        self.rules.load(&**self.history.broker()).await
+    }
+
+    /// What keeps the log, for those who read all of it.
+    pub fn broker(&self) -> &dyn Broker {
+        &**self.history.broker()
+    }
+
+    /// Done once something more is published here, or could have been.
+    pub fn published(&self) -> impl Future<Output = ()> + use<> {
+        let mut seen = self.published.subscribe();
+        async move {
+            // The sender lives as long as the hub.
+            let _ = seen.changed().await;
+        }
+    }
+
+    /// What was decided about rooms and members.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Decides what holds in a room, from what held before; answers what holds now.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when it could not be kept; then nothing has changed.
+    pub async fn set(
+        &self,
+        room: &RoomName,
+        change: impl FnOnce(Settings) -> Settings,
+    ) -> Result<Settings, BrokerError> {
+        self.rules.set(&**self.history.broker(), room, change).await
+    }
+
+    /// Puts somebody out until then, or lets them in again where that is past. `now` is in milliseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when it could not be kept; then nothing has changed.
+    pub async fn put_out(&self, out: Out, now: u64) -> Result<(), BrokerError> {
+        self.rules.put_out(&**self.history.broker(), out, now).await
+    }
+
+    /// Lets go of all that was said in a room up to now.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be written now; then nothing is gone.
+    pub async fn clear(&self, room: &RoomName) -> Result<(), BrokerError> {
+        let gone = self.history.broker().clear(room).await?;
+        self.history.forget(room);
+        let open = self.rooms.lock().get(room).cloned();
+        if let Some(room) = open {
+            room.tail.write().let_go(gone);
+        }
+        Ok(())
+    }
+
+    /// The message at an offset, whoever it is for: for those who manage.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be read now.
+    pub async fn message_at(
+        &self,
+        room: &RoomName,
+        offset: Offset,
+    ) -> Result<Option<Message>, BrokerError> {
+        let part = Part::After(Offset(offset.0.saturating_sub(1)));
+        let read = Read { part, records: 1, bytes: usize::MAX, at_least: Offset(0) };
+        let page = self.history.broker().read(room, read).await?;
+        let found = page.records.first().filter(|record| record.offset == offset);
+        Ok(found.and_then(|record| record.message()))
     }
 
     /// The limits in force.
@@ -144,12 +230,23 @@ impl Hub {
                 from: who.member.clone(),
                 event: publish.event,
                 to: publish.to,
+                of: publish.of,
+                edited: None,
+                reactions: Vec::new(),
             };
             Draft::from_guest(message, who.session.as_ref(), who.guest_from.as_deref())
         };
         let drafts: Vec<_> = messages.into_iter().map(draft).collect();
         let ids: Vec<_> = drafts.iter().map(|draft| draft.envelope.id.clone()).collect();
+        let mends = drafts.iter().any(|draft| draft.envelope.mends.is_some());
         let Appended { epoch, offsets } = self.history.broker().append(drafts).await?;
+        if self.published.receiver_count() > 0 {
+            self.published.send_replace(());
+        }
+        if mends {
+            // What was read before has messages as they are no more.
+            self.history.forget(&room.name);
+        }
         let published =
             |(id, offset)| Published { id, position: Position { epoch: epoch.clone(), offset } };
         Ok(ids.into_iter().zip(offsets).map(published).collect())
@@ -211,51 +308,6 @@ impl Hub {
         Ok(Present::enter(self.room(room)?, who, &self.limits))
     }
 
-    /// The newest `limit` messages of `room` that `who` may read; those before an offset, if one is given;
-    /// fewer if there are many bytes of them. Looking does not open a room.
-    ///
-    /// # Errors
-    ///
-    /// [`BrokerError`] when the log can't be read now.
-    pub async fn latest(
-        &self,
-        room: &RoomName,
-        who: &Who,
-        before: Option<Offset>,
-        limit: usize,
-    ) -> Result<Stretch, BrokerError> {
-        let (mut records, mut behind, mut bytes, mut older) = (Vec::new(), None, 0, true);
-        let mut end = before.unwrap_or(Offset(u64::MAX));
-        for _ in 0..PAGES {
-            let (part, at_least) = (Part::Before(end), Offset(0));
-            let read = Read { part, records: limit, bytes: LOOK_BYTES, at_least };
-            let page = self.history.broker().read(room, read).await?;
-            behind.get_or_insert_with(|| {
-                // More may have been kept between the look at the head and the reading.
-                let read = page.records.last().map_or(page.head, |last| page.head.max(last.offset));
-                let last =
-                    before.map_or(read, |before| Offset(before.0.saturating_sub(1)).min(read));
-                Position { epoch: page.epoch.clone(), offset: last }
-            });
-            older = !page.complete;
-            for record in page.records.iter().rev().filter(|record| record.envelope.is_for(who)) {
-                if records.len() < limit && bytes < LOOK_BYTES {
-                    bytes += record.frame.bytes().len();
-                    records.push(record.clone());
-                } else {
-                    older = true;
-                }
-            }
-            end = page.records.first().map_or(end, |oldest| oldest.offset);
-            if records.len() == limit || bytes >= LOOK_BYTES || page.complete {
-                break;
-            }
-        }
-        records.reverse();
-        let nowhere = || BrokerError::Unavailable("nothing was read".to_owned());
-        Ok(Stretch { records, position: behind.ok_or_else(nowhere)?, older })
-    }
-
     /// Whether `room` is in memory: somebody is in it, reads it, or said something a moment ago.
     pub fn is_open(&self, room: &RoomName) -> bool {
         self.rooms.lock().contains_key(room)
@@ -292,15 +344,20 @@ impl Hub {
         }
     }
 
-    /// The liveliest `limit` rooms: by members, then by the last message.
+    /// The liveliest `limit` rooms of those that `may_see` lets pass: by members, then by the last message.
     ///
     /// # Errors
     ///
     /// [`BrokerError`] when the log can't be read now.
-    pub async fn rooms(&self, limit: usize) -> Result<Vec<RoomSummary>, BrokerError> {
+    pub async fn rooms(
+        &self,
+        limit: usize,
+        may_see: impl Fn(&RoomName) -> bool,
+    ) -> Result<Vec<RoomSummary>, BrokerError> {
         let mut rooms: HashMap<RoomName, RoomSummary> = self
             .open_rooms()
             .iter()
+            .filter(|room| may_see(&room.name))
             .map(|room| RoomSummary {
                 name: room.name.clone(),
                 members: room.look(|states| states.count()),
@@ -308,7 +365,7 @@ impl Hub {
             })
             .map(|summary| (summary.name.clone(), summary))
             .collect();
-        for kept in self.history.broker().rooms(limit).await? {
+        for kept in self.kept_rooms(limit, &may_see).await? {
             let summary = RoomSummary { name: kept.name.clone(), members: 0, last_at: 0 };
             let room = rooms.entry(kept.name).or_insert(summary);
             room.last_at = room.last_at.max(kept.last_at);
@@ -317,6 +374,28 @@ impl Hub {
         rooms.sort_by(|a, b| (b.members, b.last_at, &a.name).cmp(&(a.members, a.last_at, &b.name)));
         rooms.truncate(limit);
         Ok(rooms)
+    }
+
+    /// Those of the rooms something was last said in that `may_see` lets pass. Where most are for others it is looked
+    /// further back, and further, and not without end.
+    async fn kept_rooms(
+        &self,
+        limit: usize,
+        may_see: &impl Fn(&RoomName) -> bool,
+    ) -> Result<Vec<KeptRoom>, BrokerError> {
+        /// How many rooms are looked at, for each that is asked for.
+        const AT_MOST: usize = 256;
+        let mut among = limit;
+        loop {
+            let mut kept = self.history.broker().rooms(among).await?;
+            let are_all = kept.len() < among;
+            kept.retain(|room| may_see(&room.name));
+            if are_all || kept.len() >= limit || among >= limit * AT_MOST {
+                kept.truncate(limit);
+                return Ok(kept);
+            }
+            among *= 16;
+        }
     }
 
     /// Tidies up in memory; to be called about once a second. Lets go of members who did not come back and
@@ -334,6 +413,25 @@ impl Hub {
                 || room.look(|states| states.count()) > 0
                 || !is_idle(room, at, self.limits.idle_room)
         });
+    }
+
+    /// Tries whether the broker could keep something now.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when it could not.
+    pub async fn check(&self) -> Result<(), BrokerError> {
+        self.history.broker().check().await
+    }
+
+    /// How much there is in memory.
+    pub fn figures(&self) -> Figures {
+        let rooms = self.open_rooms();
+        Figures {
+            rooms: rooms.len(),
+            members: rooms.iter().map(|room| room.look(|states| states.count())).sum(),
+            tail_bytes: self.held_bytes(),
+        }
     }
 
     /// How many bytes of messages are in memory, in all rooms.

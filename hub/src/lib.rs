@@ -17,19 +17,23 @@ mod limits;
 mod line;
 mod mailbox;
 mod present;
+mod query;
 mod reader;
 mod record;
 mod room;
+mod rules;
 mod state;
 mod tail;
 
 pub use self::{
     frame::{FACES, Frame, StateFrame},
-    hub::{Hub, HubError, Published, RoomSummary, Stretch, TooManyRooms},
+    hub::{Figures, Found, Hub, HubError, Published, RoomSummary, Stretch, TooManyRooms},
     limits::Limits,
     line::{Burst, Outlet, Pushed},
     mailbox::{Letter, Undelivered},
     present::Present,
+    query::Query,
     reader::{Delivery, Reader},
     record::{Draft, Envelope, Record, Who},
+    rules::{Out, Rules},
 };

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use common::{Epoch, Offset, Position};
 
-use crate::{Limits, Record};
+use crate::{Limits, Record, broker::mend};
 
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
@@ -37,6 +37,9 @@ impl Tail {
             return;
         }
         self.head = record.offset;
+        if mend(&mut self.records, &record) {
+            self.bytes = self.records.iter().map(|record| record.frame.bytes().len()).sum();
+        }
         self.bytes += record.frame.bytes().len();
         self.records.push_back(record);
         self.shrink(limits.tail_messages, limits.tail_bytes);
@@ -50,6 +53,15 @@ impl Tail {
                 self.start = gone.offset;
             }
         }
+    }
+
+    /// Lets go of everything up to and including `gone`.
+    pub(crate) fn let_go(&mut self, gone: Offset) {
+        while let Some(first) = self.records.pop_front_if(|first| first.offset <= gone) {
+            self.bytes -= first.frame.bytes().len();
+        }
+        self.start = self.start.max(gone);
+        self.head = self.head.max(gone);
     }
 
     /// How many bytes of frames are in here.
@@ -111,6 +123,9 @@ mod tests {
             },
             event: None,
             to: common::Audience::All,
+            of: None,
+            edited: None,
+            reactions: Vec::new(),
         };
         Draft::new(message, None).numbered(Offset(offset))
     }

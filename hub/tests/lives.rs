@@ -105,6 +105,36 @@ impl Broker for Renewed {
         Box::pin(async move { now.rooms(limit).await })
     }
 
+    fn read_all(
+        &self,
+        after: Offset,
+        records: usize,
+        bytes: usize,
+    ) -> BoxFuture<'_, Result<Page, BrokerError>> {
+        let now = self.now();
+        Box::pin(async move { now.read_all(after, records, bytes).await })
+    }
+
+    fn clear(&self, room: &RoomName) -> BoxFuture<'_, Result<Offset, BrokerError>> {
+        let (now, room) = (self.now(), room.clone());
+        Box::pin(async move { now.clear(&room).await })
+    }
+
+    fn keep(&self, key: &str, value: Option<&str>) -> BoxFuture<'_, Result<(), BrokerError>> {
+        let (now, key, value) = (self.now(), key.to_owned(), value.map(str::to_owned));
+        Box::pin(async move { now.keep(&key, value.as_deref()).await })
+    }
+
+    fn kept(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, BrokerError>> {
+        let now = self.now();
+        Box::pin(async move { now.kept().await })
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), BrokerError>> {
+        let now = self.now();
+        Box::pin(async move { now.check().await })
+    }
+
     fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
         let now = self.now();
         Box::pin(async move { now.tidy(at).await })

@@ -3,8 +3,8 @@
 
 mod support;
 
-use common::{After, Audience, Offset, RoomName};
-use hub::{Hub, Limits, broker::Retention};
+use common::{After, Audience, Mend, Offset, Publish, RoomName};
+use hub::{Hub, Limits, Query, broker::Retention};
 use support::*;
 
 async fn say_in(hub: &Hub, name: &str, at: u64) {
@@ -48,12 +48,15 @@ async fn messages_for_others_are_looked_past_but_not_without_end() {
     }
     assert_eq!(latest(&hub, "ada", None, 4).await, ("21 24 27 30".to_owned(), 30));
     assert_eq!(latest(&hub, "ada", None, 2).await.0, "27 30");
-    for n in 31..=60 {
+    for n in 31..=399 {
         say_to(&hub, "bob", &n.to_string(), Audience::Own).await;
     }
-    assert_eq!(latest(&hub, "ada", None, 2).await, (String::new(), 60));
-    // Five pages of eight go back as far as 21.
-    assert_eq!(latest(&hub, "ada", None, 8).await.0, "21 24 27 30");
+    assert_eq!(latest(&hub, "ada", None, 2).await, ("27 30".to_owned(), 399));
+    // Two, and four pages of a hundred, don't go back as far.
+    for n in 400..=499 {
+        say_to(&hub, "bob", &n.to_string(), Audience::Own).await;
+    }
+    assert_eq!(latest(&hub, "ada", None, 2).await, (String::new(), 499));
 }
 
 #[tokio::test]
@@ -103,14 +106,17 @@ async fn the_liveliest_rooms_come_first() {
     }
     let _ada = hub.enter(&room("full"), &who("ada")).unwrap();
     let _ada = hub.enter(&room("silent"), &who("ada")).unwrap();
-    let rooms = hub.rooms(4).await.unwrap();
+    let rooms = hub.rooms(4, |_| true).await.unwrap();
     let rooms: Vec<_> =
         rooms.iter().map(|room| (room.name.as_str(), room.members, room.last_at)).collect();
     assert_eq!(rooms, [("full", 1, 2), ("silent", 1, 0), ("also", 0, 3), ("new", 0, 3)]);
     let names = |rooms: Vec<hub::RoomSummary>| -> Vec<RoomName> {
         rooms.into_iter().map(|room| room.name).collect()
     };
-    assert_eq!(names(hub.rooms(1).await.unwrap()), [room("full")]);
+    assert_eq!(names(hub.rooms(1, |_| true).await.unwrap()), [room("full")]);
+    // What one may not see takes no place of what one may, however much of it there is.
+    let only_old = hub.rooms(1, |name| *name == room("old")).await.unwrap();
+    assert_eq!(names(only_old), [room("old")]);
 }
 
 #[tokio::test]
@@ -165,4 +171,69 @@ fn what_is_kept_by_default_is_what_the_documentation_says() {
     assert_eq!((file.age.as_secs(), file.ids.as_secs()), (30 * 86_400, 3_600));
     assert_eq!((file.room_ids, memory.room_ids), (20_000, 20_000));
     assert_eq!(memory.total_after_trim(), 126 * MIB);
+}
+
+/// What `name` finds, and where to look on.
+async fn search(
+    hub: &Hub,
+    name: &str,
+    query: &str,
+    before: Option<u64>,
+    limit: usize,
+) -> (String, Option<u64>) {
+    let query = Query::parse(query).unwrap();
+    let before = before.map(Offset);
+    let found = hub.search(&room("tea"), &who(name), &query, before, limit).await.unwrap();
+    let texts: Vec<_> = found.records.iter().map(|record| record.text()).collect();
+    (texts.join(" "), found.before.map(|offset| offset.0))
+}
+
+#[tokio::test]
+async fn what_was_said_is_found_by_whoever_may_read_it_newest_last() {
+    let hub = hub();
+    for n in 1..=5 {
+        say(&hub, "bob", &format!("회의록{n}")).await;
+    }
+    say_to(&hub, "bob", "회의록-비밀", Audience::Only(vec!["bob".to_owned()])).await;
+    assert_eq!(
+        search(&hub, "ada", "회의", None, 9).await.0,
+        "회의록1 회의록2 회의록3 회의록4 회의록5"
+    );
+    assert_eq!(search(&hub, "ada", "비밀", None, 9).await, (String::new(), None));
+    assert_eq!(search(&hub, "bob", "비밀", None, 9).await.0, "회의록-비밀");
+    // From one answer to the next.
+    assert_eq!(search(&hub, "ada", "록", None, 2).await, ("회의록4 회의록5".to_owned(), Some(4)));
+    assert_eq!(
+        search(&hub, "ada", "록", Some(4), 2).await,
+        ("회의록2 회의록3".to_owned(), Some(2))
+    );
+    assert_eq!(search(&hub, "ada", "록", Some(2), 2).await, ("회의록1".to_owned(), None));
+}
+
+#[tokio::test]
+async fn what_was_edited_is_found_as_it_is_and_what_was_taken_back_is_not() {
+    let hub = hub();
+    let (first, second) = (say(&hub, "bob", "helo").await, say(&hub, "bob", "a secret").await);
+    let edit = Publish::mending(Mend::Edit, first.id, "hello".into());
+    let back = Publish::mending(Mend::Retract, second.id, serde_json::json!({}));
+    for publish in [edit, back] {
+        hub.publish(&room("tea"), &who("bob"), publish, 1).await.unwrap();
+    }
+    for (query, found) in [("helo", ""), ("hello", "hello"), ("secret", "")] {
+        assert_eq!(search(&hub, "ada", query, None, 9).await.0, found, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn so_many_are_looked_through_at_once_and_then_it_is_said_where_to_go_on() {
+    let limits = Retention { room_messages: 20_000, ..Retention::default() };
+    let hub = hub_with(Limits::default(), limits);
+    say(&hub, "bob", "needle").await;
+    let hay: Vec<_> = (0..100).map(|_| Publish::text("hay").unwrap()).collect();
+    for _ in 0..105 {
+        hub.publish_all(&room("tea"), &who("bob"), hay.clone(), 1).await.unwrap();
+    }
+    let (none, before) = search(&hub, "ada", "needle", None, 9).await;
+    assert_eq!((none.as_str(), before), ("", Some(502)));
+    assert_eq!(search(&hub, "ada", "needle", before, 9).await, ("needle".to_owned(), None));
 }

@@ -320,7 +320,7 @@ async fn an_idle_room_is_closed_and_nothing_is_lost() {
     drop(coffee);
     hub.sweep(Instant::now() + hub.limits().lost, idle);
     hub.sweep(Instant::now(), idle);
-    assert_eq!(hub.rooms(10).await.unwrap(), []);
+    assert_eq!(hub.rooms(10, |_| true).await.unwrap(), []);
 
     say(&hub, "bob", "hi").await;
     hub.sweep(Instant::now(), 1_000 + idle);

@@ -232,7 +232,7 @@ async fn a_stretch_says_whether_there_may_be_older_messages() {
 async fn looking_at_a_room_does_not_open_it() {
     let hub = hub();
     hub.latest(&room("nowhere"), &who("ada"), None, 10).await.unwrap();
-    assert_eq!(hub.rooms(10).await.unwrap(), []);
+    assert_eq!(hub.rooms(10, |_| true).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -4,25 +4,31 @@
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)]
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     path::PathBuf,
     time::Duration,
 };
 
 use axum::http::Uri;
-use clap::{Parser, Subcommand, builder::FalseyValueParser};
+use clap::{Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use ipnet::IpNet;
 
-use crate::ice::{TurnSecret, parse_url};
-
-use crate::broker::sqlite::Sync;
+use crate::{
+    broker::sqlite::Sync,
+    fetch,
+    ice::{TurnSecret, parse_url},
+    issuers::Key,
+    rights::Access,
+    webhook::{Secret, Webhook},
+};
 
 /// Real-time rooms in one binary. Without arguments it serves http://127.0.0.1:3000.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "hubbub", version, about)]
+#[command(name = "hubbub", version)]
 pub struct Config {
-    /// Address to listen on; port 0 takes a free one and prints it.
-    #[arg(long, env = "HUBBUB_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    /// Address to listen on, such as 127.0.0.1:3000, localhost:3000, or :3000 for all of IPv4; port 0 takes a free one
+    /// and prints it.
+    #[arg(long, env = "HUBBUB_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:3000", value_parser = parse_listen)]
     pub listen: SocketAddr,
 
     /// Directory for what is kept between starts; made if it is not there.
@@ -81,10 +87,37 @@ pub struct Config {
     )]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// A name this server is reached by, such as hub.example.org (may be repeated). Addresses, localhost, and names
-    /// of the local network need not be told.
-    #[arg(long = "host", env = "HUBBUB_HOST", value_name = "NAME", value_delimiter = ',', value_parser = parse_host)]
-    pub hosts: Vec<String>,
+    /// A name this server is reached by, such as hub.example.org, with the port if browsers show one,
+    /// hub.example.org:8443 (may be repeated). Addresses, localhost, and names of the local network need not be told.
+    #[arg(long = "host", env = "HUBBUB_HOST", value_name = "NAME", value_delimiter = ',', value_parser = HostName::parse)]
+    pub hosts: Vec<HostName>,
+
+    /// Who may come in: everybody, or whoever shows a token, to the rooms that it names.
+    #[arg(long, env = "HUBBUB_ACCESS", value_enum, default_value_t)]
+    pub access: Access,
+
+    /// A file with a key whose tokens are trusted: a secret of 32 bytes or more for HS256, or a public key in PEM for
+    /// RS256, ES256 or EdDSA (may be repeated). Tokens of this server itself are trusted in any case.
+    #[arg(long = "token-key", env = "HUBBUB_TOKEN_KEY", value_name = "FILE", value_delimiter = ',', value_parser = Key::load)]
+    pub token_keys: Vec<Key>,
+
+    /// Where public keys are kept whose tokens are trusted, as a JSON Web Key Set: https, or http on this machine.
+    #[arg(long, env = "HUBBUB_JWKS", value_name = "URL", value_parser = fetch::parse_url)]
+    pub jwks: Option<reqwest::Url>,
+
+    /// For whom those tokens have to be, their claim `aud` (may be repeated). Without any, a token for somebody is refused.
+    #[arg(
+        long = "token-audience",
+        env = "HUBBUB_TOKEN_AUDIENCE",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub token_audiences: Vec<String>,
+
+    /// Where the site is on its host, such as /hub: behind a proxy that serves others, too. It may leave that out of what
+    /// it asks for here, or not.
+    #[arg(long, env = "HUBBUB_BASE_PATH", value_name = "PATH", default_value = "", value_parser = parse_base)]
+    pub base_path: String,
 
     /// A server that tells browsers how they are seen from outside, such as stun:stun.example.org:3478 (may be
     /// repeated). Without any, two browsers are connected directly within one network only.
@@ -107,6 +140,31 @@ pub struct Config {
     #[arg(long, env = "HUBBUB_TURN_SECRET", value_name = "FILE", value_parser = TurnSecret::read)]
     pub turn_secret: Option<TurnSecret>,
 
+    /// An address that is told what is said: https, or http on this machine; with the rooms before it, as
+    /// team-*=https://example.org/hook, only what is said there (may be repeated).
+    #[arg(
+        long = "webhook",
+        env = "HUBBUB_WEBHOOK",
+        value_name = "[ROOMS=]URL",
+        value_delimiter = ',',
+        value_parser = Webhook::parse,
+        requires = "webhook_secret"
+    )]
+    pub webhooks: Vec<Webhook>,
+
+    /// The file with the secret that this is signed with, in its first line: whsec_ and 24 to 64 bytes in base64.
+    #[arg(long, env = "HUBBUB_WEBHOOK_SECRET", value_name = "FILE", value_parser = Secret::load)]
+    pub webhook_secret: Option<Secret>,
+
+    /// For how many seconds after SIGTERM newcomers are still let in, while /readyz says that the server is not ready: two
+    /// of the periods in which a balancer asks.
+    #[arg(long, env = "HUBBUB_DRAIN_DELAY", value_name = "SECONDS", default_value = "0", value_parser = parse_seconds)]
+    pub drain_delay: Duration,
+
+    /// How to log: for people, or as one JSON object a line.
+    #[arg(long, env = "HUBBUB_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+
     /// What to log to stderr: error, warn, info, debug, trace, or directives like hub=debug.
     #[arg(long, env = "HUBBUB_LOG", value_name = "LEVEL", default_value = "info")]
     pub log: String,
@@ -128,6 +186,16 @@ pub struct Config {
     pub timing: Timing,
 }
 
+/// How to log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 /// What `hubbub` can do besides serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -137,6 +205,8 @@ pub enum Command {
     Check,
     /// Race the roads that a program can take to a running server: how long there and back takes, and what it costs.
     Lab(crate::lab::Asked),
+    /// Print a token for whom and for what you like, signed with the key in the data directory; a server may be running.
+    Token(crate::mint::Asked),
     /// Read what `export` wrote; messages that are there already are not stored twice, so a broken
     /// import is simply started again. No server may be running.
     Import {
@@ -168,6 +238,12 @@ pub struct Timing {
     pub silence: Duration,
     /// How long one write may take before the connection is given up. Default 30 seconds.
     pub write: Duration,
+    /// How long one whose token has expired may read on until it is closed. Default 25 seconds.
+    pub grace: Duration,
+    /// How long there is between two fetches of keys, at the least. Default 30 seconds.
+    pub fetches: Duration,
+    /// How long a webhook that was not taken waits at first; each next time twice as long. Default 1 second.
+    pub retry: Duration,
     /// How long connections get to end after SIGTERM. Default 4 seconds.
     pub drain: Duration,
 }
@@ -181,6 +257,9 @@ impl Default for Timing {
             poll_within: Duration::from_secs(15),
             silence: Duration::from_secs(60),
             write: Duration::from_secs(30),
+            grace: Duration::from_secs(25),
+            fetches: Duration::from_secs(30),
+            retry: Duration::from_secs(1),
             drain: Duration::from_secs(4),
         }
     }
@@ -203,6 +282,55 @@ fn parse_origin(text: &str) -> Result<String, String> {
     }
 }
 
+/// An address with a port, or a name that has one; of several the first of IPv4.
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let shape =
+        || format!("`{text}` is not an address like 127.0.0.1:3000, localhost:3000 or :3000");
+    let addresses: Vec<_> = text.to_socket_addrs().map_err(|_| shape())?.collect();
+    let ipv4 = addresses.iter().find(|address| address.is_ipv4());
+    ipv4.or(addresses.first()).copied().ok_or_else(shape)
+}
+
+/// Parts of letters, digits, `-`, `_`, `.` and `~`, each behind a slash; nothing, or a slash alone, is the root.
+fn parse_base(text: &str) -> Result<String, String> {
+    let base = text.trim_end_matches('/');
+    let is_part = |part: &str| {
+        !matches!(part, "" | "." | "..")
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
+    };
+    /// What begins an address of ours.
+    const OURS: [&str; 10] = [
+        "api",
+        "healthz",
+        "lab",
+        "metrics",
+        "pkg",
+        "readyz",
+        "rooms",
+        "settings",
+        "socket.io",
+        "ws",
+    ];
+    let is_path = base.strip_prefix('/').is_some_and(|parts| parts.split('/').all(is_part));
+    let is_ours = base.split('/').nth(1).is_some_and(|first| OURS.contains(&first));
+    match base.is_empty() || (is_path && !is_ours) {
+        true => Ok(base.to_owned()),
+        false if is_ours => Err(format!("`{text}` begins as addresses of Hubbub do")),
+        false => Err(format!("`{text}` is not a path like /hub")),
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=3_600.0).contains(seconds));
+    let seconds =
+        seconds.ok_or_else(|| format!("`{text}` is not a number of seconds from 0 to 3600"));
+    seconds.map(Duration::from_secs_f64)
+}
+
 /// A network, or an address alone.
 fn parse_network(text: &str) -> Result<IpNet, String> {
     let alone = || text.parse::<IpAddr>().ok().map(IpNet::from);
@@ -217,12 +345,28 @@ fn parse_turn(text: &str) -> Result<String, String> {
     parse_url(text, ["turn", "turns"])
 }
 
-/// The name of a host, without a port.
-fn parse_host(text: &str) -> Result<String, String> {
-    let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    match !text.is_empty() && text.chars().all(is_of_a_name) {
-        true => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
-        false => Err(format!("`{text}` is not a name like hub.example.org")),
+/// The name of a host, and the port, where browsers show one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName {
+    /// In small letters, without a dot at its end.
+    pub name: String,
+    /// None, if it is that of the scheme.
+    pub port: Option<u16>,
+}
+
+impl HostName {
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{text}` is not a name like hub.example.org or hub.example.org:8443");
+        let (name, port) = match text.split_once(':') {
+            Some((name, port)) => (name, Some(port.parse().map_err(|_| wrong())?)),
+            None => (text, None),
+        };
+        let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        match !name.is_empty() && name.chars().all(is_of_a_name) {
+            true => Ok(Self { name: name.trim_end_matches('.').to_ascii_lowercase(), port }),
+            false => Err(wrong()),
+        }
     }
 }
 
@@ -235,9 +379,46 @@ mod tests {
         assert_eq!(parse_network("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
         assert_eq!(parse_network("::1").unwrap().to_string(), "::1/128");
         assert!(parse_network("proxy").is_err());
-        assert_eq!(parse_host("Hub.Example.ORG.").unwrap(), "hub.example.org");
-        for bad in ["", "hub:3000", "https://hub", "a/b", "*"] {
-            assert!(parse_host(bad).is_err(), "{bad}");
+        let name = |text: &str| HostName::parse(text).map(|host| (host.name, host.port));
+        assert_eq!(name("Hub.Example.ORG.").unwrap(), ("hub.example.org".to_owned(), None));
+        assert_eq!(name("hub:3000").unwrap(), ("hub".to_owned(), Some(3_000)));
+        for bad in ["", ":3000", "hub:", "hub:x", "https://hub", "a/b", "*"] {
+            assert!(name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn it_is_listened_on_an_address_a_name_or_a_port_of_all() {
+        let parsed = |text| parse_listen(text).map(|address| address.to_string());
+        assert_eq!(parsed("127.0.0.1:0").unwrap(), "127.0.0.1:0");
+        assert_eq!(parsed("[::1]:80").unwrap(), "[::1]:80");
+        assert_eq!(parsed("localhost:3000").unwrap(), "127.0.0.1:3000");
+        assert_eq!(parsed(":3000").unwrap(), "0.0.0.0:3000");
+        for bad in ["", "3000", "localhost", "127.0.0.1:", "127.0.0.1:70000", "http://a:1"] {
+            assert!(parsed(bad).unwrap_err().contains("is not an address like"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_base_is_a_path_of_plain_characters() {
+        for (text, base) in
+            [("", ""), ("/", ""), ("/hub", "/hub"), ("/hub/", "/hub"), ("/a/b-c", "/a/b-c")]
+        {
+            assert_eq!(parse_base(text).unwrap(), base);
+        }
+        for bad in [
+            "hub",
+            "//",
+            "/a//b",
+            "/..",
+            "/a b",
+            "/a\"b",
+            "https://a/hub",
+            "/%2e",
+            "/rooms",
+            "/api/x",
+        ] {
+            assert!(parse_base(bad).is_err() || bad == "//", "{bad}");
         }
     }
 

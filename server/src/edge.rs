@@ -68,7 +68,7 @@ pub(crate) async fn serve(server: ServerState, listener: TcpListener, app: Route
                     tokio::spawn(talk(server.clone(), socket, peer, app.clone()));
                 }
                 Err(full) => {
-                    tracing::debug!(%peer, ?full, "no room for a connection");
+                    tracing::debug!(?full, "no room for a connection");
                     if let Ok(permit) = telling.clone().try_acquire_owned() {
                         tokio::spawn(async move {
                             let _ = timeout(FAREWELL, turn_away(stream, full)).await;
@@ -142,6 +142,7 @@ async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router
         let proxies = &trusted.config.trusted_proxies;
         let client = address::client(peer.ip(), request.headers(), proxies);
         if !address::is_trusted(peer.ip(), proxies) {
+            trusted.warn_of_proxy(peer.ip(), request.headers());
             // From here on it is the word of a proxy of ours.
             request.headers_mut().remove(FORWARDED_PROTO);
         }

@@ -3,16 +3,20 @@
 use std::{borrow::Cow, collections::HashMap, str::FromStr};
 
 use bytes::Bytes;
-use common::Refusal;
+use common::{Epoch, Refusal};
 use hub::Record;
 use serde_json::value::RawValue;
 
-/// Fields of a message, besides its offset: that is always shown, for without it nobody could go on behind it.
+/// Fields of a message, besides its offset: that is always shown, for without it nobody could go on behind it. Its
+/// position has the epoch as well, and is shown to whoever asks for it: a client that is told nothing else has no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fields(u8);
+pub(crate) struct Fields(u16);
 
 /// In the order they have in a frame.
-const NAMES: [&str; 7] = ["value", "id", "room", "at", "from", "event", "to"];
+const NAMES: [&str; 10] =
+    ["value", "id", "room", "at", "from", "event", "to", "of", "edited", "reactions"];
+/// Behind those.
+const POSITION: u16 = 1 << NAMES.len();
 
 impl Default for Fields {
     /// All of them.
@@ -28,12 +32,16 @@ impl FromStr for Fields {
         let names = list.split(',').filter(|name| !name.is_empty());
         let mut fields = names.map(|name| match NAMES.iter().position(|known| *known == name) {
             Some(n) => Ok(1 << n),
+            None if name == "position" => Ok(POSITION),
             None => {
                 let known = NAMES.join("`, `");
-                Err(Refusal::field("fields", format!("`fields` has others than `{known}`")))
+                Err(Refusal::field(
+                    "fields",
+                    format!("`fields` has others than `{known}`, `position`"),
+                ))
             }
         });
-        fields.try_fold(0, |all, field| field.map(|field: u8| all | field)).map(Self)
+        fields.try_fold(0, |all, field| field.map(|field: u16| all | field)).map(Self)
     }
 }
 
@@ -50,11 +58,11 @@ impl Fields {
 
     /// The number of the [face](hub::Burst::face) that transport `n` makes of them.
     pub(crate) fn face(self, n: usize) -> u16 {
-        (n as u16) << NAMES.len() | u16::from(self.0)
+        (n as u16) << (NAMES.len() + 1) | self.0
     }
 
     /// The params of the `message` frame.
-    pub(crate) fn params(self, record: &Record) -> Cow<'_, str> {
+    pub(crate) fn params<'r>(self, record: &'r Record, epoch: &Epoch) -> Cow<'r, str> {
         let all = record.params();
         let fields =
             (!self.are_all()).then(|| serde_json::from_str::<HashMap<&str, &RawValue>>(all));
@@ -68,12 +76,15 @@ impl Fields {
                 shown += &format!(r#","{name}":{field}"#);
             }
         }
+        if self.0 & POSITION != 0 {
+            shown += &format!(r#","position":"{epoch}:{}""#, record.offset);
+        }
         (shown + "}").into()
     }
 
     /// The `message` frame.
-    pub(crate) fn frame(self, record: &Record) -> Bytes {
-        match self.params(record) {
+    pub(crate) fn frame(self, record: &Record, epoch: &Epoch) -> Bytes {
+        match self.params(record, epoch) {
             Cow::Borrowed(_) => record.frame.bytes().clone(),
             Cow::Owned(params) => format!(r#"{{"type":"message","params":{params}}}"#).into(),
         }
@@ -88,9 +99,13 @@ mod tests {
 
     use super::*;
 
+    fn epoch() -> Epoch {
+        Epoch::parse("e").unwrap()
+    }
+
     fn record(value: &str) -> std::sync::Arc<Record> {
         let message = format!(
-            r#"{{"offset":7,"value":{value},"id":"m1","room":"tea","at":3,"from":{{"id":"ada","name":"Ada"}},"event":"move","to":"self"}}"#
+            r#"{{"offset":7,"value":{value},"id":"m1","room":"tea","at":3,"from":{{"id":"ada","name":"Ada"}},"event":"move","to":"self","of":"m0","edited":9,"reactions":[{{"emoji":"👍","from":[]}}]}}"#
         );
         let message: Message = serde_json::from_str(&message).unwrap();
         let offset = message.offset;
@@ -100,18 +115,20 @@ mod tests {
     #[test]
     fn of_a_message_only_what_is_asked_for_is_shown_and_always_its_offset() {
         let record = record(r#"{"a":[1.50,"}"]}"#);
-        let shown = |list: &str| list.parse::<Fields>().unwrap().params(&record).into_owned();
+        let shown =
+            |list: &str| list.parse::<Fields>().unwrap().params(&record, &epoch()).into_owned();
         assert_eq!(shown(""), r#"{"offset":7}"#);
         assert_eq!(shown("value"), r#"{"offset":7,"value":{"a":[1.5,"}"]}}"#);
+        assert_eq!(shown("position"), r#"{"offset":7,"position":"e:7"}"#);
         assert_eq!(shown("at,id"), r#"{"offset":7,"id":"m1","at":3}"#);
         assert_eq!(
             shown("from,event"),
             r#"{"offset":7,"from":{"id":"ada","name":"Ada"},"event":"move"}"#
         );
         assert_eq!(shown(&NAMES.join(",")), record.params());
-        let frame = "to".parse::<Fields>().unwrap().frame(&record);
+        let frame = "to".parse::<Fields>().unwrap().frame(&record, &epoch());
         assert_eq!(frame, r#"{"type":"message","params":{"offset":7,"to":"self"}}"#);
-        assert_eq!(Fields::default().frame(&record), record.frame.bytes());
+        assert_eq!(Fields::default().frame(&record, &epoch()), record.frame.bytes());
     }
 
     #[test]
@@ -134,7 +151,7 @@ mod tests {
     #[test]
     fn a_text_of_64_bytes_takes_at_most_160() {
         let record = record(&format!("\"{}\"", "x".repeat(64)));
-        let frame = "value".parse::<Fields>().unwrap().frame(&record);
+        let frame = "value".parse::<Fields>().unwrap().frame(&record, &epoch());
         // With the head of the WebSocket's frame.
         assert!(frame.len() + 2 <= 160, "{}", frame.len());
     }

@@ -12,7 +12,7 @@ use axum::{
 };
 use common::{ErrorCode, Refusal};
 
-use crate::{problem::Problem, state::ServerState};
+use crate::{config::HostName, problem::Problem, state::ServerState};
 
 /// Lets requests pass that are sent to a name of ours.
 pub(crate) async fn check(
@@ -45,7 +45,7 @@ fn told(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<Authority, R
     }
 }
 
-fn is_ours(host: &Authority, told: &[String]) -> Result<(), Refusal> {
+fn is_ours(host: &Authority, told: &[HostName]) -> Result<(), Refusal> {
     let name = host.host().trim_end_matches('.').to_ascii_lowercase();
     let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     let is_address = address.unwrap_or(&name).parse::<std::net::IpAddr>().is_ok();
@@ -54,7 +54,7 @@ fn is_ours(host: &Authority, told: &[String]) -> Result<(), Refusal> {
         || [".localhost", ".local", ".home.arpa", ".internal"]
             .iter()
             .any(|end| name.ends_with(end));
-    if is_address || is_local || told.contains(&name) {
+    if is_address || is_local || told.iter().any(|told| told.name == name) {
         return Ok(());
     }
     let message =
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn addresses_local_names_and_those_that_were_told_are_ours() {
-        let told = ["hub.example".to_owned()];
+        let told = [HostName { name: "hub.example".to_owned(), port: None }];
         let passes = |host: &str| is_ours(&host.parse().unwrap(), &told);
         for ours in [
             "127.0.0.1:3000",

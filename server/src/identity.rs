@@ -2,18 +2,24 @@
 //! as a bearer token (RFC 6750) by programs.
 //!
 //! Nothing is kept about anybody: whoever shows a valid token is the member it names. So `from` on a
-//! message can't be forged, and a restart makes nobody a stranger.
+//! message can't be forged, and a restart makes nobody a stranger. What others sign that the operator trusts counts as
+//! much (`issuers`); what a token grants is read here and judged in `rights`.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, sync::Arc};
 
+use app::names::guest_name;
 use axum::http::{HeaderMap, HeaderValue};
 use common::{ErrorCode, Member, MemberId, MemberName, Refusal, SessionId};
 use headers::{Authorization, Cookie, HeaderMapExt, authorization::Bearer};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::clock::now_ms;
+use crate::{
+    claims::{Claims, later, why},
+    clock::now_ms,
+    issuers::{Issuers, Jwks, validation},
+    rights::{Grant, Rights},
+};
 
 const COOKIE: &str = "hubbub";
 /// The same where there is TLS: browsers take it from this very host alone, so that no sibling domain can set it
@@ -25,6 +31,8 @@ const LIFETIME: u64 = 180 * DAY;
 /// A token with less than this left is renewed at the next page, in seconds.
 const RENEW: u64 = 120 * DAY;
 const KEY_BYTES: usize = 32;
+/// The longest token, in bytes: with its name and what holds of it a cookie has at most 4096 (RFC 6265 section 6.1).
+pub(crate) const TOKEN_BYTES: usize = 3_840;
 
 /// Somebody who asks for something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,21 +41,20 @@ pub struct Visitor {
     pub id: MemberId,
     /// The name it picked, if it picked one.
     pub name: Option<MemberName>,
+    /// What its token grants, if it is of that kind: beyond what everybody may.
+    pub grant: Option<Arc<Grant>>,
 }
 
 impl Visitor {
     /// Somebody new.
     pub fn guest() -> Self {
         let id = Uuid::new_v4().simple().to_string();
-        Self { id: MemberId::parse(&id).expect("a UUID is a member id"), name: None }
+        Self { id: MemberId::parse(&id).expect("a UUID is a member id"), name: None, grant: None }
     }
 
-    /// As the others see it; without a name, a guest with the first digits of its id.
+    /// As the others see it; without a name, a guest whose name is made from its id.
     pub fn member(&self) -> Member {
-        let name = self.name.clone().unwrap_or_else(|| {
-            let digits: String = self.id.as_str().chars().take(4).collect();
-            MemberName::parse(&format!("guest-{digits}")).expect("letters and digits are a name")
-        });
+        let name = self.name.clone().unwrap_or_else(|| guest_name(&self.id));
         Member { id: self.id.clone(), name }
     }
 }
@@ -57,19 +64,16 @@ fn session_text(nonce: &str, owner: &str) -> String {
     format!("session {nonce} {owner}")
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Claims {
-    sub: MemberId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    name: Option<MemberName>,
-    /// Seconds since 1970 (RFC 7519 section 4.1.4).
-    exp: u64,
-}
-
-impl From<Claims> for Visitor {
-    fn from(Claims { sub, name, .. }: Claims) -> Self {
-        Self { id: sub, name }
-    }
+/// Whom they name. What others signed is worth what it grants, also if that is nothing.
+fn visitor_of(claims: &Claims, of_others: bool) -> Result<Visitor, String> {
+    let named = |refusal: Refusal| refusal.message;
+    let rights = claims.hubbub.as_ref().map(Rights::read).transpose()?;
+    let rights = rights.or(of_others.then(Rights::default));
+    Ok(Visitor {
+        id: MemberId::parse(&claims.sub).map_err(|error| format!("`sub`: {}", named(error)))?,
+        name: claims.name.as_deref().map(MemberName::parse).transpose().map_err(named)?,
+        grant: rights.map(|rights| Arc::new(Grant { rights, exp: claims.exp })),
+    })
 }
 
 /// Signs and checks tokens.
@@ -78,6 +82,7 @@ pub struct Identity {
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
+    issuers: Issuers,
 }
 
 impl std::fmt::Debug for Identity {
@@ -128,17 +133,30 @@ impl Identity {
         Self {
             encoding: EncodingKey::from_secret(key),
             decoding: DecodingKey::from_secret(key),
-            validation: Validation::new(Algorithm::HS256),
+            validation: validation(Algorithm::HS256, &[]),
+            issuers: Issuers::default(),
         }
+    }
+
+    /// The same, trusting what those sign as well.
+    #[must_use]
+    pub(crate) fn trusting(self, issuers: Issuers) -> Self {
+        Self { issuers, ..self }
+    }
+
+    /// The keys at an address that tokens are looked up in, if there is one.
+    pub(crate) fn jwks(&self) -> Option<Arc<Jwks>> {
+        self.issuers.jwks.clone()
     }
 
     /// Who sent a request with these headers, and whether a new cookie is due; `None` for somebody
     /// without a valid token.
     pub fn visitor(&self, headers: &HeaderMap) -> Option<(Visitor, bool)> {
-        let name = if is_secure(headers) { SECURE_COOKIE } else { COOKIE };
-        let claims = self.read(&cookie(headers, name)?)?;
-        let due = claims.exp < now_ms() / 1000 + RENEW;
-        Some((claims.into(), due))
+        let name = cookie_name(if is_secure(headers) { SECURE_COOKIE } else { COOKIE });
+        let (visitor, exp) = self.read(&cookie(headers, &name)?).ok()?;
+        // What is granted for a while is not granted for longer by a visit.
+        let due = visitor.grant.is_none() && exp < now_ms() / 1000 + RENEW;
+        Some((visitor, due))
     }
 
     /// Who calls, by the token it shows: `token`, from the query, for what can't set headers; else
@@ -155,17 +173,40 @@ impl Identity {
     ) -> Result<Option<Visitor>, Refusal> {
         let bearer = headers.typed_get::<Authorization<Bearer>>();
         match token.or(bearer.as_ref().map(Authorization::token)) {
-            Some(token) => self.read(token).map(|claims| Some(claims.into())).ok_or_else(|| {
-                let message = "the token is not of this server, or has expired";
-                Refusal::new(ErrorCode::InvalidToken, message)
-            }),
+            Some(token) => self.bearer(token).map(Some),
             None => Ok(self.visitor(headers).map(|(visitor, _)| visitor)),
         }
     }
 
-    fn read(&self, token: &str) -> Option<Claims> {
-        let token = jsonwebtoken::decode(token, &self.decoding, &self.validation);
-        token.ok().map(|token| token.claims)
+    /// Whom `token` makes its bearer.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::InvalidToken`], with the reason.
+    pub(crate) fn bearer(&self, token: &str) -> Result<Visitor, Refusal> {
+        match self.read(token) {
+            Ok((visitor, _)) => Ok(visitor),
+            Err(why) => Err(Refusal::new(ErrorCode::InvalidToken, format!("the token {why}"))),
+        }
+    }
+
+    /// Whom `token` names, and until when: seconds since 1970. Or why it names nobody.
+    fn read(&self, token: &str) -> Result<(Visitor, u64), String> {
+        if token.len() > TOKEN_BYTES {
+            return Err(format!("is longer than {TOKEN_BYTES} bytes"));
+        }
+        let own = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation);
+        let (claims, of_others) = match own {
+            Ok(token) => (token.claims, false),
+            Err(own) => {
+                let others = self.issuers.read(token);
+                (others.map_err(|others| why(&later(own, others)))?, true)
+            }
+        };
+        let exp = claims.exp;
+        let visitor =
+            visitor_of(&claims, of_others).map_err(|error| format!("has a wrong claim: {error}"));
+        Ok((visitor?, exp))
     }
 
     /// Who is behind a connection, and which session it is: the one that `session` names if this server
@@ -195,7 +236,8 @@ impl Identity {
         let visitor = visitor.unwrap_or_else(|| {
             let mut id = self.sign(&format!("guest {nonce}")).to_lowercase();
             id.truncate(32);
-            Visitor { id: MemberId::parse(&id).expect("letters and digits are an id"), name: None }
+            let id = MemberId::parse(&id).expect("letters and digits are an id");
+            Visitor { id, name: None, grant: None }
         });
         let session = SessionId::parse(&session).expect("a nonce and a signature are a session id");
         (visitor, session)
@@ -212,13 +254,26 @@ impl Identity {
             true => (SECURE_COOKIE, "; HttpOnly; Secure"),
             false => (COOKIE, "; HttpOnly"),
         };
-        lasting_cookie(name, &self.token(visitor).0, LIFETIME, more)
+        let (token, exp) = self.token(visitor);
+        lasting_cookie(&cookie_name(name), &token, exp.saturating_sub(now_ms() / 1000), more)
     }
 
-    /// A token that makes its bearer `visitor`, and until when: seconds since 1970.
+    /// A token that makes its bearer `visitor`.
+    pub fn issue(&self, visitor: &Visitor) -> String {
+        self.token(visitor).0
+    }
+
+    /// A token that makes its bearer `visitor`, and until when: seconds since 1970. What is granted ends when it would
+    /// have.
     pub(crate) fn token(&self, visitor: &Visitor) -> (String, u64) {
-        let exp = now_ms() / 1000 + LIFETIME;
-        let claims = Claims { sub: visitor.id.clone(), name: visitor.name.clone(), exp };
+        let Visitor { id, name, grant } = visitor;
+        let exp = grant.as_ref().map_or(now_ms() / 1000 + LIFETIME, |grant| grant.exp);
+        let claims = Claims {
+            sub: id.to_string(),
+            name: name.as_ref().map(ToString::to_string),
+            exp,
+            hubbub: grant.as_ref().map(|grant| grant.rights.claim()),
+        };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
             .expect("strings and numbers encode");
         (token, exp)
@@ -252,8 +307,22 @@ fn is_secure(headers: &HeaderMap) -> bool {
     headers.get(FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes() == b"https")
 }
 
+/// By which scheme and name the request has come here. The name was checked.
+pub(crate) fn own_origin(headers: &HeaderMap) -> String {
+    let host = headers
+        .get(axum::http::header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    format!("{}://{host}", if is_secure(headers) { "https" } else { "http" })
+}
+
 /// What a proxy says of how a request came to it.
 pub(crate) const FORWARDED_PROTO: &str = "x-forwarded-proto";
+
+/// The name with the base of the site in it: two hubs on one host, each under a path, have each its own.
+fn cookie_name(name: &str) -> String {
+    format!("{name}{}", app::base::base().replace('/', "-"))
+}
 
 /// The value of the cookie `name` (RFC 6265 section 4.2).
 pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -200,5 +200,5 @@ impl Course {
 
 fn say(text: &str) -> Publish {
     let id = MessageId::parse(&Uuid::now_v7().to_string()).ok();
-    Publish { value: text.into(), id, event: None, to: Audience::Own }
+    Publish { value: text.into(), id, event: None, to: Audience::Own, of: None, from: None }
 }

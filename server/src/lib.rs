@@ -11,50 +11,61 @@ mod api;
 mod body;
 mod broker;
 pub mod caller;
+mod claims;
 mod clock;
 pub mod config;
 mod edge;
+mod fetch;
 mod fields;
 mod host;
 mod ice;
 pub mod identity;
+pub mod issuers;
 pub mod lab;
 mod lasting;
 mod meter;
+pub mod mint;
 mod origin;
 mod pages;
 mod problem;
+mod qr;
 mod rates;
 mod restart;
+pub mod rights;
 mod routes;
 pub mod session;
 pub mod site;
 mod state;
+mod telemetry;
 pub mod transfer;
 mod transport;
 mod troubles;
+pub mod webhook;
 mod wire;
 
 use std::{
     future::Future,
     io,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use hub::broker::{Broker, Retention, memory::MemoryBroker};
 use tokio::{
     net::TcpListener,
-    time::{MissedTickBehavior, interval, timeout},
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 pub use crate::{
     broker::sqlite::{OpenError, SqliteBroker, Sync},
-    config::{Command, Config, Timing},
+    config::{Command, Config, LogFormat, Timing},
 };
 use crate::{
     identity::Identity,
     state::{Parts, ServerState},
+    telemetry::Telemetry,
+    webhook::Teller,
 };
 
 /// A WebSocket as all of Hubbub's are, for the example that a conformance suite talks to.
@@ -77,15 +88,17 @@ impl Server {
     ///
     /// [`OpenError`] when the data directory can't be used.
     pub fn open(config: Config) -> Result<Self, OpenError> {
+        let telemetry = Telemetry::new();
         let (identity, broker): (_, Arc<dyn Broker>) = if config.ephemeral {
             let retention = config.retention.clone().unwrap_or_else(Retention::in_memory);
             (Identity::ephemeral(), Arc::new(MemoryBroker::new(retention)))
         } else {
             let retention = config.retention.clone().unwrap_or_default();
             let broker = SqliteBroker::open(&config.data, retention, config.sync)?;
+            let broker = broker.observed(telemetry.commit.clone());
             (Identity::load(&config.data)?, Arc::new(broker))
         };
-        let server = Parts::new(config, identity, broker);
+        let server = Parts::new(config, identity, broker, telemetry);
         if !server.config.ephemeral {
             restart::welcome(&server.config.data, &server.hub);
         }
@@ -94,7 +107,7 @@ impl Server {
 
     /// A server over a log of one's own, whose tokens `identity` signs.
     pub fn over(config: Config, identity: Identity, broker: Arc<dyn Broker>) -> Self {
-        Self(Arc::new(Parts::new(config, identity, broker)))
+        Self(Arc::new(Parts::new(config, identity, broker, Telemetry::new())))
     }
 
     /// All its addresses, to be served by other means than [`Server::serve`].
@@ -119,13 +132,26 @@ impl Server {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let Self(server) = self;
+        server.hub.load().await.map_err(io::Error::other)?;
         let drain = server.config.timing.drain;
         let sweeper = tokio::spawn(sweep(server.clone()));
+        let keys = server.identity.jwks().map(|jwks| tokio::spawn(jwks.keep_fresh()));
+
+        let mut hooks = Vec::new();
+        for (hook, secret) in
+            server.config.webhooks.iter().zip(server.config.webhook_secret.iter().cycle())
+        {
+            let teller = Teller::new(server.clone(), hook.clone(), secret.clone()).await;
+            hooks.push(tokio::spawn(teller.tell_all()));
+        }
 
         let app = routes::router(server.clone());
         let accepting = tokio::spawn(edge::serve(server.clone(), listener, app));
         stop.await;
         tracing::info!("stopping");
+        // Whoever asks whether it is ready hears so before newcomers are refused.
+        server.telemetry.is_leaving.store(true, Ordering::Relaxed);
+        sleep(server.config.drain_delay).await;
         server.stopping.send_replace(true);
         // The listener is closed with it; the connections end by themselves.
         let _ = accepting.await;
@@ -133,6 +159,8 @@ impl Server {
             tracing::warn!("some connections did not end in time");
         }
         sweeper.abort();
+        keys.inspect(JoinHandle::abort);
+        hooks.iter().for_each(JoinHandle::abort);
         if !server.config.ephemeral {
             restart::leave(&server.config.data, &server.hub);
         }
@@ -146,6 +174,7 @@ async fn sweep(server: ServerState) {
     for tick in 0_u64.. {
         second.tick().await;
         server.hub.sweep(Instant::now(), clock::now_ms());
+        server.telemetry.sort_in();
         if tick % 60 == 0 {
             server.rates.forget_idle();
             if let Err(error) = server.hub.tidy(clock::now_ms()).await {

@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
-use server::{Command, Config, Server, lab::Asked, transfer};
+use server::{Command, Config, LogFormat, Server, lab::Asked, mint, transfer};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
@@ -21,8 +21,11 @@ fn main() -> ExitCode {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .finish();
+        .with_ansi(std::io::stderr().is_terminal());
+    let log: Box<dyn tracing::Subscriber + Send + Sync> = match config.log_format {
+        LogFormat::Text => Box::new(log.finish()),
+        LogFormat::Json => Box::new(log.json().flatten_event(true).finish()),
+    };
     // Not `init`, which would take in what libraries tell by the crate `log`: tungstenite tells whole frames, tokens
     // and all.
     if let Err(error) = tracing::subscriber::set_global_default(log) {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[allow(clippy::print_stdout)]
 async fn run(config: Config) -> Result<(), String> {
     match &config.command {
         None => serve(config).await,
@@ -64,6 +68,10 @@ async fn run(config: Config) -> Result<(), String> {
             }
         }
         Some(Command::Lab(asked)) => race(asked).await,
+        Some(Command::Token(asked)) => {
+            println!("{}", mint::token(&config.data, asked)?);
+            Ok(())
+        }
         Some(Command::Import { file }) => {
             let count = transfer::import(&config.data, file.as_deref()).await;
             count.map(|count| tracing::info!(count, "imported")).map_err(|error| error.to_string())

@@ -29,7 +29,9 @@ impl Problem {
             | ErrorCode::BinaryFrame
             | ErrorCode::InvalidField => StatusCode::BAD_REQUEST,
             ErrorCode::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
-            ErrorCode::RateLimited | ErrorCode::MailboxFull => StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::RateLimited | ErrorCode::MailboxFull | ErrorCode::SlowMode => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             ErrorCode::TooManyConnections
             | ErrorCode::TooManyRooms
             | ErrorCode::ShuttingDown
@@ -38,7 +40,10 @@ impl Problem {
             ErrorCode::TooSlow => StatusCode::REQUEST_TIMEOUT,
             ErrorCode::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             ErrorCode::InvalidToken => StatusCode::UNAUTHORIZED,
-            ErrorCode::ForeignOrigin => StatusCode::FORBIDDEN,
+            ErrorCode::ForeignOrigin
+            | ErrorCode::NotYours
+            | ErrorCode::Forbidden
+            | ErrorCode::PutOut => StatusCode::FORBIDDEN,
             ErrorCode::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             ErrorCode::NotFound | ErrorCode::NotHere => StatusCode::NOT_FOUND,
             ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -69,6 +74,7 @@ pub(crate) fn refusal(error: HubError) -> Refusal {
             limit: Some(limit as u64),
             ..Refusal::new(ErrorCode::TooManyRooms, error.to_string())
         },
+        HubError::Broker(BrokerError::Refused(refusal)) => refusal,
         HubError::Broker(BrokerError::Full) => unavailable("the disk of the server is full"),
         HubError::Broker(BrokerError::IdTaken(id)) => {
             let message = "under this `id` somebody else has said something here; take another";
@@ -78,6 +84,19 @@ pub(crate) fn refusal(error: HubError) -> Refusal {
         HubError::Broker(BrokerError::Unavailable(_)) => {
             unavailable("the server can't keep or read messages now; try again later")
         }
+    }
+}
+
+/// After how many seconds it is worth trying again (RFC 9110 section 10.2.3), where it is.
+fn retry_after(refusal: &Refusal) -> Option<u64> {
+    match refusal.code {
+        // Rates are by the second.
+        ErrorCode::RateLimited | ErrorCode::MailboxFull | ErrorCode::ShuttingDown => Some(1),
+        ErrorCode::SlowMode => refusal.limit.map(|left| left.div_ceil(1_000)),
+        ErrorCode::PutOut => refusal.limit,
+        ErrorCode::Unavailable => Some(5),
+        ErrorCode::TooManyConnections | ErrorCode::TooManyRooms => Some(10),
+        _ => None,
     }
 }
 
@@ -117,11 +136,15 @@ impl IntoResponse for Problem {
             id: self.0.id.as_deref(),
         };
         let mut response = (status, Json(document)).into_response();
+        response.extensions_mut().insert(self.0.code);
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json; charset=utf-8"),
         );
+        if let Some(seconds) = retry_after(&self.0) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if status == StatusCode::UNAUTHORIZED {
             // RFC 6750 section 3.
             let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);

@@ -110,6 +110,15 @@ impl Rates {
         address.map_or(Ok(()), |address| self.work.check(&address, cost))
     }
 
+    /// Counts a search: as much as fifty small requests.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::RateLimited`].
+    pub(crate) fn search(&self, address: Option<Address>) -> Result<(), Refusal> {
+        self.work(address, 50)
+    }
+
     /// Forgets whoever has done nothing for long enough that it makes no difference.
     pub(crate) fn forget_idle(&self) {
         self.messages.forget_idle();

@@ -20,8 +20,11 @@ use crate::{
     body::holding,
     host, meter, pages,
     problem::Problem,
+    qr,
+    rights::nothing_here,
     site,
     state::ServerState,
+    telemetry,
     transport::{socket_io, websocket},
     wire::Wire,
 };
@@ -42,16 +45,19 @@ pub(crate) fn router(server: ServerState) -> Router {
             SOCKET_IO,
             any(async move |mut request: Request| {
                 if let Some(wire) = request.extensions().get::<Arc<Wire>>().cloned() {
-                    request.extensions_mut().insert(Below(wire));
+                    request.extensions_mut().insert::<Arc<dyn Below>>(wire);
                 }
                 engine.handle(request).await
             }),
         )
         .layer(api::cors(&server.config));
-    Router::new()
+    let base = server.config.base_path.clone();
+    app::base::set(&base);
+    let site = Router::new()
         .route("/", get(pages::home))
         .route("/rooms", get(pages::open_room))
         .route("/rooms/{room}", get(pages::room))
+        .route("/rooms/{room}/qr.svg", get(qr::of_room))
         .route("/lab", get(pages::lab))
         .route("/settings", post(pages::settings))
         .merge(api)
@@ -59,6 +65,8 @@ pub(crate) fn router(server: ServerState) -> Router {
         .route("/ws", any(websocket::open))
         .merge(socket_io)
         .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(telemetry::ready))
+        .route("/metrics", get(telemetry::metrics))
         .fallback(site_or_nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(refuse_other_upgrades))
@@ -66,7 +74,12 @@ pub(crate) fn router(server: ServerState) -> Router {
         .layer(middleware::from_fn_with_state(server.clone(), host::check))
         .layer(middleware::map_response(harden))
         .layer(middleware::from_fn_with_state(server.clone(), meter::measure))
-        .with_state(server)
+        .with_state(server);
+    match base.as_str() {
+        "" => site,
+        // A proxy may leave it out, or not.
+        base => site.clone().nest_service(base, site),
+    }
 }
 
 /// A short answer is not counted; it costs no more than its connection.
@@ -95,11 +108,22 @@ fn address(request: &Request) -> Option<Address> {
 /// Counts what a request takes: to render a page is as much as ten others.
 async fn count(State(server): State<ServerState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let cost = if path == "/" || path.starts_with("/rooms") || path == "/lab" { 10 } else { 1 };
-    match server.rates.work(address(&request), cost) {
+    let cost = match path {
+        "/" | "/lab" | "/api/rooms" => 10,
+        _ if path.starts_with("/rooms") => 10,
+        // Each tries whether something can be written.
+        "/readyz" | "/metrics" => 50,
+        _ => 1,
+    };
+    let response = match server.rates.work(address(&request), cost) {
         Ok(()) => next.run(request).await,
         Err(refusal) => Problem(refusal).into_response(),
+    };
+    server.telemetry.answered(response.status());
+    if let Some(code) = response.extensions().get::<ErrorCode>() {
+        server.telemetry.refused(*code);
     }
+    response
 }
 
 async fn site_or_nothing(State(server): State<ServerState>, request: Request) -> Response {
@@ -108,7 +132,7 @@ async fn site_or_nothing(State(server): State<ServerState>, request: Request) ->
         return file;
     }
     if path == "api" || path.starts_with("api/") || path.starts_with("pkg/") {
-        return nothing_here().into_response();
+        return Problem(nothing_here()).into_response();
     }
     let (parts, _) = request.into_parts();
     pages::not_found(State(server), parts.headers, parts.uri).await
@@ -117,10 +141,6 @@ async fn site_or_nothing(State(server): State<ServerState>, request: Request) ->
 async fn wrong_method(uri: Uri) -> Problem {
     let message = format!("{} does not take this method", uri.path());
     Problem(Refusal::new(ErrorCode::MethodNotAllowed, message))
-}
-
-fn nothing_here() -> Problem {
-    Problem(Refusal::new(ErrorCode::NotFound, "there is nothing at this address"))
 }
 
 /// A WebSocket that knocks at the wrong door is told so instead of getting a page.

@@ -5,26 +5,34 @@
 //! keep: nothing is queued for a client but the answers to what it said itself, and a bounded mailbox of what others
 //! send to it alone; everything else is read from its position when the transport can write.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    future::pending,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use common::{
     ClientFrame, ErrorCode, Hello, Member, Position, Publish, Recovery, Refusal, RoomName,
-    ServerFrame, SessionId, Signalling,
+    ServerFrame, SessionId, Signalling, Terms,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use hub::{Delivery, Letter, Outlet, Present, Reader, Record, StateFrame, Undelivered};
 use serde_json::Value;
 use tokio::{
     sync::watch,
-    time::{Interval, MissedTickBehavior, interval_at},
+    time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep},
 };
 
 use crate::{
     address::{Full, Place},
-    caller::Caller,
+    caller::{Caller, as_whom},
     clock::now_ms,
     fields::Fields,
     problem::refusal,
+    rights::{Permit, Right},
+    telemetry::{Carrier, Counted, Telemetry},
 };
 
 /// How much of what a client says may be on its way to the log; then it is not to be heard on.
@@ -44,11 +52,16 @@ pub struct Session {
     appending: FuturesOrdered<BoxFuture<'static, Answer>>,
     answers: VecDeque<Answer>,
     beat: Interval,
+    /// When what it showed has not held for a while.
+    expiry: Option<Pin<Box<Sleep>>>,
     stopping: watch::Receiver<bool>,
-    said_bye: bool,
+    said_bye: Option<End>,
+    /// What was decided of rooms and members up to here is known, and what came of it: may it write?
+    decided: (u64, bool),
     /// How many more things were too much than were not.
-    over: u32,
+    too_many: u32,
     _place: Place,
+    counted: Option<Counted>,
 }
 
 /// What somebody wants to be told besides messages.
@@ -91,10 +104,42 @@ pub struct Answer {
 pub enum End {
     /// The server stops, and has said so.
     Stopping,
+    /// What the client showed has expired, and nothing newer came.
+    Expired,
+    /// It may not read here any more, or the room is closed.
+    Forbidden,
+    /// It was put out.
+    PutOut,
     /// The log can't be read now.
     Unreadable,
     /// The client went on saying more than it may, however often it was told.
     Flooding,
+}
+
+impl End {
+    /// What the connection is closed with (RFC 6455 section 7.4.1, and codes of our own from 4000 on).
+    pub(crate) fn code(self) -> u16 {
+        match self {
+            Self::Stopping => 1012,
+            Self::Expired => 4003,
+            Self::Forbidden => 4004,
+            Self::PutOut => 4005,
+            Self::Flooding => 1008,
+            Self::Unreadable => 1011,
+        }
+    }
+
+    /// The same for people.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Stopping => "the server is restarting",
+            Self::Expired => "the token has expired; come back with a new one",
+            Self::Forbidden => "there is no right to read here any more",
+            Self::PutOut => "you were put out",
+            Self::Flooding => "too much was said, again and again",
+            Self::Unreadable => "the log can't be read now",
+        }
+    }
 }
 
 impl Session {
@@ -109,6 +154,9 @@ impl Session {
         if *stopping.borrow() {
             return Err(Refusal::new(ErrorCode::ShuttingDown, "the server is stopping"));
         }
+        if wants != Wants::Answers {
+            caller.check(Right::Read)?;
+        }
         if !caller.known {
             caller.server.rates.arrive(caller.address)?;
         }
@@ -122,7 +170,7 @@ impl Session {
         }
         let present = hub.enter(&caller.room, &caller.who);
         let mut present = present.map_err(|error| refusal(error.into()))?;
-        let (reader, recovery) = caller.read().await?;
+        let (reader, recovery) = caller.reader().await?;
         let reader = match &wants {
             Wants::Messages | Wants::Answers => reader,
             Wants::Everything => reader.with_state(None),
@@ -135,6 +183,8 @@ impl Session {
         let period = caller.server.config.timing.ping_interval;
         let mut beat = interval_at(tokio::time::Instant::now() + period, period);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let expiry = expiry(&caller);
+        let decided = (caller.decided, caller.may_write());
         Ok(Self {
             caller,
             present,
@@ -143,11 +193,31 @@ impl Session {
             appending: FuturesOrdered::new(),
             answers: VecDeque::new(),
             beat,
+            expiry,
             stopping,
-            said_bye: false,
-            over: 0,
+            said_bye: None,
+            decided,
+            too_many: 0,
             _place: place,
+            counted: None,
         })
+    }
+
+    /// The same session, counted under what carries it.
+    #[must_use]
+    pub(crate) fn over(mut self, carrier: Carrier) -> Self {
+        self.counted = Some(self.telemetry().join(carrier, self.hello));
+        self
+    }
+
+    /// Whether the end was told, and counted.
+    pub(crate) fn has_said_bye(&self) -> bool {
+        self.said_bye.is_some()
+    }
+
+    /// What is counted.
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.caller.server.telemetry
     }
 
     /// The same session, taking at most so many messages at once.
@@ -210,20 +280,24 @@ impl Session {
     ///
     /// [`End`], after which there is nothing more to come.
     pub async fn next(&mut self) -> Result<Vec<Out>, End> {
-        if self.said_bye {
-            return Err(End::Stopping);
+        if let Some(end) = self.said_bye {
+            return Err(end);
         }
         if self.hello.is_some() {
             return Box::pin(self.greet()).await;
         }
         loop {
-            if *self.stopping.borrow() {
-                return Ok(Box::pin(self.say_bye()).await);
+            let version = self.caller.server.hub.rules().version();
+            if let Some(end) = self.ended(version) {
+                return Ok(Box::pin(self.say_bye(end)).await);
+            }
+            if let Some(terms) = self.new_terms(version) {
+                return Ok(vec![Out::Frame(ServerFrame::Terms(terms))]);
             }
             if !self.answers.is_empty() {
                 return Ok(self.answers.drain(..).map(Out::Answer).collect());
             }
-            if self.over >= FLOOD {
+            if self.too_many >= FLOOD {
                 return Err(End::Flooding);
             }
             tokio::select! {
@@ -237,6 +311,9 @@ impl Session {
                 }
                 // The sender lives as long as the server.
                 _ = self.stopping.changed() => {}
+                () = passed(&mut self.expiry) => {
+                    return Ok(Box::pin(self.say_bye(End::Expired)).await);
+                }
                 // Before the messages: where those never end the line has to be looked after, too.
                 _ = self.beat.tick() => return Ok(vec![Out::Frame(ServerFrame::Beat {})]),
                 // Two browsers that agree on a connection wait for each other.
@@ -277,8 +354,9 @@ impl Session {
 
     fn hello_at(&self, position: Position, recovery: Recovery) -> Out {
         let Caller { room, who, session, .. } = &self.caller;
+        let terms = self.caller.terms();
         let (session, member, room) = (session.clone(), who.member.clone(), room.clone());
-        Out::Frame(ServerFrame::Hello(Hello { session, member, room, position, recovery }))
+        Out::Frame(ServerFrame::Hello(Hello { session, member, room, position, recovery, terms }))
     }
 
     fn burst(&self, delivery: Delivery) -> Vec<Out> {
@@ -288,19 +366,50 @@ impl Session {
         reset.into_iter().chain(messages).chain(states.into_iter().map(Out::State)).collect()
     }
 
+    /// Why it is over, if it is, with all that was decided up to this version.
+    fn ended(&self, version: u64) -> Option<End> {
+        if *self.stopping.borrow() {
+            Some(End::Stopping)
+        } else {
+            let Caller { permit, room, who, server, .. } = &self.caller;
+            if !permit.has(Right::Read, room) {
+                return Some(End::Forbidden);
+            }
+            if self.decided.0 == version {
+                return None;
+            }
+            match server.check_rules(permit, room, &who.member.id).map_err(|refusal| refusal.code) {
+                Ok(()) => None,
+                Err(ErrorCode::PutOut) => Some(End::PutOut),
+                Err(_) => Some(End::Forbidden),
+            }
+        }
+    }
+
+    /// On which terms it is here now, if something was decided that changes them.
+    fn new_terms(&mut self, version: u64) -> Option<Terms> {
+        if self.decided.0 == version {
+            return None;
+        }
+        let (before, now) = (self.decided.1, self.caller.may_write());
+        self.decided = (version, now);
+        (before != now).then(|| self.caller.terms())
+    }
+
     /// What was said is kept and answered, then bye.
-    async fn say_bye(&mut self) -> Vec<Out> {
+    async fn say_bye(&mut self, end: End) -> Vec<Out> {
         while let Some(answer) = self.appending.next().await {
             self.answers.push_back(answer);
         }
-        self.said_bye = true;
-        let bye = Out::Frame(ServerFrame::Bye(self.caller.server.bye()));
+        self.said_bye = Some(end);
+        self.telemetry().closed(end.code());
+        let bye = Out::Frame(ServerFrame::Bye(self.caller.server.bye(end)));
         self.answers.drain(..).map(Out::Answer).chain([bye]).collect()
     }
 
     /// Whether the client is not to be heard on before something it said is kept.
     pub fn is_full(&self) -> bool {
-        self.over >= FLOOD || self.appending.len() + self.answers.len() >= APPENDING
+        self.too_many >= FLOOD || self.appending.len() + self.answers.len() >= APPENDING
     }
 
     /// Does what a frame of so many bytes asks for, or refuses it as whoever read it did. What comes of it is
@@ -312,24 +421,27 @@ impl Session {
             Err(refusal) => refusal.id.clone(),
         };
         // Every frame counts, also one that is no good.
+        self.telemetry().frames.increment(1);
         let Caller { server, sender, address, .. } = &self.caller;
         let counted = match frame {
             Ok(ClientFrame::Signalling { .. }) => server.rates.signal(sender, *address, bytes),
             _ => server.rates.publish(sender, *address, 1, bytes),
         };
-        self.over = match counted {
-            Ok(()) => self.over.saturating_sub(1),
-            Err(_) => self.over + 1,
+        self.too_many = match counted {
+            Ok(()) => self.too_many.saturating_sub(1),
+            Err(_) => self.too_many + 1,
         };
-        let frame = counted.map_err(|refusal| refusal.about(id.as_deref())).and(frame);
+        let allowed =
+            counted.and_then(|()| frame.as_ref().map_or(Ok(()), |frame| self.check(frame)));
+        let frame = allowed.map_err(|refusal| refusal.about(id.as_deref())).and(frame);
         let limits = self.caller.server.hub.limits();
         let frame = match frame {
             Ok(ClientFrame::Message(publish)) => {
                 self.present.set_typing(None);
                 return self.keep(publish, id, ticket);
             }
-            Ok(ClientFrame::Typing {}) => {
-                self.present.set_typing(Some(Instant::now() + limits.typing));
+            Ok(ClientFrame::Typing { typing }) => {
+                self.present.set_typing(typing.then(|| Instant::now() + limits.typing));
                 None
             }
             Ok(ClientFrame::Idle { idle }) => {
@@ -357,11 +469,55 @@ impl Session {
             Ok(ClientFrame::Signalling { to, data }) => {
                 self.signal(&to, data).err().map(ServerFrame::Error)
             }
+            Ok(ClientFrame::Token { token }) => Some(match self.renew(&token) {
+                Ok(terms) => ServerFrame::Terms(terms),
+                Err(refusal) => ServerFrame::Error(refusal),
+            }),
             Err(refusal) => Some(ServerFrame::Error(refusal)),
         };
+        // What is answered to a request is counted there.
+        if let Some(ServerFrame::Error(refusal)) = &frame
+            && self.counted.is_some()
+        {
+            self.telemetry().refused(refusal.code);
+        }
         if frame.is_some() || ticket.is_some() {
             self.answers.push_back(Answer { ticket, frame });
         }
+    }
+
+    /// Whether the client may do what a frame asks for.
+    fn check(&self, frame: &ClientFrame) -> Result<(), Refusal> {
+        match frame {
+            ClientFrame::Message(publish) => {
+                self.caller.permit.check_time()?;
+                self.caller.check_saying(std::slice::from_ref(publish))
+            }
+            ClientFrame::Typing { .. }
+            | ClientFrame::Direct { .. }
+            | ClientFrame::Call { .. }
+            | ClientFrame::Signalling { .. } => {
+                self.caller.permit.check_time()?;
+                self.caller.check_writing()
+            }
+            ClientFrame::Rename { .. } | ClientFrame::Idle { .. } => self.caller.check(Right::Read),
+            ClientFrame::Token { .. } => Ok(()),
+        }
+    }
+
+    /// From now on the client may do what `token` grants.
+    fn renew(&mut self, token: &str) -> Result<Terms, Refusal> {
+        let Caller { server, who, permit, .. } = &mut self.caller;
+        let named = |refusal| Refusal { field: Some("token".to_owned()), ..refusal };
+        let visitor = server.identity.bearer(token).map_err(named)?;
+        if visitor.id != who.member.id {
+            return Err(Refusal::field("token", "`token` is for another member than this one"));
+        }
+        *permit = Permit::new(server.config.access, visitor.grant);
+        self.expiry = expiry(&self.caller);
+        // Whoever managed was let be: now it is looked whether it may be here. No version is this.
+        self.decided = (u64::MAX, self.caller.may_write());
+        Ok(self.caller.terms())
     }
 
     /// Hands `data` on to one other session in the room.
@@ -397,11 +553,23 @@ impl Session {
             self.caller.who.member.name = name;
         }
         let Caller { server, room, who, .. } = self.caller.clone();
+        let (own, (who, publish)) = (who.member.id.clone(), as_whom(who, publish));
+        let (began, is_carried) = (Instant::now(), self.counted.is_some());
         let keep = async move {
-            let frame = match server.hub.publish(&room, &who, publish, now_ms()).await {
+            let taken = server.hub.publish(&room, &who, publish, now_ms()).await;
+            server.telemetry.kept(1, began, &taken);
+            if taken.is_err() {
+                server.hub.rules().give_back_turn(&room, &own);
+            }
+            let frame = match taken {
                 Ok(taken) => ServerFrame::Ack { id: taken.id, offset: taken.position.offset },
                 Err(error) => ServerFrame::Error(refusal(error).about(id.as_deref())),
             };
+            if let ServerFrame::Error(refusal) = &frame
+                && is_carried
+            {
+                server.telemetry.refused(refusal.code);
+            }
             Answer { ticket, frame: Some(frame) }
         };
         self.appending.push_back(keep.boxed());
@@ -419,5 +587,20 @@ impl Session {
     pub async fn leave(&mut self) {
         while self.appending.next().await.is_some() {}
         self.present.leave(self.caller.server.hub.limits());
+    }
+}
+
+/// When the server lets go of a client whose token expires.
+fn expiry(caller: &Caller) -> Option<Pin<Box<Sleep>>> {
+    let left = caller.permit.expires_in_ms()?;
+    let grace = caller.server.config.timing.grace;
+    Some(Box::pin(sleep(Duration::from_millis(left).saturating_add(grace))))
+}
+
+/// Waits until then; forever, if there is no such time.
+async fn passed(expiry: &mut Option<Pin<Box<Sleep>>>) {
+    match expiry {
+        Some(expiry) => expiry.await,
+        None => pending().await,
     }
 }

@@ -1,12 +1,33 @@
 //! What all handlers share.
 
-use std::sync::Arc;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use common::Bye;
+use axum::http::{HeaderMap, Uri};
+use common::{Bye, ErrorCode, MemberId, Refusal, RoomName};
 use hub::{Hub, broker::Broker};
+use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::{address::Places, config::Config, edge, identity::Identity, meter::Labs, rates::Rates};
+use crate::{
+    address::Places,
+    clock::now_ms,
+    config::Config,
+    edge,
+    identity::{Identity, Visitor},
+    issuers::Issuers,
+    issuers::Jwks,
+    meter::Labs,
+    rates::Rates,
+    rights::{Access, Permit, Right, token_needed},
+    session::End,
+    telemetry::Telemetry,
+};
 
 /// How many KiB of long bodies and answers may be under way, in all; one address has an eighth of that.
 const IN_FLIGHT_KIB: usize = 64 * 1024;
@@ -42,11 +63,20 @@ pub(crate) struct Parts {
     pub labs: Labs,
     /// How much of what somebody may do.
     pub rates: Rates,
+    /// What can be watched.
+    pub telemetry: Telemetry,
+    /// It was said that there is a proxy that was not told.
+    has_warned: AtomicBool,
 }
 
 impl Parts {
     /// A server that has heard of nobody yet.
-    pub(crate) fn new(config: Config, identity: Identity, broker: Arc<dyn Broker>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        identity: Identity,
+        broker: Arc<dyn Broker>,
+        telemetry: Telemetry,
+    ) -> Self {
         let room = edge::room_for(config.connections);
         let each = match config.connections_per_address {
             0 => usize::MAX,
@@ -54,6 +84,11 @@ impl Parts {
             each => each.min(room.div_ceil(2)),
         };
         let places = || Places::new(room, each);
+        let identity = identity.trusting(Issuers {
+            keys: config.token_keys.clone(),
+            jwks: config.jwks.clone().map(|url| Jwks::new(url, config.timing.fetches)),
+            audiences: config.token_audiences.clone(),
+        });
         Self {
             hub: Hub::new(broker, config.hub.clone()),
             identity,
@@ -64,18 +99,118 @@ impl Parts {
             mail: Places::new(MAIL_KIB, MAIL_KIB / 8),
             labs: Labs::new(),
             rates: Rates::new(&config),
+            telemetry,
+            has_warned: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             config,
         }
     }
 
-    /// What one of the connections is told when the server stops.
-    pub(crate) fn bye(&self) -> Bye {
-        Bye {
-            code: 1012,
-            reason: "the server is restarting".to_owned(),
-            reconnect_in_ms: self.reconnect_in_ms(),
+    /// What whoever sent a request with these headers may do, in whichever room.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::InvalidToken`](common::ErrorCode::InvalidToken) where a token is needed, or the one shown is no good.
+    pub(crate) fn permit(&self, headers: &HeaderMap, uri: &Uri) -> Result<Permit, Refusal> {
+        let visitor = self.visitor(headers, uri)?;
+        if visitor.is_none() && self.config.access == Access::Tokens {
+            return Err(token_needed());
         }
+        Ok(Permit::new(self.config.access, visitor.and_then(|visitor| visitor.grant)))
+    }
+
+    /// Says once that a peer on this machine or its network speaks for others and is not known as a proxy: all of those are
+    /// one address then. Anybody can write that header, so of others nothing is said.
+    pub(crate) fn warn_of_proxy(&self, peer: IpAddr, headers: &HeaderMap) {
+        let is_near = match peer.to_canonical() {
+            IpAddr::V4(peer) => peer.is_loopback() || peer.is_private(),
+            IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local(),
+        };
+        let forwards =
+            ["x-forwarded-for", "forwarded"].iter().any(|name| headers.contains_key(*name));
+        if is_near && forwards && !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a proxy forwards requests, and all who come through it are counted as one address; \
+                 tell its address with --trusted-proxy"
+            );
+        }
+    }
+
+    /// Who sent such a request, by the token it shows: in its query, its headers, or a cookie.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::InvalidToken`] for one that is no good.
+    pub(crate) fn visitor(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<Option<Visitor>, Refusal> {
+        #[derive(Default, Deserialize)]
+        struct Shown {
+            token: Option<String>,
+        }
+        let query = uri.query().unwrap_or_default();
+        let Shown { token } = serde_urlencoded::from_str(query).unwrap_or_default();
+        self.identity.caller(headers, token.as_deref())
+    }
+
+    /// Whether `member` may be in `room` by what was decided of both.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::PutOut`], [`ErrorCode::Forbidden`] where the room is closed.
+    pub(crate) fn check_rules(
+        &self,
+        permit: &Permit,
+        room: &RoomName,
+        member: &MemberId,
+    ) -> Result<(), Refusal> {
+        if permit.has(Right::Manage, room) {
+            return Ok(());
+        }
+        let (rules, now) = (self.hub.rules(), now_ms());
+        if let Some(until) = rules.out_until(member, room, now) {
+            let seconds = (until - now).div_ceil(1_000);
+            let message = format!("you were put out, for another {seconds} seconds");
+            return Err(Refusal {
+                limit: Some(seconds),
+                ..Refusal::new(ErrorCode::PutOut, message)
+            });
+        }
+        if rules.settings(room).closed {
+            return Err(Refusal::new(ErrorCode::Forbidden, "this room is closed"));
+        }
+        Ok(())
+    }
+
+    /// Whether one may write in `room`, by right and by what was decided of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Permit::check`], and [`ErrorCode::Forbidden`] where only those who manage the room may write.
+    pub(crate) fn check_writing(&self, permit: &Permit, room: &RoomName) -> Result<(), Refusal> {
+        permit.check(Right::Write, room)?;
+        if self.hub.rules().settings(room).read_only && !permit.has(Right::Manage, room) {
+            return Err(Refusal::new(ErrorCode::Forbidden, "this room may only be read now"));
+        }
+        Ok(())
+    }
+
+    /// Something was decided of a room or a member: every session looks whether it concerns it.
+    pub(crate) fn decided(&self) {
+        // Whoever waits for a stop looks, too, and waits on.
+        self.stopping.send_modify(|_| {});
+    }
+
+    /// What one of the sessions is told when it is over.
+    pub(crate) fn bye(&self, end: End) -> Bye {
+        let reconnect_in_ms = match end {
+            End::Stopping => self.reconnect_in_ms(),
+            // As it is, it need not come back.
+            _ => 0,
+        };
+        Bye { code: end.code(), reason: end.reason().to_owned(), reconnect_in_ms }
     }
 
     /// When one of the connections should come back after a restart: each at a time of its own,

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use common::{Message, SessionId, message::check_value};
+use common::{Message, Offset, SessionId, message::check_value};
 use hub::{
     Draft,
     broker::{Broker, BrokerError, Retention},
@@ -70,6 +70,10 @@ pub fn export(dir: &Path, out: impl Write) -> Result<usize, TransferError> {
                 return Ok(());
             }
         };
+        // What is done to messages has been done to them.
+        if record.envelope.mends.is_some() {
+            return Ok(());
+        }
         let message: &RawValue = serde_json::from_str(record.params())?;
         let session = record.envelope.session.clone();
         serde_json::to_writer(&mut out, &Line { session, message })?;
@@ -154,8 +158,13 @@ pub async fn import(dir: &Path, file: Option<&Path>) -> Result<usize, TransferEr
 ///
 /// What is wrong with it: it is no record, or has a value that nobody could say.
 pub fn draft(line: &str) -> Result<Draft, String> {
-    let Line { session, message }: Line<Message> =
+    let Line { session, mut message }: Line<Message> =
         serde_json::from_str(line).map_err(|error| error.to_string())?;
+    if message.mends().is_some() {
+        return Err("it is done to another message, and an export has no such lines".to_owned());
+    }
+    // Offsets are given anew, and every edit to come is a later one.
+    message.edited = message.edited.map(|_| Offset(0));
     check_value(&message.value).map_err(|refusal| refusal.to_string())?;
     Ok(Draft::new(message, session.as_ref()))
 }

@@ -6,6 +6,7 @@
 //! before anything else.
 
 use std::{
+    fmt,
     future::poll_fn,
     io,
     pin::Pin,
@@ -14,8 +15,10 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use futures_util::future::BoxFuture;
 use hub::Pushed;
 use parking_lot::{Mutex, MutexGuard};
+use socketio::Below;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{
@@ -65,12 +68,12 @@ impl Wire {
         }
     }
 
-    /// Writes this for the owner, who has flushed all that it wrote by itself and writes nothing meanwhile. If that is
-    /// given up, what is left goes out before anything else: it is never cut.
+    /// Writes this for the owner, who has flushed all that it wrote by itself, and flushes again after it: it may have
+    /// answered a ping meanwhile. If the writing is given up, what is left goes out before anything else: it is never cut.
     pub(crate) async fn write_all(&self, bytes: Vec<u8>) -> io::Result<()> {
         poll_fn(|cx| self.poll_out(cx).map_ok(drop)).await?;
         self.out.lock().rest = bytes.into();
-        poll_fn(|cx| self.poll_out(cx).map_ok(|mut out| out.is_clear = true)).await
+        poll_fn(|cx| self.poll_out(cx).map_ok(drop)).await
     }
 
     /// The socket, once it has taken the rest of what was pushed.
@@ -88,6 +91,18 @@ impl Wire {
         }
         out.rest = Bytes::new();
         Poll::Ready(Ok(out))
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+impl Below for Wire {
+    fn write(&self, frames: Vec<u8>) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(self.write_all(frames))
     }
 }
 
@@ -222,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_written_for_the_owner_goes_behind_what_was_pushed_and_before_what_is() {
-        let (socket, mut client) = pair().await;
+        let (mut socket, mut client) = pair().await;
         let long: Bytes = (0..32 << 20).map(|n| (n >> 10) as u8).collect();
         let wire = socket.wire.clone();
         assert_eq!(wire.push(&long), Pushed::Some);
@@ -231,11 +246,13 @@ mod tests {
             assert!(futures_util::poll!(&mut write).is_pending());
             assert_eq!(wire.push(&Bytes::from_static(b"in between")), Pushed::None);
             write.await.unwrap();
+            assert_eq!(wire.push(&Bytes::from_static(b"not flushed")), Pushed::None);
             // Given up in the middle of it.
             let mut write = Box::pin(wire.write_all(long.to_vec()));
             assert!(futures_util::poll!(&mut write).is_pending());
             drop(write);
             wire.write_all(b"behind it".to_vec()).await.unwrap();
+            socket.flush().await.unwrap();
             assert_eq!(wire.push(&Bytes::from_static(b"pushed")), Pushed::All);
         };
         let client = async {

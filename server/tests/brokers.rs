@@ -7,11 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use common::{Offset, RoomName};
+use common::{EventName, Mend, Message, MessageId, Offset, Publish, RoomName};
 use hub::{
     Draft,
     broker::{Broker, Page, Part, Read, Retention},
-    contract::draft,
+    contract::{draft, message},
 };
 use server::{OpenError, SqliteBroker, Sync, transfer};
 
@@ -59,6 +59,56 @@ async fn a_restart_keeps_messages_epoch_ids_and_never_gives_an_offset_twice() {
     let again = broker.append(drafts).await.unwrap().offsets;
     assert_eq!(again[0], first.offsets[0]);
     assert!(again[1] > first.offsets[1]);
+}
+
+#[tokio::test]
+async fn of_what_was_taken_back_or_edited_not_a_word_is_left_in_the_files() {
+    const WORDS: [&str; 3] = ["hippopotamus", "rhinoceros", "crocodile"];
+    let dir = empty_dir();
+    let broker = open(&dir).unwrap();
+    let found = || {
+        let files = fs::read_dir(&dir).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+        let files: Vec<_> = files.collect();
+        WORDS.map(|word| {
+            files.iter().any(|bytes| bytes.windows(word.len()).any(|part| part == word.as_bytes()))
+        })
+    };
+    let said = |id: &str, text: String| {
+        let message = Message { value: text.into(), ..message("tea", id, 1) };
+        Draft::new(message, None)
+    };
+    // Some so long that they have pages of their own.
+    let long = |word: &str| format!("{} {word}", "x".repeat(12_000));
+    let of = |id: &str| Some(MessageId::parse(id).unwrap());
+    let event = |how: Mend| Some(EventName::parse(how.word()).unwrap());
+    let drafts = vec![said("m1", long(WORDS[0])), said("m2", WORDS[1].to_owned())];
+    broker.append(drafts).await.unwrap();
+    let edit = Message {
+        value: long(WORDS[2]).into(),
+        event: event(Mend::Edit),
+        of: of("m1"),
+        ..message("tea", "e1", 2)
+    };
+    broker.append(vec![Draft::new(edit, None)]).await.unwrap();
+    assert_eq!(found(), [true, true, true]);
+    broker.tidy(3).await.unwrap();
+    assert_eq!(found(), [false, true, true], "the first wording");
+    for (id, target) in [("b1", "m1"), ("b2", "m2")] {
+        let back = Message {
+            value: serde_json::json!({}),
+            event: event(Mend::Retract),
+            of: of(target),
+            ..message("tea", id, 4)
+        };
+        broker.append(vec![Draft::new(back, None)]).await.unwrap();
+    }
+    broker.tidy(5).await.unwrap();
+    assert_eq!(found(), [false, false, false]);
+    assert_eq!(ids(&tea(&broker).await), ["b1", "b2"]);
+    drop(broker);
+    // What it does outlives the process.
+    let page = tea(&open(&dir).unwrap()).await;
+    assert_eq!(page.records[0].envelope.mends.as_ref().unwrap().how, Mend::Retract);
 }
 
 #[tokio::test]
@@ -173,13 +223,38 @@ async fn an_export_imported_elsewhere_twice_is_the_same_log_once() {
 async fn a_line_that_is_no_record_is_named_and_what_came_before_it_is_kept() {
     let dir = empty_dir();
     let file = dir.join("log.ndjson");
-    let message = hub::contract::message("tea", "m1", 0);
+    let message = message("tea", "m1", 0);
     let good = serde_json::json!({"session": "ada-tab", "message": message}).to_string();
     fs::write(&file, format!("{good}\nnot a record\n")).unwrap();
     let error = transfer::import(&dir, Some(&file)).await.unwrap_err();
     assert!(error.to_string().starts_with("line 2 is not a record"), "{error}");
     let page = tea(&open(&dir).unwrap()).await;
     assert_eq!(page.records.len(), 1);
+}
+
+#[tokio::test]
+async fn an_export_has_messages_as_they_are_and_they_can_be_edited_on() {
+    let (from, to) = (empty_dir(), empty_dir());
+    let broker = open(&from).unwrap();
+    let mend = |id: &str, how: Mend, of: &str, value: &str| {
+        let publish = Publish::mending(how, MessageId::parse(of).unwrap(), value.into());
+        let Publish { value, event, of, .. } = publish;
+        vec![Draft::new(Message { value, event, of, ..message("tea", id, 1) }, None)]
+    };
+    for id in ["m1", "m2"] {
+        broker.append(vec![draft("tea", id, 1)]).await.unwrap();
+    }
+    broker.append(mend("e1", Mend::Edit, "m1", "edited")).await.unwrap();
+    broker.append(mend("b1", Mend::Retract, "m2", "-")).await.unwrap();
+    drop(broker);
+    let file = from.join("export.ndjson");
+    assert_eq!(transfer::export(&from, fs::File::create(&file).unwrap()).unwrap(), 1);
+    assert_eq!(transfer::import(&to, Some(&file)).await.unwrap(), 1);
+    let broker = open(&to).unwrap();
+    let text = |page: &Page| page.records[0].message().unwrap().value.to_string();
+    assert_eq!(text(&tea(&broker).await), r#""edited""#);
+    broker.append(mend("e2", Mend::Edit, "m1", "again")).await.unwrap();
+    assert_eq!(text(&tea(&broker).await), r#""again""#);
 }
 
 #[tokio::test]
@@ -418,7 +493,7 @@ async fn one_damaged_message_is_a_gap_that_is_told_and_stops_nobody() {
 
     let hub = hub::Hub::new(Arc::new(open(&dir).unwrap()), hub::Limits::default());
     let room = RoomName::parse("tea").unwrap();
-    let member = hub::contract::message("tea", "m", 0).from;
+    let member = message("tea", "m", 0).from;
     let who = hub::Who { member, session: None, guest_from: None };
     let (mut reader, _) = hub.read(&room, who.clone(), &common::After::Oldest).await.unwrap();
     let (mut read, mut gaps) = (Vec::new(), Vec::new());
@@ -447,7 +522,7 @@ async fn a_damaged_page_takes_its_messages_from_an_export_and_no_others() {
     let dir = empty_dir();
     let broker = open(&dir).unwrap();
     for n in 1..=300 {
-        let message = hub::contract::message("tea", &format!("m{n}"), 0);
+        let message = message("tea", &format!("m{n}"), 0);
         let value = serde_json::Value::from(format!("{n:0500}"));
         broker.append(vec![Draft::new(common::Message { value, ..message }, None)]).await.unwrap();
     }

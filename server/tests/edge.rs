@@ -6,6 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use server::config::HostName;
 use support::{Client, PATIENCE, Refused, TestServer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -169,7 +170,10 @@ async fn one_address_has_half_of_what_there_is_and_a_proxy_speaks_for_many() {
 
 #[tokio::test]
 async fn a_request_names_one_host_and_it_is_ours() {
-    let server = TestServer::with(|config| config.hosts = vec!["hub.example".to_owned()]).await;
+    let server = TestServer::with(|config| {
+        config.hosts = vec![HostName { name: "hub.example".to_owned(), port: None }]
+    })
+    .await;
     let ask = async |hosts: &str| {
         let request = format!("GET / HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
         let text = answer(&server, &request).await;

@@ -399,3 +399,97 @@ async fn an_id_is_of_whoever_used_it_first_and_nobody_is_answered_with_anothers_
     let (_, all) = get(&server, "?after=0").await;
     assert_eq!(values(&all), ["mine", "hi", "hi"]);
 }
+
+#[tokio::test]
+async fn what_was_said_is_found_page_by_page() {
+    let server = TestServer::start().await;
+    for text in ["회의록 하나", "점심", "회의록 둘", "회의록 셋"] {
+        post_json(&server, json!({"value": text})).send().await.unwrap();
+    }
+    let (status, found) = get(&server, "?q=회의&limit=2").await;
+    assert_eq!((status, values(&found)), (200, vec!["회의록 둘", "회의록 셋"]));
+    let (_, older) = get(&server, &format!("?q=회의&limit=2&before={}", found["before"])).await;
+    assert_eq!((values(&older), &older["before"]), (vec!["회의록 하나"], &Value::Null));
+    assert_eq!(found["position"], older["position"]);
+    // However it is written, it is the same work.
+    let limited = TestServer::with(|config| config.address_rate = Some(10)).await;
+    let tries = async |query: &str| {
+        let mut refused = false;
+        for _ in 0..60 {
+            refused |= get(&limited, query).await.0 == 429;
+        }
+        refused
+    };
+    assert!(tries("?%71=x").await);
+    for (query, field) in [("?q=", "q"), ("?q=x&after=0", "q"), ("?q=x&wait=1", "q")] {
+        let (status, problem) = get(&server, query).await;
+        assert_eq!((status, &problem["field"]), (400, &json!(field)), "{query}");
+    }
+    let (status, problem) = get(&server, &format!("?q={}", "x".repeat(101))).await;
+    assert_eq!((status, &problem["limit"]), (413, &json!(100)));
+}
+
+#[tokio::test]
+async fn the_keys_of_a_value_come_as_they_were_sent() {
+    let server = TestServer::start().await;
+    let value = r#"{"b":1,"a":{"z":[],"y":0}}"#;
+    post(&server, "application/json", format!(r#"{{"value":{value}}}"#)).send().await.unwrap();
+    let all = ask(&server, Method::GET, "/api/rooms/tea/messages").send().await.unwrap();
+    let text = all.text().await.unwrap();
+    assert!(text.contains(&format!(r#""value":{value},"#)), "{text}");
+}
+
+#[tokio::test]
+async fn the_address_of_a_room_is_drawn_for_phones() {
+    let server = TestServer::start().await;
+    let answer = ask(&server, Method::GET, "/rooms/tea/qr.svg").send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "image/svg+xml");
+    let svg = answer.text().await.unwrap();
+    assert!(svg.starts_with("<svg ") && svg.contains("M4,4h1v1h-1z"), "{svg}");
+    let long = "가".repeat(65);
+    let refused = ask(&server, Method::GET, &format!("/rooms/{long}/qr.svg")).send().await.unwrap();
+    assert_eq!(refused.status(), 413);
+}
+
+#[tokio::test]
+async fn the_description_says_who_one_is_and_allows_nothing_that_is_always_refused() {
+    let server = TestServer::start().await;
+    let (_, all) = json_of(ask(&server, Method::GET, "/api/openapi.json")).await;
+    assert_eq!(all["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+    let kinds = &all["components"]["schemas"]["Publish"]["properties"]["value"]["type"];
+    assert!(!kinds.as_array().unwrap().contains(&json!("null")), "{kinds}");
+    // Where there are none, there is no list of them.
+    assert!(all["paths"]["/api/rooms"]["get"].get("parameters").is_none());
+    let get = &all["paths"]["/api/rooms/{room}/messages"]["get"]["parameters"];
+    let room = get.as_array().unwrap().iter().find(|one| one["name"] == "room").unwrap();
+    assert_eq!(
+        (&room["schema"]["minLength"], &room["schema"]["maxLength"]),
+        (&json!(1), &json!(64))
+    );
+}
+
+#[tokio::test]
+async fn whoever_is_told_to_come_back_later_is_told_when() {
+    let server = TestServer::with(|config| config.publish_rate = 1).await;
+    for _ in 0..5 {
+        assert_eq!(post(&server, "text/plain", "x").send().await.unwrap().status(), 200);
+    }
+    let refused = post(&server, "text/plain", "x").send().await.unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["retry-after"]),
+        (429, &"1".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn a_client_of_messages_only_can_come_back_to_a_position() {
+    let server = TestServer::start().await;
+    let mut ada = server.join_plain("?room=tea&fields=value,position").await;
+    for text in ["one", "two"] {
+        post(&server, "text/plain", text).send().await.unwrap();
+    }
+    let one = ada.next_of("message").await;
+    let position = one["position"].as_str().unwrap();
+    let mut again = server.join_plain(&format!("?room=tea&after={position}")).await;
+    assert_eq!(again.hear().await, "two");
+}

@@ -3,7 +3,7 @@
 
 mod support;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{
     TestServer,
     road::{Lost, ROADS, Road, Traveller},
@@ -30,6 +30,7 @@ on_every_road!(
     whoever_joins_late_may_read_from_the_oldest,
     a_position_of_another_life_of_the_log_is_told_as_reset,
     a_message_reaches_its_audience_and_nobody_else,
+    what_was_said_is_edited_taken_back_and_reacted_to,
     what_is_too_long_is_refused_by_name_and_nothing_is_lost,
     a_retry_stores_nothing_and_answers_the_first_offset,
     who_is_here_and_who_is_typing_is_told,
@@ -44,6 +45,25 @@ on_every_road!(
 async fn join(server: &TestServer, road: Road, query: &str) -> Traveller {
     let address = if road == Road::Toy { server.toy } else { server.address };
     Traveller::join(&address.to_string(), road, "tea", query).await.unwrap()
+}
+
+/// Does this to the message `of`; returns the params of the `ack`, or of what refuses it.
+async fn mend(who: &mut Traveller, event: &str, of: &Value, value: Value) -> Value {
+    let id = uuid::Uuid::new_v4().to_string();
+    let params = json!({"id": id, "event": event, "of": of, "value": value});
+    who.send(json!({"type": "message", "params": params})).await.unwrap()
+}
+
+/// The events of the messages before one that says so.
+async fn events_until_the_end(who: &mut Traveller) -> Vec<String> {
+    let mut events = Vec::new();
+    loop {
+        let message = who.message().await.unwrap();
+        if message["value"] == "the end" {
+            return events;
+        }
+        events.push(message["event"].as_str().unwrap_or("message").to_owned());
+    }
 }
 
 mod behaviour {
@@ -128,6 +148,36 @@ mod behaviour {
                 assert_eq!(again.hear().await, *text);
             }
         }
+    }
+
+    pub(super) async fn what_was_said_is_edited_taken_back_and_reacted_to(road: Road) {
+        let server = TestServer::start().await;
+        let mut ada = join(&server, road, "").await;
+        let mut bob = join(&server, road, "").await;
+        let mut eve = join(&server, Road::WebSocket, "").await;
+        let whole = ada.say("helo", json!("all")).await;
+        let secret = ada.say("a secret", json!([bob.hello["member"]["id"]])).await;
+        assert_eq!((bob.hear().await, bob.hear().await), ("helo".into(), "a secret".into()));
+        let edit = mend(&mut ada, "edit", &whole["id"], json!("hello")).await;
+        assert!(edit["offset"].is_u64(), "{edit}");
+        mend(&mut bob, "reaction", &whole["id"], json!(["👍"])).await;
+        // Only who may read something may react to it, and only who said it may change it.
+        let unseen = mend(&mut eve, "reaction", &secret["id"], json!(["👍"])).await;
+        assert_eq!((&unseen["code"], &unseen["field"]), (&json!("not_found"), &json!("of")));
+        let refused = mend(&mut bob, "retract", &secret["id"], json!({})).await;
+        assert_eq!((&refused["code"], &refused["field"]), (&json!("not_yours"), &json!("of")));
+        mend(&mut ada, "retract", &secret["id"], json!({})).await;
+        ada.say("the end", json!("all")).await;
+
+        // Those who are there hear of each thing, in order, and of nothing that is not for them.
+        assert_eq!(events_until_the_end(&mut bob).await, ["edit", "reaction", "retract"]);
+        assert_eq!(events_until_the_end(&mut eve).await, ["message", "edit", "reaction"]);
+        // Whoever comes later finds what came of it.
+        let mut late = join(&server, road, &format!("after=0&session={}", bob.session())).await;
+        let first = late.message().await.unwrap();
+        assert_eq!((&first["value"], &first["edited"]), (&json!("hello"), &edit["offset"]));
+        assert_eq!(first["reactions"][0]["from"][0]["id"], bob.hello["member"]["id"]);
+        assert_eq!(events_until_the_end(&mut late).await, ["edit", "reaction", "retract"]);
     }
 
     pub(super) async fn what_is_too_long_is_refused_by_name_and_nothing_is_lost(road: Road) {

@@ -38,7 +38,7 @@ pub enum DecodeError {
     #[error("a text instead of an attachment")]
     Text,
     /// Bytes came that belong to nothing.
-    #[error("an attachment without its packet")]
+    #[error("an attachment without its packet, or another parser's packet")]
     Stray,
     /// The attachments of one packet are too many bytes.
     #[error("the attachments are too big")]

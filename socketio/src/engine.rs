@@ -20,6 +20,7 @@ use serde_json::json;
 mod outbox;
 pub mod packet;
 mod polling;
+mod queue;
 mod refusal;
 mod session;
 mod socket;
@@ -265,9 +266,8 @@ impl Engine {
             let open = engine.greeting(&session, &[]).encode();
             if socket.send(axum::extract::ws::Message::Text(open.into())).await.is_ok() {
                 engine.start(opening);
-                let run = websocket::run(session, socket, engine.config.max_payload);
-                // In a box, or what there was before it would stay as long.
-                Box::pin(run).await;
+                // A task of its own, or what there was before it would stay as long.
+                tokio::spawn(websocket::run(session, socket, engine.config.max_payload));
             }
         }))
     }

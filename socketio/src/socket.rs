@@ -16,7 +16,7 @@ mod sender;
 pub use sender::{Room, SendError, SocketSender};
 
 use crate::{
-    decoder::Decoder,
+    decoder::{DecodeError, Decoder},
     engine::{CloseReason, EngineSocket},
     packet::Packet,
 };
@@ -165,6 +165,11 @@ impl Socket {
             let (packet, attachments) = match self.decoder.add(message) {
                 Ok(Some(complete)) => complete,
                 Ok(None) => continue,
+                Err(DecodeError::Stray) if !self.sender.was_joined() => {
+                    // It has until it would have to be in a namespace to take that in.
+                    let _ = self.sender.refuse_parser().await;
+                    continue;
+                }
                 Err(error) => {
                     self.lose(&error.to_string());
                     continue;

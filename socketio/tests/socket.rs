@@ -50,7 +50,7 @@ impl Server {
         assert_eq!(incoming, Incoming::Connect { namespace: "/".to_owned(), auth });
         assert_eq!(sender.emit("/", &[json!("early")]).await, Err(SendError::NotThere));
         sender.accept("/", "public", Some("private")).await.unwrap();
-        assert_eq!(socket.text().await, r#"40{"pid":"private","sid":"public"}"#);
+        assert_eq!(socket.text().await, r#"40{"sid":"public","pid":"private"}"#);
         (socket, sender)
     }
 }
@@ -86,7 +86,7 @@ async fn a_refused_client_may_ask_elsewhere() {
     socket.send("40/no,").await;
     server.hears.recv().await.unwrap();
     sender.refuse("/no", "not here", Some(json!({ "code": 7 }))).await.unwrap();
-    assert_eq!(socket.text().await, r#"44/no,{"data":{"code":7},"message":"not here"}"#);
+    assert_eq!(socket.text().await, r#"44/no,{"message":"not here","data":{"code":7}}"#);
     assert_eq!(sender.accept("/no", "sid", None).await, Err(SendError::NotThere));
     socket.send("40/yes").await;
     server.hears.recv().await.unwrap();

@@ -11,6 +11,7 @@ mod fuzz;
 mod mutants;
 mod site;
 mod step;
+mod style;
 mod tests;
 
 use std::process::{Command, ExitCode};
@@ -28,6 +29,8 @@ cargo xtask fuzz [SECONDS] [TARGET…]
 cargo xtask bench [durable | fan-out | joins | flood] [--quick] [--json FILE] [--server PATH]…
                             how fast it is, each figure beside a peer's in the same run; of this build, or of
                             several binaries side by side
+cargo xtask bench page [PATH]…
+                            what a room's page costs in a browser: bytes, nodes, how long a key takes
 cargo xtask bench --guard [--update]
                             do the hub's inner steps take as many instructions as before? (needs valgrind)";
 
@@ -60,10 +63,26 @@ fn build() -> Result {
 
 /// Measures this build, or the binaries that are named.
 fn bench(args: &[&str]) -> Result {
+    if let ["page", servers @ ..] = args {
+        return bench_page(servers);
+    }
     if !args.iter().any(|arg| arg.starts_with("--server") || *arg == "--guard") {
         build()?;
     }
     run(cargo().args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(args))
+}
+
+/// Measures the page of this build, or of the binaries that are named.
+fn bench_page(servers: &[&str]) -> Result {
+    let own = root().join("target/release/hubbub");
+    site::npm_install()?;
+    let mut page = Command::new("node");
+    page.arg(root().join("end2end/bench/page.mjs"));
+    if servers.is_empty() {
+        build()?;
+        return run(page.arg(own));
+    }
+    run(page.args(servers))
 }
 
 fn serve(args: &[&str]) -> Result {

@@ -11,7 +11,10 @@ use std::{
     time::SystemTime,
 };
 
-use crate::step::{Result, cargo, has, output, root, run, step};
+use crate::{
+    step::{Result, cargo, has, output, root, run, step},
+    style,
+};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const NAME: &str = "hubbub";
@@ -61,7 +64,7 @@ pub(crate) fn build() -> Result {
         make_dir(&pkg)?;
         split(&wasm, &pkg)?;
         bind(&pkg)?;
-        copy(&root().join("style/main.css"), &pkg.join(format!("{NAME}.css")))?;
+        write(&pkg.join(format!("{NAME}.css")), style::bundle()?.as_bytes())?;
         copy_tree(&root().join("public"), &site)
     })?;
     match &tool {

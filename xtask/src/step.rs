@@ -52,7 +52,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Whether a program by this name can be started.
 pub(crate) fn has(program: &str) -> bool {
-    answers(Command::new(program).arg("--version"))
+    ["--version", "-v"].iter().any(|version| answers(Command::new(program).arg(version)))
 }
 
 /// Whether cargo knows a command by this name.

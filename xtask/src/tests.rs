@@ -10,6 +10,7 @@ use crate::{
     build, checks,
     site::npm_install,
     step::{Result, cargo, has, output, root, run, step},
+    style,
 };
 
 /// What the tests need of Python's packages.
@@ -24,6 +25,7 @@ const PYTHON: [&str; 4] = [
 pub(crate) fn all(browser: bool) -> Result {
     step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
     step("boundaries", checks::boundaries)?;
+    step("style", style::check)?;
     step("dependencies", checks::dependencies)?;
     step("types", checks::types)?;
     // The site is embedded in the release binary, and read from disk by debug builds.
@@ -48,11 +50,14 @@ fn end_to_end() -> Result {
     }
     npm_install()?;
     let chromium = chromium()?;
+    // It makes the certificate that nginx shows.
+    tool("openssl", "openssl")?;
     run(Command::new("npx")
         .args(["playwright", "test"])
         .current_dir(root().join("end2end"))
         .env("HUBBUB_CHROMIUM", chromium)
-        .env("HUBBUB_TURNSERVER", turnserver()?)
+        .env("HUBBUB_TURNSERVER", tool("turnserver", "coturn")?)
+        .env("HUBBUB_NGINX", tool("nginx", "nginx-light")?)
         .env("HUBBUB_PYTHON", python()?)
         .env("HUBBUB_BIN", root().join("target/release/hubbub")))
 }
@@ -70,17 +75,17 @@ fn chromium() -> Result<PathBuf> {
     })
 }
 
-/// A TURN server, coturn; empty where there is none and none can be installed, and the test that needs it says it is
-/// skipped. In CI a test that is left out is a failure.
-fn turnserver() -> Result<String> {
-    if !has("turnserver") {
-        install("coturn")?;
+/// A program that tests talk to, of a package of Debian's; empty where there is none and none can be installed, and the
+/// tests that need it say they are skipped. In CI a test that is left out is a failure.
+fn tool(program: &str, package: &str) -> Result<String> {
+    if !has(program) {
+        install(package)?;
     }
-    match (has("turnserver"), env::var_os("CI")) {
-        (true, _) => Ok("turnserver".to_owned()),
-        (false, Some(_)) => Err("install coturn".to_owned()),
+    match (has(program), env::var_os("CI")) {
+        (true, _) => Ok(program.to_owned()),
+        (false, Some(_)) => Err(format!("install {package}")),
         (false, None) => {
-            println!("    coturn is not here, and its tests are left out");
+            println!("    {package} is not here, and its tests are left out");
             Ok(String::new())
         }
     }

@@ -3,7 +3,7 @@
 //! The rule to keep: it decides nothing. All it owns goes with it.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::{Rc, Weak},
     sync::Arc,
 };
@@ -23,22 +23,32 @@ use web_sys::{File, MediaStream, StorageEvent};
 use super::{
     Denied, Sink, Source, after_drawing, all_kept,
     files::Files,
-    is_hidden, is_offline, keep, keep_here, now, origin, reaches_browsers,
+    home, is_hidden, is_offline, keep, keep_here, now, reaches_browsers,
     shell::{Shell, Told, ask},
     studio::Studio,
     way::Way,
 };
 use crate::{
+    base,
     page::Ice,
-    room::{LiveRow, Past, RoomState, RoomStateStoreFields, apply, apply_rows, oldest, show_older},
+    room::{
+        LiveRow, Past, RoomState, RoomStateStoreFields, apply, apply_rows, mend_around, oldest,
+        show_older,
+    },
 };
+
+/// How many changes of rows wait for the next picture at the most.
+const UNDRAWN: usize = 1_000;
 
 /// The shell of one page's client.
 pub(crate) struct Driver {
     shell: Rc<Shell>,
     room: Store<RoomState>,
-    /// What has changed in the list, not shown yet.
+    /// What has changed in the list, not shown yet, and what else is done to messages.
     rows: RefCell<Vec<RowChange>>,
+    mends: RefCell<Vec<Arc<Message>>>,
+    /// They will be, with the next picture.
+    is_drawing: Cell<bool>,
     files: RefCell<Files>,
     studio: Studio,
     own: Weak<Self>,
@@ -60,7 +70,7 @@ impl Driver {
             me: Some(me.member),
             view: true,
             direct: reaches_browsers(),
-            ..Setup::new(&origin(), room.name().get_untracked(), super::seed())
+            ..Setup::new(&home(), room.name().get_untracked(), super::seed())
         });
         let driver = Rc::new_cyclic(|own: &Weak<Self>| {
             let (studio, driver) = (Studio::default(), own.clone());
@@ -73,6 +83,8 @@ impl Driver {
                 shell: Shell::new(client, ice, studio.tracks.clone(), Way::default(), tell),
                 room,
                 rows: RefCell::default(),
+                mends: RefCell::default(),
+                is_drawing: Cell::default(),
                 files: RefCell::default(),
                 studio,
                 own: own.clone(),
@@ -93,14 +105,42 @@ impl Driver {
     fn take(&self, told: Told) {
         match told {
             Told::Effect(Effect::Tell(Change::Row(change))) => self.rows.borrow_mut().push(change),
-            Told::Effect(effect) => self.carry_out(effect),
-            Told::Settled => {
-                let rows = self.rows.take();
-                if !rows.is_empty() {
-                    apply_rows(self.room, rows);
-                }
+            Told::Effect(Effect::Tell(Change::Arrived { message, .. }))
+                if message.mends().is_some() =>
+            {
+                self.mends.borrow_mut().push(message);
             }
+            Told::Effect(effect) => self.carry_out(effect),
+            Told::Settled => self.draw_soon(),
         }
+    }
+
+    /// Has rows drawn with the next picture: what comes and goes in between is never drawn.
+    fn draw_soon(&self) {
+        if self.rows.borrow().is_empty() && self.mends.borrow().is_empty() {
+            return;
+        }
+        // Of a page that nobody sees there are no pictures.
+        if is_hidden() || self.rows.borrow().len() > UNDRAWN {
+            return self.draw();
+        }
+        if !self.is_drawing.replace(true) {
+            let own = self.own.clone();
+            request_animation_frame(move || {
+                if let Some(driver) = own.upgrade() {
+                    driver.draw();
+                }
+            });
+        }
+    }
+
+    fn draw(&self) {
+        self.is_drawing.set(false);
+        let rows = self.rows.take();
+        if !rows.is_empty() {
+            apply_rows(self.room, rows);
+        }
+        self.mends.take().iter().for_each(|by| mend_around(self.room, by));
     }
 
     /// Offers a file to a member.
@@ -281,7 +321,8 @@ impl Driver {
         let Some(oldest) = oldest(room) else { return room.past().set(Past::None) };
         room.past().set(Past::Coming);
         let name = encode_component(room.name().get_untracked().as_str());
-        let url = format!("/api/rooms/{name}/messages?before={oldest}&limit={AT_ONCE}");
+        let url =
+            base::path(&format!("/api/rooms/{name}/messages?before={oldest}&limit={AT_ONCE}"));
         spawn_local(async move {
             let answer = ask(Method::Get, &url, None, None).await.ok();
             let body = answer.and_then(|(status, _, body)| (status == 200).then_some(body));
@@ -344,7 +385,7 @@ fn of_the_window(event: &web_sys::Event) -> Vec<Event> {
 fn keep_name(name: &MemberName) {
     let body = format!("name={}", encode_component(name.as_str()));
     spawn_local(async move {
-        let request = Request::post("/settings")
+        let request = Request::post(&base::path("/settings"))
             .header("accept", "application/json")
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);

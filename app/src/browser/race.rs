@@ -22,10 +22,11 @@ use serde::Deserialize;
 use web_sys::RequestCredentials;
 
 use super::{
-    clock, is_hidden, new_message_id, origin, reaches_browsers, seed,
+    clock, home, is_hidden, new_message_id, reaches_browsers, seed,
     shell::{Shell, Told, ask},
     way::Way,
 };
+use crate::base;
 use crate::page::Ice;
 
 /// How long a road may take to open, in milliseconds: the ladder gives up one that swallows everything after ten seconds.
@@ -133,7 +134,7 @@ impl Course {
             direct: joining.direct,
             poll_every: self.plan.poll.into(),
             meter: joining.meter,
-            ..Setup::new(&origin(), joining.room, seed())
+            ..Setup::new(&home(), joining.room, seed())
         });
         let watch = tell.clone();
         let watcher = Rc::new(move |what, request, text: &str| {
@@ -276,7 +277,14 @@ async fn answer(shell: Rc<Shell>, mut heard: Heard) {
             Seen::Change(Change::Arrived { message, mine: false }) => {
                 let to = Audience::Only(vec![message.from.id.to_string()]);
                 let (value, id) = (message.value.clone(), Some(new_message_id()));
-                shell.handle(Event::Say(Publish { value, id, event: None, to }));
+                shell.handle(Event::Say(Publish {
+                    value,
+                    id,
+                    event: None,
+                    to,
+                    of: None,
+                    from: None,
+                }));
             }
             _ => {}
         }
@@ -356,7 +364,7 @@ async fn stranger() -> Option<String> {
     struct Given {
         token: String,
     }
-    let request = Request::post("/api/token").credentials(RequestCredentials::Omit);
+    let request = Request::post(&base::path("/api/token")).credentials(RequestCredentials::Omit);
     let given = request.send().await.ok()?.text().await.ok()?;
     let given: Given = serde_json::from_str(&given).ok()?;
     Some(given.token)
@@ -364,7 +372,8 @@ async fn stranger() -> Option<String> {
 
 /// What the hub has counted.
 async fn counted(meter: &str) -> Option<Traffic> {
-    let (_, _, body) = ask(Method::Get, &format!("/api/lab/{meter}"), None, None).await.ok()?;
+    let (_, _, body) =
+        ask(Method::Get, &base::path(&format!("/api/lab/{meter}")), None, None).await.ok()?;
     serde_json::from_str(&body).ok()
 }
 

@@ -15,6 +15,7 @@ use leptos::task::spawn_local;
 use web_sys::{AbortController, AbortSignal};
 
 use super::{link::Link, media::Tracks, now, way::Way, wire::Wire};
+use crate::base;
 use crate::page::Ice;
 
 /// The longest a timer is set to, in milliseconds: browsers count in 32 bits.
@@ -227,7 +228,8 @@ impl Shell {
             let ice = self.ice.clone();
             spawn_local(async move {
                 // Another time, if not now.
-                if let Ok((200, _, body)) = ask(Method::Get, "/api/ice", None, None).await
+                if let Ok((200, _, body)) =
+                    ask(Method::Get, &base::path("/api/ice"), None, None).await
                     && let Ok(new) = serde_json::from_str(&body)
                 {
                     *ice.borrow_mut() = Some(new);

@@ -2,14 +2,15 @@
 
 use client::Line;
 use common::MemberName;
-use leptos::{
-    ev::{KeyboardEvent, SubmitEvent},
-    html,
-    prelude::*,
-};
+use leptos::{ev::SubmitEvent, html, prelude::*};
 
+use super::{
+    dropdown::{close, closes},
+    icon::Icon,
+    notices::Notices,
+};
 use crate::{
-    browser,
+    base, browser,
     lang::Lang,
     page::Theme,
     room::{RoomStateStoreFields, room},
@@ -17,16 +18,30 @@ use crate::{
     shell::strings,
 };
 
+/// What can be done in a room: on a phone it lies behind one button.
+pub(crate) const MENU: &str = "bar-menu";
+
 /// The bar, with the way home in front.
 #[component]
 pub(crate) fn Bar(children: Children) -> impl IntoView {
     view! {
         <header class="bar">
-            <a class="wordmark" href="/" aria-label=format!("Hubbub: {}", strings().home)>
-                "Hubbub"
+            <a class="wordmark" href=base::path("/") aria-label=format!("Hubbub: {}", strings().home)>
+                <Wordmark/>
             </a>
             {children()}
         </header>
+    }
+}
+
+/// The name, drawn: of its three bowls one is square, as programs are among people.
+#[component]
+pub(crate) fn Wordmark() -> impl IntoView {
+    view! {
+        <svg viewBox="0 0 89 21" aria-hidden="true">
+            <path d="M2 2v17M2 14a5 5 0 0 1 10 0v5M17 9v5a5 5 0 0 0 10 0V9M32 2v12a5 5 0 1 0 5-5 5 5 0 0 0-5 5M62 9v5a5 5 0 0 0 10 0V9M77 2v12a5 5 0 1 0 5-5 5 5 0 0 0-5 5"/>
+            <path class="square" d="M47 2v17h10V9H47"/>
+        </svg>
     }
 }
 
@@ -41,13 +56,13 @@ pub(crate) fn Preferences(theme: Theme, path: String) -> impl IntoView {
         Theme::Dark => Theme::System,
     };
     let icon = match theme {
-        Theme::System => "◐",
-        Theme::Light => "☀",
-        Theme::Dark => "☾",
+        Theme::System => Icon::System,
+        Theme::Light => Icon::Light,
+        Theme::Dark => Icon::Dark,
     };
     let other = lang.other();
     view! {
-        <form class="preferences" action="/settings" method="post">
+        <form class="preferences" action=base::path("/settings") method="post">
             <input type="hidden" name="back" value=path/>
             <button
                 class="icon"
@@ -56,7 +71,7 @@ pub(crate) fn Preferences(theme: Theme, path: String) -> impl IntoView {
                 title=(strings.theme)(theme)
                 aria-label=(strings.theme)(theme)
             >
-                <span aria-hidden="true">{icon}</span>
+                {icon.draw()}
             </button>
             <button class="icon" name="lang" value=other.tag() lang=other.tag() title=strings.switch_language
                 aria-label=strings.switch_language>
@@ -74,36 +89,22 @@ pub(crate) fn NameForm(path: String) -> impl IntoView {
     let details = NodeRef::<html::Details>::new();
     let input = NodeRef::<html::Input>::new();
     let problem = RwSignal::new(None::<String>);
-    let close = move || {
-        if let Some(details) = details.get_untracked() {
-            details.set_open(false);
+    let name_now = move || room.me().with_untracked(|me| me.member.name.to_string());
+    // It opens with the name of now, which may be another than the page came with.
+    let opens = move |_| {
+        if let Some(input) = input.get_untracked() {
+            input.set_value(&name_now());
         }
     };
-    // It opens with the name of now, which may be another than the page came with.
+    // That is told when it has opened, to somebody who may be typing by then.
     let toggled = move |_| {
-        if let (Some(details), Some(input)) = (details.get_untracked(), input.get_untracked())
-            && details.open()
+        if let Some(input) = input.get_untracked()
+            && input.value() == name_now()
         {
-            input.set_value(&room.me().with_untracked(|me| me.member.name.to_string()));
             input.select();
         }
     };
-    let close_on_escape = move |event: KeyboardEvent| {
-        if event.key() == "Escape" && details.get_untracked().is_some_and(|details| details.open())
-        {
-            close();
-            browser::focus("me");
-        }
-    };
-    Effect::new(move || {
-        let listener = window_event_listener_untyped("pointerdown", move |event| {
-            let Some(details) = details.get_untracked() else { return };
-            if !browser::is_within(&event, &details) {
-                details.set_open(false);
-            }
-        });
-        on_cleanup(move || listener.remove());
-    });
+    let press = closes(details, "me");
     let rename = move |event: SubmitEvent| {
         let Some(input) = input.get_untracked() else { return };
         event.prevent_default();
@@ -111,7 +112,7 @@ pub(crate) fn NameForm(path: String) -> impl IntoView {
             Ok(name) => {
                 client.rename(name);
                 problem.set(None);
-                close();
+                close(details);
                 browser::focus("me");
             }
             Err(refusal) => problem.set(Some(strings.refusal(&refusal))),
@@ -119,12 +120,13 @@ pub(crate) fn NameForm(path: String) -> impl IntoView {
     };
     let name = move || room.me().with(|me| me.member.name.to_string());
     view! {
-        <details class="me" node_ref=details on:toggle=toggled on:keydown=close_on_escape>
-            <summary id="me" title=strings.change_name>
+        <details class="me" node_ref=details on:toggle=toggled on:keydown=press>
+            <summary id="me" title=strings.change_name on:click=opens>
                 <span class="visually-hidden">{strings.your_name}": "</span>
                 <span class="me-name" dir="auto">{name}</span>
+                {Icon::Pencil.draw()}
             </summary>
-            <form class="card" action="/settings" method="post" on:submit=rename>
+            <form class="card" action=base::path("/settings") method="post" on:submit=rename>
                 <input type="hidden" name="back" value=path/>
                 <label for="my-name">{strings.your_name}</label>
                 <div class="row">
@@ -141,6 +143,7 @@ pub(crate) fn NameForm(path: String) -> impl IntoView {
                     <button class="primary">{strings.save}</button>
                 </div>
                 <p class="problem" role="alert">{problem}</p>
+                <Notices/>
             </form>
         </details>
     }
@@ -151,18 +154,20 @@ pub(crate) fn NameForm(path: String) -> impl IntoView {
 pub(crate) fn Banner() -> impl IntoView {
     let strings = strings();
     let (room, client) = (room(), room_client());
-    let waiting = move || matches!(room.line().get(), Line::Waiting { .. });
+    let waiting = move || matches!(room.line().get(), Line::Waiting { .. } | Line::Over);
     let text = move || match room.line().get() {
         _ if room.offline().get() => strings.offline.to_owned(),
         Line::Idle | Line::Open | Line::Connecting { again: false } => String::new(),
         Line::Waiting { seconds } if seconds >= 5 => (strings.retrying_in)(seconds),
         Line::Waiting { .. } | Line::Connecting { again: true } => strings.retrying.to_owned(),
+        Line::Over => strings.access_over.to_owned(),
     };
     let word = move || match room.line().get() {
         Line::Idle => "idle",
         Line::Connecting { .. } => "connecting",
         Line::Open => "open",
         Line::Waiting { .. } => "waiting",
+        Line::Over => "over",
     };
     view! {
         <div

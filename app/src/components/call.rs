@@ -8,7 +8,7 @@ use client::{LinkId, Media, Party, Road};
 use common::SessionId;
 use leptos::{html, prelude::*, task::spawn_local};
 
-use super::member_list::Avatar;
+use super::{bar::MENU, icon::Icon, member_list::Avatar};
 use crate::{
     browser::{self, Denied, Device, Source},
     room::{RoomStateStoreFields, room},
@@ -50,11 +50,12 @@ pub(crate) fn CallButton() -> impl IntoView {
                 class="icon needs-script"
                 aria-label=label
                 title=label
+                popovertarget=MENU
+                popovertargetaction="hide"
                 on:click=join
             >
-                <svg viewBox="0 0 24 24" aria-hidden="true">
-                    <path d="M6.5 3.5 9 3l2 4.5-2 1.6a12 12 0 0 0 5.9 5.9l1.6-2L21 15l-.5 2.5c-.3 1.7-1.6 3-3.5 3C9.5 20.5 3.5 14.5 3.5 7c0-1.9 1.3-3.2 3-3.5Z"/>
-                </svg>
+                {Icon::Call.draw()}
+                <span class="label" aria-hidden="true">{label}</span>
             </button>
         </Show>
     }

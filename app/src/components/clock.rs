@@ -4,20 +4,20 @@ use leptos::prelude::*;
 
 use crate::{
     shell::strings,
-    time::{iso, zone},
+    time::{self, iso, zone},
 };
 
 /// The time `at` (milliseconds since 1970), where the reader is.
 #[component]
 pub(crate) fn Clock(at: u64) -> impl IntoView {
     let zone = zone();
-    view! { <time datetime=iso(at)>{move || zone.get().clock(at)}</time> }
+    view! { <time datetime=iso(at)>{move || time::of(zone).clock(at)}</time> }
 }
 
 /// The day and the time `at` (milliseconds since 1970), where the reader is: for what may be long ago.
 #[component]
 pub(crate) fn Moment(at: u64) -> impl IntoView {
     let (strings, zone) = (strings(), zone());
-    let text = move || format!("{} {}", zone.get().day(at, strings), zone.get().clock(at));
+    let text = move || format!("{} {}", time::of(zone).day(at, strings), time::of(zone).clock(at));
     view! { <time datetime=iso(at)>{text}</time> }
 }

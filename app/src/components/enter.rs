@@ -4,7 +4,8 @@
 //! that Enter means "send". Kana and pinyin do have one, and there Enter belongs to the input method.
 //! Browsers differ in the order of events; the sequences are those reported in
 //! hermes-webui#7348 (two Enters needed), omnigent#243 (last syllable sent twice), hermes-agent#44278
-//! (Windows sends a second, clean Enter) and ironclaw#1139 (Safari ends composing before the Enter).
+//! (Windows sends a second, clean Enter) and ironclaw#1139 (Safari ends composing before the Enter, which then ended it:
+//! Hangul is sent by it there as well).
 
 /// How long after composed text was sent another Enter is the echo of the same key press, in
 /// milliseconds.
@@ -45,6 +46,7 @@ pub(crate) struct EnterRule {
     composing: Option<String>,
     send_after: bool,
     composed_at: Option<f64>,
+    was_hangul: bool,
     composed_sent_at: Option<f64>,
 }
 
@@ -64,7 +66,8 @@ impl EnterRule {
         self.composing = None;
         self.composed_at = Some(now);
         // Hanja: the syllable became a Chinese character, and the Enter chose it.
-        let send = std::mem::take(&mut self.send_after) && is_hangul(text);
+        self.was_hangul = is_hangul(text);
+        let send = std::mem::take(&mut self.send_after) && self.was_hangul;
         if send {
             self.composed_sent_at = Some(now);
         }
@@ -88,7 +91,13 @@ impl EnterRule {
             Some(_) => Decision::Leave,
             None if press.composing => Decision::Leave,
             None if press.key_code == TAKEN && within(self.composed_at, SAFARI_MS) => {
-                Decision::Swallow
+                match self.was_hangul {
+                    true => {
+                        self.composed_sent_at = Some(now);
+                        Decision::Send
+                    }
+                    false => Decision::Swallow,
+                }
             }
             None => Decision::Send,
         }
@@ -170,5 +179,11 @@ mod tests {
         let late = EnterPress { composing: false, ..IN_IME };
         assert_eq!(rule.press(late, 105.0), Decision::Swallow);
         assert_eq!(rule.press(PLAIN, 500.0), Decision::Send);
+        // Hangul goes by one Enter, whoever is first.
+        rule.composing("네");
+        assert!(!rule.composed("네", 1_000.0));
+        assert_eq!(rule.press(late, 1_005.0), Decision::Send);
+        assert_eq!(rule.press(PLAIN, 1_010.0), Decision::Swallow);
+        assert_eq!(rule.press(PLAIN, 2_000.0), Decision::Send);
     }
 }

@@ -6,6 +6,7 @@ use client::{File, Stage};
 use common::{Member, MessageId};
 use leptos::{html, prelude::*};
 
+use super::icon::Icon;
 use crate::{
     browser,
     room::{RoomStateStoreFields, room},
@@ -173,7 +174,7 @@ fn stage_word(stage: Stage) -> &'static str {
 
 /// A button to pick files for a member.
 #[component]
-pub(crate) fn SendFiles(#[prop(into)] to: Signal<Option<Member>>) -> impl IntoView {
+pub(crate) fn SendFiles(to: Member) -> impl IntoView {
     let strings = strings();
     let client = room_client();
     let input = NodeRef::<html::Input>::new();
@@ -183,7 +184,7 @@ pub(crate) fn SendFiles(#[prop(into)] to: Signal<Option<Member>>) -> impl IntoVi
         }
     };
     let picked = move |_| {
-        let (Some(input), Some(to)) = (input.get_untracked(), to.get_untracked()) else { return };
+        let Some(input) = input.get_untracked() else { return };
         let files = input.files();
         let files =
             files.iter().flat_map(|files| (0..files.length()).filter_map(|at| files.get(at)));
@@ -200,10 +201,7 @@ pub(crate) fn SendFiles(#[prop(into)] to: Signal<Option<Member>>) -> impl IntoVi
             title=strings.send_file
             on:click=pick
         >
-            // A paper clip; not every device has a letter for it.
-            <svg viewBox="0 0 24 24" aria-hidden="true">
-                <path d="m8 13 6.3-6.3a2.6 2.6 0 0 1 3.7 3.7l-8 8a4.6 4.6 0 0 1-6.5-6.5l7.3-7.3"/>
-            </svg>
+            {Icon::File.draw()}
         </button>
     }
 }

@@ -13,11 +13,7 @@ use crate::{
 };
 
 #[component]
-pub(crate) fn Inspector(
-    shown: RwSignal<bool>,
-    /// What opens it.
-    opener: NodeRef<html::Button>,
-) -> impl IntoView {
+pub(crate) fn Inspector(shown: RwSignal<bool>) -> impl IntoView {
     let strings = strings();
     let room = room();
     let title = NodeRef::<html::H2>::new();
@@ -27,11 +23,8 @@ pub(crate) fn Inspector(
         if now && let Some(title) = title.get() {
             let _ = title.focus();
         }
-        if before == Some(true)
-            && !now
-            && let Some(opener) = opener.get_untracked()
-        {
-            let _ = opener.focus();
+        if before == Some(true) && !now {
+            browser::focus("open-inspector");
         }
         now
     });
@@ -41,6 +34,29 @@ pub(crate) fn Inspector(
         }
     };
     let counter = move |count: fn(&Journal) -> usize| move || room.journal().with(count);
+    let (wanted, paused) = (RwSignal::new(String::new()), RwSignal::new(false));
+    let held = StoredValue::new(Vec::new());
+    // Paused, it stands still, and goes on writing down.
+    Effect::new(move || {
+        if paused.get() {
+            held.set_value(room.journal().with_untracked(Journal::newest_first));
+        }
+    });
+    let events = move || {
+        let mut events = match (shown.get(), paused.get()) {
+            // Nothing is drawn that nobody looks at.
+            (false, _) => Vec::new(),
+            (true, true) => held.get_value(),
+            (true, false) => room.journal().with(Journal::newest_first),
+        };
+        let wanted = wanted.get().trim().to_lowercase();
+        events.retain(|event| event.has(&wanted));
+        events
+    };
+    let export = move |_| {
+        let lines: String = events().iter().rev().map(|event| event.line() + "\n").collect();
+        browser::download(&lines, "hubbub-events.ndjson");
+    };
     let dropped = move || {
         let dropped = room.journal().with(Journal::dropped);
         (dropped > 0).then(|| (strings.dropped_events)(dropped))
@@ -92,16 +108,29 @@ pub(crate) fn Inspector(
                 {move || shown.get().then(|| view! { <Programs/> })}
             </details>
             <h3>{strings.events}</h3>
+            <div class="row events-tools">
+                <input
+                    type="search"
+                    aria-label=strings.filter
+                    placeholder=strings.filter
+                    prop:value=move || wanted.get()
+                    on:input=move |event| wanted.set(event_target_value(&event))
+                />
+                <button
+                    type="button"
+                    aria-pressed=move || paused.get().to_string()
+                    on:click=move |_| paused.update(|on| *on = !*on)
+                >
+                    {strings.pause}
+                </button>
+                <button type="button" on:click=export>{strings.export}</button>
+            </div>
             <Show when=move || room.journal().with(Journal::is_empty)>
                 <p class="quiet-text">{strings.no_events}</p>
             </Show>
             <ol class="events" reversed>
-                // Nothing is drawn that nobody looks at.
                 <For
-                    each=move || match shown.get() {
-                        true => room.journal().with(Journal::newest_first),
-                        false => Vec::new(),
-                    }
+                    each=events
                     key=|event| event.number
                     let(event)
                 >
@@ -131,7 +160,7 @@ fn Programs() -> impl IntoView {
                         <button
                             type="button"
                             aria-describedby=id.clone()
-                            on:click=move |_| browser::copy(&code)
+                            on:click=move |_| _ = browser::copy(&code)
                         >
                             {strings.copy}
                         </button>
@@ -171,8 +200,7 @@ fn TransportChoice() -> impl IntoView {
 #[component]
 fn EventRow(event: Event) -> impl IntoView {
     let strings = strings();
-    let time = js_sys::Date::new(&event.at.into()).to_iso_string().as_string();
-    let clock = time.as_deref().and_then(|time| time.get(11..23)).unwrap_or_default().to_owned();
+    let (time, clock) = (browser::iso(event.at), browser::local_clock(event.at));
     let name = event.what.name();
     let (arrow, detail, frame) = match event.what {
         Happening::Connect(url) => ("→", url, None),

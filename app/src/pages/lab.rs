@@ -15,7 +15,7 @@ use leptos::{prelude::*, task::spawn_local};
 
 use self::{form::Form, plots::Plots, results::Results, road::Roads};
 use crate::{
-    browser,
+    base, browser,
     components::{Bar, Preferences},
     page::{LabView, PageData},
     shell::strings,
@@ -141,7 +141,7 @@ impl Lab {
     fn address(self, plan: &Plan) -> String {
         let code = self.view.with_value(|view| meeting_code(view).map(str::to_owned));
         let with = code.map_or(String::new(), |code| format!("&with={code}"));
-        format!("/lab?{}{with}", plan.query())
+        base::path(&format!("/lab?{}{with}", plan.query()))
     }
 }
 

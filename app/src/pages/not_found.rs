@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use crate::{
+    base,
     components::{Bar, Preferences},
     page::PageData,
     shell::strings,
@@ -21,7 +22,7 @@ pub(crate) fn NotFoundPage(data: PageData) -> impl IntoView {
                 <h1>{strings.not_found}</h1>
                 <p>{strings.not_found_text}</p>
                 <p>
-                    <a class="button" href="/">{strings.home}</a>
+                    <a class="button" href=base::path("/")>{strings.home}</a>
                 </p>
             </main>
         </div>

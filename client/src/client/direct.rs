@@ -153,6 +153,9 @@ impl Client {
                         // Whatever the other page says: nobody else has it.
                         to: Audience::Only(vec![from.id.to_string(), me.id.to_string()]),
                         from,
+                        of: None,
+                        edited: None,
+                        reactions: Vec::new(),
                     };
                     self.early.push_back(Early { message, until: self.now + EARLY_MS });
                     self.take_early();

@@ -3,7 +3,7 @@
 //! Two legs may be there at once: the present one, and one with a better transport that is tried beside
 //! it. Events of any other are late, and are not heard.
 
-use common::{Recovery, ServerFrame, StateKind};
+use common::{ErrorCode, Recovery, ServerFrame, StateKind};
 
 use super::{
     Client,
@@ -50,6 +50,7 @@ impl Client {
                 self.note(Happening::Abandoned);
                 self.drop_legs();
             }
+            Action::Leave => self.drop_legs(),
         }
         if other_transport {
             self.step(Input::Switch);
@@ -202,7 +203,14 @@ impl Client {
                 }
             }
             Heard::Failed(fault) => self.note(Happening::Failed(fault)),
-            Heard::Refused(refusal) => self.tell(Change::Refused(refusal)),
+            Heard::Refused(refusal) => {
+                let is_over =
+                    matches!(refusal.code, ErrorCode::InvalidToken | ErrorCode::Forbidden);
+                self.tell(Change::Refused(refusal));
+                if is_over {
+                    self.step(Input::Over);
+                }
+            }
             Heard::Closed { code, reason, was_clean } => {
                 self.note(Happening::Close { code, reason, was_clean });
                 self.drop_legs();

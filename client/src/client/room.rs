@@ -29,15 +29,22 @@ impl Client {
             from: self.me.clone().unwrap_or_else(nobody),
             event: publish.event,
             to: publish.to,
+            of: publish.of,
+            edited: None,
+            reactions: Vec::new(),
         };
         self.outbox.push(message);
         self.habits.said();
         self.pump();
     }
 
-    pub(super) fn typing(&mut self) {
-        if self.is_open() && self.habits.typing(self.now) {
-            self.send(ClientFrame::Typing {});
+    pub(super) fn typing(&mut self, typing: bool) {
+        let is_news = match typing {
+            true => self.is_open() && self.habits.typing(self.now),
+            false => self.habits.cleared() && self.is_open(),
+        };
+        if is_news {
+            self.send(ClientFrame::Typing { typing });
         }
     }
 
@@ -107,9 +114,11 @@ impl Client {
                 }
                 self.pump();
             }
+            ServerFrame::Bye(bye) if bye.is_final() => self.step(Input::Over),
             ServerFrame::Bye(bye) => self.step(Input::Bye { reconnect_in_ms: bye.reconnect_in_ms }),
             // These belong to the leg they came on.
             ServerFrame::Hello(_) | ServerFrame::State(..) | ServerFrame::Beat {} => {}
+            ServerFrame::Terms(terms) => self.tell(Change::Terms(terms)),
             ServerFrame::Signalling(signalling) => {
                 self.direct(|direct, now| direct.signalled(signalling, now));
             }
@@ -157,6 +166,7 @@ impl Client {
         }
         let lost = self.me.as_ref().is_some_and(|me| me.id != hello.member.id);
         let member = hello.member.clone();
+        self.tell(Change::Terms(hello.terms));
         self.tell(Change::Hello(hello));
         self.i_am(member.clone());
         match &self.name {

@@ -172,6 +172,7 @@ fn hello(position: &str, recovery: Recovery) -> ServerFrame {
         room: RoomName::lobby(),
         position: position.parse().unwrap(),
         recovery,
+        terms: common::Terms::default(),
     })
 }
 
@@ -304,6 +305,18 @@ fn lists_of_a_leg_that_is_tried_are_shown_when_it_is_the_present_one() {
     assert_eq!(world.told(), []);
     world.pass(5_000);
     assert!(world.told().contains(&Change::Roster(StateKind::Members, list(&["b"]))));
+}
+
+#[test]
+fn whoever_is_told_that_coming_back_is_in_vain_stays_away_until_asked_to_try() {
+    let mut world = World::on(Transport::WebSocket);
+    let bye = Bye { code: 4003, reason: "expired".to_owned(), reconnect_in_ms: 0 };
+    world.frame(1, ServerFrame::Bye(bye));
+    assert!(world.told().contains(&Change::Line(Line::Over)));
+    world.pass(600_000);
+    assert_eq!(world.opened(), []);
+    world.tell(Event::RetryNow);
+    assert_eq!(world.opened(), [(2, Transport::WebSocket)]);
 }
 
 #[test]
@@ -610,9 +623,9 @@ fn a_name_is_told_again_to_a_server_that_does_not_know_it() {
 
 #[test]
 fn typing_is_told_while_it_is_open_and_not_with_each_key() {
-    let typing = ClientFrame::Typing {}.encode();
+    let typing = ClientFrame::Typing { typing: true }.encode();
     let told = |world: &mut World| {
-        world.tell(Event::Typing);
+        world.tell(Event::Typing(true));
         world
             .taken(|effect| {
                 matches!(effect, Effect::Send { text, .. } if *text == typing).then_some(())
@@ -627,6 +640,23 @@ fn typing_is_told_while_it_is_open_and_not_with_each_key() {
     world.pass(1_000);
     world.hello(2);
     assert_eq!(told(&mut world), 1);
+}
+
+#[test]
+fn that_what_was_written_is_gone_is_told_once_and_not_if_it_was_said() {
+    let gone = ClientFrame::Typing { typing: false }.encode();
+    let mut world = World::on(Transport::WebSocket);
+    let told = |world: &mut World| {
+        world.tell(Event::Typing(false));
+        let is_it = |effect: &Effect| matches!(effect, Effect::Send { text, .. } if *text == gone);
+        world.taken(|effect| is_it(effect).then_some(())).len()
+    };
+    assert_eq!(told(&mut world), 0);
+    world.tell(Event::Typing(true));
+    assert_eq!([told(&mut world), told(&mut world)], [1, 0]);
+    world.tell(Event::Typing(true));
+    world.say("m1");
+    assert_eq!(told(&mut world), 0);
 }
 
 #[test]
@@ -823,7 +853,7 @@ fn events() -> impl Strategy<Value = Event> {
         })),
         1 => (1..9_u64).prop_map(|n| Event::Retry(id(&format!("m{n}")))),
         1 => (1..9_u64).prop_map(|n| Event::Discard(id(&format!("m{n}")))),
-        1 => Just(Event::Typing),
+        1 => any::<bool>().prop_map(Event::Typing),
         1 => any::<bool>().prop_map(Event::Idle),
         1 => Just(Event::RetryNow),
         1 => Just(Event::Wake),

@@ -340,3 +340,62 @@ proptest! {
         }
     }
 }
+
+/// What is done with `value` to the message `of`.
+fn mend(name: &str, offset: u64, how: Mend, of: &str, value: serde_json::Value) -> Message {
+    let event = common::EventName::parse(how.word()).unwrap();
+    Message { value, event: Some(event), of: Some(id(of)), ..message(name, offset) }
+}
+
+fn values(page: &Page) -> Vec<String> {
+    let value = |row: &Row| row.message.as_ref().map(|message| message.value.to_string());
+    page.drawn.iter().filter_map(value).collect()
+}
+
+#[test]
+fn what_is_done_to_a_message_changes_its_row_and_has_none() {
+    let mut page = page();
+    page.receive("m1", 1);
+    page.receive("m2", 2);
+    let key = page.drawn[0].key;
+    assert!(!page.receive_message(mend("e1", 3, Mend::Edit, "m1", "one".into())));
+    assert_eq!(values(&page), [r#""one""#, r#""m2""#]);
+    assert_eq!(page.drawn[0].key, key);
+    page.receive_message(mend("r1", 4, Mend::Reaction, "m2", serde_json::json!(["👍"])));
+    let reacted = page.drawn[1].message.clone().unwrap();
+    assert_eq!(reacted.reactions[0].from.len(), 1);
+    page.receive_message(mend("b1", 5, Mend::Retract, "m1", serde_json::json!({})));
+    assert_eq!(values(&page), [r#""m2""#]);
+    assert_eq!(page.timeline.after(), &After::Position("e:5".parse().unwrap()));
+    // An old answer does not bring it back.
+    page.receive("m1", 1);
+    page.receive_message(mend("e2", 6, Mend::Edit, "gone", "one".into()));
+    assert_eq!(values(&page), [r#""m2""#]);
+}
+
+#[test]
+fn what_is_done_by_me_has_a_row_only_while_somebody_has_to_see_to_it() {
+    let mut page = page();
+    page.receive("m1", 1);
+    page.outbox.push(mend("e1", 0, Mend::Edit, "m1", "one".into()));
+    page.outbox.next(0);
+    page.draw();
+    assert_eq!(values(&page), [r#""m1""#]);
+    let refusal = Refusal::new(common::ErrorCode::NotYours, "no").about(Some("e1"));
+    page.outbox.refused(&refusal, 0);
+    page.draw();
+    assert_eq!(values(&page), [r#""m1""#, r#""one""#]);
+    page.outbox.retry(&id("e1"));
+    page.draw();
+    assert_eq!(values(&page), [r#""m1""#]);
+    // The answer alone is enough, also where the message itself does not come back.
+    page.acked("e1", 2);
+    assert_eq!(values(&page), [r#""one""#]);
+}
+
+#[test]
+fn a_page_that_is_rendered_has_no_rows_of_what_is_done_to_others() {
+    let edit = mend("e1", 2, Mend::Edit, "m1", "one".into());
+    let page = Page::new(vec![message("m1", 1), edit], "e:2");
+    assert_eq!(values(&page), [r#""m1""#]);
+}

@@ -2,19 +2,19 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+    collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
     future::ready,
     sync::Arc,
 };
 
-use common::{Epoch, MemberId, MessageId, Offset, Position, RoomName};
+use common::{Epoch, MemberId, Mend, Mends, MessageId, Offset, Position, Refusal, RoomName};
 use parking_lot::Mutex;
 
 use super::{
     Ages, Appended, BoxFuture, Broker, BrokerError, Followed, Follower, KeptRoom, Opened, Page,
-    Part, Read, Retention, new_epoch,
+    Part, Read, Retention, mend, new_epoch,
 };
-use crate::{Draft, Record};
+use crate::{Draft, Envelope, Record};
 
 /// A broker that keeps nothing beyond its own life.
 pub struct MemoryBroker {
@@ -40,6 +40,8 @@ struct State {
     /// that a reader who comes back to it learns that messages are gone.
     gone: Offset,
     ages: Ages,
+    /// What is kept beside messages.
+    kept: BTreeMap<String, String>,
 }
 
 /// The log of one room.
@@ -85,6 +87,10 @@ impl Broker for MemoryBroker {
         if let Some(id) = taken(rooms, &drafts) {
             return Box::pin(ready(Err(BrokerError::IdTaken(id))));
         }
+        let drafts = match aim(rooms, drafts) {
+            Ok(drafts) => drafts,
+            Err(refusal) => return Box::pin(ready(Err(refusal.into()))),
+        };
         let (mut offsets, mut new) = (Vec::with_capacity(drafts.len()), Vec::new());
         for draft in drafts {
             let floor = *gone;
@@ -98,7 +104,7 @@ impl Broker for MemoryBroker {
                 let record = draft.numbered(*head);
                 let before = log.bytes;
                 log.push(record.clone(), guest, &self.retention);
-                *bytes = *bytes + log.bytes - before;
+                *bytes = (*bytes + log.bytes) - before;
                 new.push(record);
                 *head
             });
@@ -123,6 +129,37 @@ impl Broker for MemoryBroker {
         Box::pin(ready(Ok(page)))
     }
 
+    fn read_all(
+        &self,
+        after: Offset,
+        records: usize,
+        bytes: usize,
+    ) -> BoxFuture<'_, Result<Page, BrokerError>> {
+        let state = self.state.lock();
+        let logs = state.rooms.values();
+        let behind = |log: &Log| {
+            let start = log.records.partition_point(|record| record.offset <= after);
+            log.records.range(start..).take(records).cloned().collect::<Vec<_>>()
+        };
+        let mut all: Vec<_> = logs.clone().flat_map(behind).collect();
+        all.sort_by_key(|record| record.offset);
+        let (count, mut size) = (all.len(), 0);
+        all.truncate(records);
+        let fits = all.iter().take_while(|record| {
+            let fits = size < bytes;
+            size += record.frame.bytes().len();
+            fits
+        });
+        let fitting = fits.count();
+        all.truncate(fitting);
+        // Of each room at most so many were looked at.
+        let complete = all.len() == count && count < records;
+        let floor = logs.map(|log| log.floor).max().unwrap_or(Offset(0)).max(state.gone);
+        let page =
+            Page { epoch: self.epoch.clone(), records: all, complete, floor, head: state.head };
+        Box::pin(ready(Ok(page)))
+    }
+
     fn rooms(&self, limit: usize) -> BoxFuture<'_, Result<Vec<KeptRoom>, BrokerError>> {
         let state = self.state.lock();
         let kept = state.rooms.iter().filter_map(|(name, log)| {
@@ -133,6 +170,34 @@ impl Broker for MemoryBroker {
         kept.sort_by(|a, b| (b.last_at, &a.name).cmp(&(a.last_at, &b.name)));
         kept.truncate(limit);
         Box::pin(ready(Ok(kept)))
+    }
+
+    fn clear(&self, room: &RoomName) -> BoxFuture<'_, Result<Offset, BrokerError>> {
+        let mut state = self.state.lock();
+        let State { rooms, bytes, .. } = &mut *state;
+        let gone = rooms.get_mut(room).map(|log| {
+            *bytes -= log.let_go_before(u64::MAX);
+            log.floor
+        });
+        Box::pin(ready(Ok(gone.unwrap_or(Offset(0)))))
+    }
+
+    fn keep(&self, key: &str, value: Option<&str>) -> BoxFuture<'_, Result<(), BrokerError>> {
+        let mut state = self.state.lock();
+        match value {
+            Some(value) => _ = state.kept.insert(key.to_owned(), value.to_owned()),
+            None => _ = state.kept.remove(key),
+        }
+        Box::pin(ready(Ok(())))
+    }
+
+    fn kept(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, BrokerError>> {
+        let kept = self.state.lock().kept.clone();
+        Box::pin(ready(Ok(kept.into_iter().collect())))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), BrokerError>> {
+        Box::pin(ready(Ok(())))
     }
 
     fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
@@ -167,6 +232,41 @@ fn taken(rooms: &HashMap<RoomName, Log>, drafts: &[Draft]) -> Option<MessageId> 
     Some(clash.envelope.id.clone())
 }
 
+/// The drafts as they may be done to what is kept, and to what of them comes before. What was said before needs nothing.
+fn aim(rooms: &HashMap<RoomName, Log>, drafts: Vec<Draft>) -> Result<Vec<Draft>, Refusal> {
+    if drafts.iter().all(|draft| draft.envelope.mends.is_none()) {
+        return Ok(drafts);
+    }
+    // What of them is said, and what is gone by then.
+    let mut now: HashMap<(RoomName, MessageId), Option<Arc<Record>>> = HashMap::new();
+    let mut aimed = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let Envelope { room, id, mends, .. } = draft.envelope.clone();
+        let log = rooms.get(&room);
+        let is_known = log.is_some_and(|log| log.ids.contains_key(&id));
+        let draft = match mends {
+            Some(Mends { of, how })
+                if !is_known && !now.contains_key(&(room.clone(), id.clone())) =>
+            {
+                let key = (room.clone(), of);
+                let target = match now.get(&key) {
+                    Some(target) => target.clone(),
+                    None => log.and_then(|log| log.find(&key.1)).cloned(),
+                };
+                let draft = draft.aimed(target.as_deref())?;
+                let by = draft.clone().numbered(Offset(0));
+                let left = target.filter(|_| how != Mend::Retract).map(|target| target.mended(&by));
+                now.insert(key, left);
+                draft
+            }
+            _ => draft,
+        };
+        now.entry((room, id)).or_insert_with(|| Some(draft.clone().numbered(Offset(0))));
+        aimed.push(draft);
+    }
+    Ok(aimed)
+}
+
 /// Lets go of the oldest messages of all rooms until `bytes` are free; returns how many that made.
 fn trim_all(rooms: &mut HashMap<RoomName, Log>, bytes: usize) -> usize {
     let oldest = |log: &Log| log.records.front().map(|record| Reverse(record.offset));
@@ -192,13 +292,24 @@ impl Log {
         let member = record.envelope.member.clone();
         self.ids.insert(id.clone(), Known { offset: record.offset, member, guest });
         self.ids_by_age.push_back((at, id));
+        if mend(&mut self.records, &record) {
+            self.bytes = self.records.iter().map(|record| record.body().len()).sum::<usize>()
+                + record.body().len();
+        }
         self.records.push_back(record);
+        self.forget_ids_between(retention);
         while self.records.len() > 1
             && (self.records.len() > retention.room_messages || self.bytes > retention.room_bytes)
         {
             self.pop();
         }
         self.forget_ids(at, retention);
+    }
+
+    fn find(&self, id: &MessageId) -> Option<&Arc<Record>> {
+        let offset = self.ids.get(id)?.offset;
+        let at = self.records.binary_search_by_key(&offset, |record| record.offset).ok()?;
+        self.records.get(at)
     }
 
     /// Lets go of the oldest message; returns how many bytes that were.
@@ -228,7 +339,7 @@ impl Log {
     /// An id is remembered while its message is kept, and a while longer unless there are too many.
     fn forget_ids(&mut self, now: u64, retention: &Retention) {
         while let Some((at, id)) = self.ids_by_age.front() {
-            let kept = self.ids.get(id).is_some_and(|known| known.offset > self.floor);
+            let kept = self.find(id).is_some();
             let young = now.saturating_sub(*at) <= retention.ids.as_millis() as u64;
             if kept || (young && self.ids.len() <= retention.room_ids) {
                 return;
@@ -236,6 +347,25 @@ impl Log {
             self.ids.remove(id);
             self.ids_by_age.pop_front();
         }
+    }
+
+    /// What was taken back, or edited again, leaves ids among those of what is kept: the oldest go, some at a time.
+    fn forget_ids_between(&mut self, retention: &Retention) {
+        let most = retention.room_ids.max(self.records.len());
+        let Some(mut over) = self.ids.len().checked_sub(most).filter(|over| *over > most / 8)
+        else {
+            return;
+        };
+        let mut ids_by_age = std::mem::take(&mut self.ids_by_age);
+        ids_by_age.retain(|(_, id)| {
+            let goes = over > 0 && self.find(id).is_none();
+            if goes {
+                self.ids.remove(id);
+                over -= 1;
+            }
+            !goes
+        });
+        self.ids_by_age = ids_by_age;
     }
 
     /// The records to read, whether they are all there are, and the floor.
@@ -286,6 +416,9 @@ mod tests {
             from: Member { id: MemberId::parse("a").unwrap(), name },
             event: None,
             to: common::Audience::All,
+            of: None,
+            edited: None,
+            reactions: Vec::new(),
         };
         Draft::new(message, None)
     }
@@ -352,6 +485,29 @@ mod tests {
         assert_eq!(kept(&broker, "tea").await, (vec![4, 5, 6, 7], Offset(3)));
         // Their ids are known.
         assert_eq!(append(&broker, "tea", 1, 4).await, Offset(1));
+    }
+
+    #[tokio::test]
+    async fn ids_of_what_was_edited_again_are_forgotten_too() {
+        let retention = Retention { room_ids: 16, ..Retention::default() };
+        let broker = MemoryBroker::new(retention);
+        append(&broker, "tea", 1, 1).await;
+        let mut ids = 0;
+        for n in 2..100 {
+            let mut edit = draft("tea", n, 1);
+            let of = MessageId::parse("0001").unwrap();
+            edit.envelope.mends = Some(common::Mends { of, how: common::Mend::Edit });
+            broker.append(vec![edit]).await.unwrap();
+            let state = broker.state.lock();
+            ids = state.rooms.values().map(|log| log.ids.len()).max().unwrap();
+            assert!(ids <= 18, "{ids} after {n}");
+        }
+        assert!(ids >= 16);
+        assert_eq!(kept(&broker, "tea").await.0, [1, 99]);
+        // What is kept is known, and so is what was said last.
+        for n in [1, 98, 99] {
+            assert_eq!(append(&broker, "tea", n, 1).await, Offset(n));
+        }
     }
 
     #[tokio::test]

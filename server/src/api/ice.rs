@@ -4,7 +4,7 @@ use app::page::Ice;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, header},
+    http::{HeaderMap, Uri, header},
     response::{IntoResponse, Response},
 };
 use common::{ErrorCode, Refusal};
@@ -13,6 +13,7 @@ use crate::{
     clock::now_ms,
     ice,
     problem::{Document, Problem},
+    rights::{Access, token_needed},
     state::ServerState,
 };
 
@@ -29,8 +30,14 @@ use crate::{
 pub(crate) async fn give(
     State(server): State<ServerState>,
     headers: HeaderMap,
+    uri: Uri,
 ) -> Result<Response, Problem> {
-    let caller = server.identity.caller(&headers, None)?;
+    let caller = server.visitor(&headers, &uri)?;
+    // Where a token is needed, one that grants nothing is none.
+    let may = server.permit(&headers, &uri)?;
+    if server.config.access == Access::Tokens && !may.is_granted_anything() {
+        return Err(token_needed().into());
+    }
     let caller = caller.ok_or_else(|| {
         let message = "this is for somebody; ask for a token (POST /api/token) and show it";
         Refusal::new(ErrorCode::InvalidToken, message)

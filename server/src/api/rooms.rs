@@ -1,6 +1,10 @@
 //! `GET /api/rooms` and `GET /api/rooms/{room}/members`: what is there, and who is here.
 
-use axum::{Json, extract::State, http::HeaderMap};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, Uri},
+};
 use common::{Members, RoomName};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,6 +13,7 @@ use crate::{
     caller::Caller,
     origin,
     problem::{Document, Problem},
+    rights::Right,
     state::ServerState,
 };
 
@@ -32,7 +37,7 @@ pub(crate) struct Room {
     last_at: u64,
 }
 
-/// The liveliest hundred rooms: by members, then by the last message.
+/// The liveliest hundred rooms of those that one may read: by members, then by the last message.
 #[utoipa::path(
     get,
     path = "/api/rooms",
@@ -44,9 +49,12 @@ pub(crate) struct Room {
 pub(crate) async fn list(
     State(server): State<ServerState>,
     headers: HeaderMap,
+    uri: Uri,
 ) -> Result<Json<Rooms>, Problem> {
-    origin::check(&headers, &server.config.allow_origins)?;
-    let rooms = server.hub.rooms(LISTED).await.map_err(hub::HubError::from)?;
+    origin::check(&headers, &server.config)?;
+    let permit = server.permit(&headers, &uri)?;
+    let rooms = server.hub.rooms(LISTED, |room| permit.has(Right::Read, room)).await;
+    let rooms = rooms.map_err(hub::HubError::from)?;
     let rooms = rooms
         .into_iter()
         .map(|room| Room { name: room.name, members: room.members, last_at: room.last_at })
@@ -64,6 +72,10 @@ pub(crate) async fn list(
         (status = "default", body = Document, content_type = "application/problem+json; charset=utf-8"),
     )
 )]
-pub(crate) async fn members(State(server): State<ServerState>, caller: Caller) -> Json<Members> {
-    Json(server.hub.members(&caller.room))
+pub(crate) async fn members(
+    State(server): State<ServerState>,
+    caller: Caller,
+) -> Result<Json<Members>, Problem> {
+    caller.check(Right::Read)?;
+    Ok(Json(server.hub.members(&caller.room)))
 }

@@ -1,4 +1,4 @@
-//! `POST /api/token`: a token for a program, or a fresh one for whoever shows one.
+//! `POST /api/token`: a token for a program, a fresh one for whoever shows one, and any for whom a backend likes.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Body,
     extract::{ConnectInfo, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, Uri, header},
     response::{IntoResponse, Response},
 };
 use common::{ErrorCode, Member, MemberName, Refusal};
@@ -16,8 +16,9 @@ use utoipa::ToSchema;
 use crate::{
     body::whole,
     identity::Visitor,
-    origin, pages,
+    mint, origin, pages,
     problem::{Document, Problem},
+    rights::{Right, Rights},
     state::ServerState,
 };
 
@@ -29,6 +30,13 @@ const BODY_BYTES: usize = 4 * 1024;
 pub(crate) struct Wanted {
     /// The name to go by.
     name: Option<String>,
+    /// Whom it makes its bearer. This and what follows is for whoever may `manage` all rooms.
+    sub: Option<String>,
+    /// What it grants: `{"read": […], "write": […], "manage": […]}`, each a list of rooms, in which `*` stands for any
+    /// characters.
+    hubbub: Option<serde_json::Value>,
+    /// For how many seconds: a day unless told, at most 180 of them.
+    expires_in: Option<u64>,
 }
 
 /// A token, and what it says.
@@ -42,8 +50,8 @@ pub(crate) struct Given {
     expires_at: u64,
 }
 
-/// Gives a token. Without one the bearer is somebody new; with one it stays who it is, for another
-/// while.
+/// Gives a token. Without one the bearer is somebody new, where everybody may come in; with one it stays who it is, for
+/// another while, if nothing is granted by it. Whoever may `manage` all rooms is given one for whom and for what it likes.
 #[utoipa::path(
     post,
     path = "/api/token",
@@ -57,19 +65,36 @@ pub(crate) async fn give(
     State(server): State<ServerState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
+    uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
     let body = whole(&server, Some(peer.ip().into()), body, BODY_BYTES).await?;
-    origin::check(&headers, &server.config.allow_origins)?;
+    origin::check(&headers, &server.config)?;
     server.rates.arrive(Some(peer.ip().into()))?;
     let wanted = read(&headers, &body)?;
-    let known = server.identity.caller(&headers, None)?;
-    let mut visitor = known.unwrap_or_else(Visitor::guest);
-    if let Some(name) = wanted.name {
-        visitor.name = Some(MemberName::parse(&name)?);
-    }
-    let (token, expires) = server.identity.token(&visitor);
-    let given = Given { token, member: visitor.member(), expires_at: expires * 1_000 };
+    let known = server.visitor(&headers, &uri)?;
+    let permit = server.permit(&headers, &uri)?;
+    let name = wanted.name.as_deref().map(MemberName::parse).transpose()?;
+    let visitor = match (&wanted.sub, &wanted.hubbub, wanted.expires_in) {
+        (None, None, None) => {
+            let visitor = known.unwrap_or_else(Visitor::guest);
+            Visitor { name: name.or(visitor.name), ..visitor }
+        }
+        _ => {
+            permit.check_everywhere(Right::Manage)?;
+            let rights = wanted.hubbub.as_ref().map(Rights::read).transpose();
+            let rights = rights.map_err(|error| Refusal::field("hubbub", error))?;
+            mint::bearer(
+                wanted.sub.as_deref(),
+                name,
+                rights.unwrap_or_default(),
+                wanted.expires_in,
+            )?
+        }
+    };
+    let (token, expires) = mint::issue(&server.identity, &visitor)?;
+    let given =
+        Given { token, member: visitor.member(), expires_at: expires.saturating_mul(1_000) };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(given)).into_response())
 }
 

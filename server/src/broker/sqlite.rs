@@ -16,7 +16,7 @@ mod writer;
 
 use std::{fmt::Display, io, path::Path, sync::Arc};
 
-use common::{Epoch, Position, RoomName};
+use common::{Epoch, Offset, Position, RoomName};
 use hub::{
     Draft, Record,
     broker::{
@@ -24,6 +24,7 @@ use hub::{
         Retention,
     },
 };
+use metrics::Histogram;
 use rusqlite::{ErrorCode, Row, Statement};
 use tokio::sync::oneshot;
 
@@ -56,6 +57,13 @@ impl SqliteBroker {
         let followed = Arc::new(Followed::new(opened.head));
         let writer = Writer::new(opened, retention, followed.clone())?;
         Ok(Self { epoch, followed, turns: Turns::new(writer), readers: Readers::new(file) })
+    }
+
+    /// The same, telling how long each transaction took.
+    #[must_use]
+    pub(crate) fn observed(self, commits: Histogram) -> Self {
+        self.turns.observe(commits);
+        self
     }
 
     async fn ask<T>(
@@ -102,7 +110,27 @@ impl Broker for SqliteBroker {
             let look = self.readers.look(move |log| readers::page(log, &room, read));
             let Found { records, complete, floor, damaged } = look.await?;
             for bad in damaged {
-                self.readers.trouble(format_args!("{bad}"));
+                self.readers
+                    .trouble(format_args!("message {} is damaged: {}", bad.offset.0, bad.why));
+            }
+            Ok(Page { epoch, records, complete, floor, head })
+        })
+    }
+
+    fn read_all(
+        &self,
+        after: Offset,
+        records: usize,
+        bytes: usize,
+    ) -> BoxFuture<'_, Result<Page, BrokerError>> {
+        let (epoch, head) = (self.epoch.clone(), self.followed.head());
+        Box::pin(async move {
+            let look =
+                self.readers.look(move |log| readers::page_of_all(log, after, records, bytes));
+            let Found { records, complete, floor, damaged } = look.await?;
+            for bad in damaged {
+                self.readers
+                    .trouble(format_args!("message {} is damaged: {}", bad.offset.0, bad.why));
             }
             Ok(Page { epoch, records, complete, floor, head })
         })
@@ -110,6 +138,24 @@ impl Broker for SqliteBroker {
 
     fn rooms(&self, limit: usize) -> BoxFuture<'_, Result<Vec<KeptRoom>, BrokerError>> {
         Box::pin(self.readers.look(move |log| readers::rooms(log, limit)))
+    }
+
+    fn clear(&self, room: &RoomName) -> BoxFuture<'_, Result<Offset, BrokerError>> {
+        let room = room.clone();
+        Box::pin(self.ask(|done| Work::Clear { room, done }))
+    }
+
+    fn keep(&self, key: &str, value: Option<&str>) -> BoxFuture<'_, Result<(), BrokerError>> {
+        let (key, value) = (key.to_owned(), value.map(str::to_owned));
+        Box::pin(self.ask(|done| Work::Keep { key, value, done }))
+    }
+
+    fn kept(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, BrokerError>> {
+        Box::pin(self.readers.look(readers::kept))
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), BrokerError>> {
+        Box::pin(self.ask(|done| Work::Check { done }))
     }
 
     fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {

@@ -25,6 +25,7 @@ use crate::{
     problem::{Document, Problem},
     session::{Out, Session, Wants},
     state::ServerState,
+    telemetry::Carrier,
     wire::Wire,
 };
 
@@ -70,7 +71,7 @@ pub(crate) async fn stream(
     if method == Method::HEAD {
         return Ok(headers.into_response());
     }
-    let mut session = Session::enter(caller, Wants::Everything).await?;
+    let mut session = Session::enter(caller, Wants::Everything).await?.over(Carrier::Events);
     // There is none in tests without a socket. Older clients get no chunks.
     let wire = wire.map(|Extension(wire)| wire).filter(|_| version == Version::HTTP_11);
     let is_chunked = wire.is_some();
@@ -111,7 +112,7 @@ fn message(epoch: &Epoch, record: &Record, fields: Fields) -> Bytes {
     let event = |frame: &Bytes| event(Some((epoch.as_str(), record.offset)), "message", frame);
     match fields.are_all() {
         true => record.frame.face(FACE, event),
-        false => event(&fields.frame(record)),
+        false => event(&fields.frame(record, epoch)),
     }
 }
 

@@ -16,14 +16,14 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::messages::{LIMIT, LONGEST_WAIT, number};
+use super::messages::{LIMIT, LONGEST_WAIT, WAITS, number};
 use crate::{
     body::whole,
     caller::{Caller, query},
-    fields::Fields,
     problem::{Document, Problem},
     session::{Answer, Out, Session, Wants},
     state::ServerState,
+    telemetry::Carrier,
 };
 
 #[derive(Default, Deserialize)]
@@ -57,7 +57,7 @@ pub(crate) struct Told {
         ("after" = Option<String>, Query, description = "the `position` of the answer before"),
         ("state" = Option<String>, Query, description = "the `state` of the answer before"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 256, description = "of messages, default 100"),
-        ("wait" = Option<u64>, Query, minimum = 0, maximum = 60, description = "seconds"),
+        ("wait" = Option<u64>, Query, minimum = 0, maximum = 60, description = "seconds; after 50 it answers in any case"),
         ("session" = Option<String>, Query, description = "be this session again"),
         ("token" = Option<String>, Query, description = "who you are"),
         ("fields" = Option<String>, Query, description = "what is wanted of a message, besides its offset"),
@@ -77,24 +77,25 @@ pub(crate) async fn read(
     let limit = number("limit", limit.as_deref(), 1..=256, LIMIT as u64)?;
     let wait = number("wait", wait.as_deref(), 0..=LONGEST_WAIT, 0)?;
     let wants = state.map_or(Wants::Everything, Wants::Since);
-    let mut session = Session::enter(caller, wants).await?.taking(limit as usize);
+    let mut session =
+        Session::enter(caller, wants).await?.over(Carrier::Poll).taking(limit as usize);
     let unreadable = |_| Problem::unreadable();
     let mut burst = session.ready().await.map_err(unreadable)?;
     if burst.is_empty() {
-        let news = timeout(Duration::from_secs(wait), session.next()).await;
+        let news = timeout(Duration::from_secs(wait).min(WAITS), session.next()).await;
         burst = news.unwrap_or(Ok(Vec::new())).map_err(unreadable)?;
     }
-    let frames = burst.iter().filter_map(|out| frame(out, session.fields())).collect();
+    let frames = burst.iter().filter_map(|out| frame(out, &session)).collect();
     let (position, state) = (session.position().clone(), session.state());
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(Told { position, state, frames }))
         .into_response())
 }
 
 /// The frame as it is, not read.
-fn frame(out: &Out, fields: Fields) -> Option<Box<RawValue>> {
+fn frame(out: &Out, session: &Session) -> Option<Box<RawValue>> {
     let shared = |bytes: &[u8]| RawValue::from_string(str::from_utf8(bytes).ok()?.to_owned()).ok();
     match out {
-        Out::Message(record) => shared(&fields.frame(record)),
+        Out::Message(record) => shared(&session.fields().frame(record, &session.position().epoch)),
         Out::State(state) => shared(state.frame.bytes()),
         Out::Frame(frame) => to_raw_value(frame).ok(),
         Out::Answer(_) => None,

@@ -1,6 +1,8 @@
 //! `POST /api/rooms/{room}/messages`: publishing by JSON, one message or several, by the form on the
 //! page, and by `curl -d 'some text'`.
 
+use std::time::Instant;
+
 use axum::{
     Json,
     body::Body,
@@ -9,17 +11,17 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use common::{ErrorCode, MemberName, MessageId, Offset, Position, Publish, Refusal};
-use hub::Published;
+use hub::{Published, Who};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
     body::whole,
-    caller::Caller,
+    caller::{Caller, as_whom},
     clock::now_ms,
     identity::Visitor,
-    pages,
+    pages::{self, Shows},
     problem::{Document, Problem, refusal},
     state::ServerState,
 };
@@ -98,14 +100,14 @@ pub(crate) async fn publish(
 ) -> Result<Response, Problem> {
     let body = whole(&server, caller.address, body, BODY_BYTES).await?;
     let room = caller.room.clone();
-    let id = caller.who.member.id.clone();
+    let visitor = caller.visitor();
     let person = pages::wants_page(&headers);
     match say(caller, &headers, &body).await {
         Ok((_, Said { name, .. })) if person => {
             let mut response = Redirect::to(&room_path(&room)).into_response();
             if let Some(name) = name {
-                let cookie =
-                    server.identity.set_cookie(&headers, &Visitor { id, name: Some(name) });
+                let visitor = Visitor { name: Some(name), ..visitor };
+                let cookie = server.identity.set_cookie(&headers, &visitor);
                 response.headers_mut().append(header::SET_COOKIE, cookie);
             }
             Ok(response)
@@ -121,7 +123,7 @@ pub(crate) async fn publish(
         Err(refusal) if person => {
             let status = Problem(refusal.clone()).status();
             let refused = Some(Refused { refusal, text: text_of(&body) });
-            Ok(pages::room_page(&server, &headers, status, room, None, refused).await)
+            Ok(pages::room_page(&server, &headers, status, room, Shows::Newest, refused).await)
         }
         Err(refusal) => Err(refusal.into()),
     }
@@ -132,19 +134,43 @@ async fn say(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(Vec<Published>, Said), Refusal> {
+    caller.check_writing()?;
     let mut said = read(headers, body)?;
     if !caller.named {
         caller.go_by_listed_name();
     }
     caller.check_room()?;
-    let Caller { server, room, mut who, sender, address, .. } = caller;
-    server.rates.publish(&sender, address, said.messages.len(), body.len())?;
+    let (count, began) = (said.messages.len(), Instant::now());
+    caller.server.rates.publish(&caller.sender, caller.address, count, body.len())?;
+    caller.check_saying(&said.messages)?;
+    caller.server.telemetry.frames.increment(count as u64);
+    let mut who = caller.who.clone();
     if let Some(name) = &said.name {
         who.member.name = name.clone();
     }
     let messages = std::mem::take(&mut said.messages);
-    let taken = server.hub.publish_all(&room, &who, messages, now_ms()).await;
+    let (who, messages) = as_one(who, messages)?;
+    let taken = caller.server.hub.publish_all(&caller.room, &who, messages, now_ms()).await;
+    caller.server.telemetry.kept(count as u64, began, &taken);
+    if taken.is_err() {
+        caller.give_back_turn();
+    }
     Ok((taken.map_err(refusal)?, said))
+}
+
+/// Who says them, and what: an array is kept whole or not at all, and so it is of one member.
+fn as_one(who: Who, messages: Vec<Publish>) -> Result<(Who, Vec<Publish>), Refusal> {
+    if messages.windows(2).any(|two| two[0].from != two[1].from) {
+        return Err(Refusal::field("from", "`from` is not the same in all messages of the array"));
+    }
+    let mut whom = who.clone();
+    let messages = messages.into_iter().map(|message| {
+        let (as_whom, message) = as_whom(who.clone(), message);
+        whom = as_whom;
+        message
+    });
+    let messages = messages.collect();
+    Ok((whom, messages))
 }
 
 fn read(headers: &HeaderMap, body: &[u8]) -> Result<Said, Refusal> {

@@ -24,6 +24,7 @@ use crate::{
     problem::Problem,
     session::{End as Over, Session, Wants},
     state::ServerState,
+    telemetry::Carrier,
 };
 
 /// The one namespace there is; rooms are named in the handshake.
@@ -45,7 +46,7 @@ pub(crate) fn engine(server: &ServerState) -> Engine {
     let (app, gate) = (server.clone(), server.clone());
     Engine::new(config, move |handshake, socket| serve(app.clone(), handshake, socket)).admit(
         move |request, new| {
-            origin::check(&request.headers, &gate.config.allow_origins)?;
+            origin::check(&request.headers, &gate.config)?;
             if !new {
                 // Those that there are may end in peace.
                 return Ok::<Pass, Problem>(Box::new(()));
@@ -82,7 +83,7 @@ async fn serve(server: ServerState, handshake: Handshake, engine: socketio::Engi
                 let push = |session: Session| {
                     let packets =
                         event::Packets { sender: sender.clone(), fields: session.fields() };
-                    Box::new(session.pushing_to(Arc::new(packets)))
+                    Box::new(session.over(Carrier::SocketIo).pushing_to(Arc::new(packets)))
                 };
                 entered.map(push)
             }
@@ -197,6 +198,10 @@ async fn talk(session: &mut Session, socket: &mut Socket) -> Result<Infallible, 
                 let room = room?;
                 if let Some(packet) = waiting.pop_front() {
                     room.packet(NAMESPACE, packet)?;
+                }
+                // Of a quiet client no place is kept for what it was told.
+                if waiting.is_empty() {
+                    waiting = VecDeque::new();
                 }
             }
             burst = session.next(), if waiting.is_empty() => {

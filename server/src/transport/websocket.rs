@@ -18,7 +18,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use common::{ClientFrame, ErrorCode, Hello, Recovery, Refusal, ServerFrame, limits::FRAME_BYTES};
+use common::{
+    ClientFrame, Epoch, ErrorCode, Hello, Recovery, Refusal, ServerFrame, limits::FRAME_BYTES,
+};
 use futures_util::SinkExt;
 use hub::{Burst, Outlet, Pushed};
 use tokio::time::{sleep, timeout};
@@ -30,6 +32,7 @@ use crate::{
     problem::Problem,
     session::{Answer, End as Over, Out, Session, Wants},
     state::ServerState,
+    telemetry::Carrier,
     wire::Wire,
 };
 
@@ -47,10 +50,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 mod close {
     pub(super) const PROTOCOL_ERROR: u16 = 1002;
     pub(super) const NOT_UTF8: u16 = 1007;
-    pub(super) const POLICY: u16 = 1008;
     pub(super) const TOO_BIG: u16 = 1009;
-    pub(super) const SERVER_ERROR: u16 = 1011;
-    pub(super) const RESTART: u16 = 1012;
     /// What the client had not read yet is gone. Only for the plain face, which gets no `hello` that
     /// could say so.
     pub(super) const POSITION_LOST: u16 = 4001;
@@ -91,7 +91,7 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
     let no_socket = || Refusal::new(ErrorCode::UpgradeRequired, "there is no socket to upgrade");
     let wire = wire.ok_or_else(no_socket)?;
     let wants = if all_frames { Wants::Everything } else { Wants::Messages };
-    let mut session = Session::enter(caller, wants).await?;
+    let mut session = Session::enter(caller, wants).await?.over(Carrier::WebSocket);
     let frames = Frames { wire: wire.clone(), fields: session.fields() };
     session = session.pushing_to(Arc::new(frames));
     let timing = server.config.timing;
@@ -100,9 +100,10 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
         .on_failed_upgrade(|error| tracing::debug!(%error, "websocket upgrade failed"))
         .on_upgrade(move |socket| {
             let (fields, greeted) = (session.fields(), false);
-            // In boxes, or its task would be as large as everything there was before it as well.
             let connection = Connection { socket, wire, all_frames, fields, greeted, timing };
-            Box::pin(Box::new(connection).run(session))
+            // A task of its own, or what there was before it would stay as long.
+            tokio::spawn(Box::new(connection).run(session));
+            std::future::ready(())
         }))
 }
 
@@ -131,7 +132,7 @@ impl Outlet for Frames {
         self.wire.push(&burst.face(self.fields.face(FACE), |burst| {
             let mut bytes = Vec::new();
             for record in burst.records {
-                frame([&self.fields.frame(record), &[]], &mut bytes);
+                frame([&self.fields.frame(record, burst.epoch), &[]], &mut bytes);
             }
             shared(bytes)
         }))
@@ -198,11 +199,7 @@ impl From<axum::Error> for End {
 
 impl From<Over> for End {
     fn from(over: Over) -> Self {
-        match over {
-            Over::Stopping => Self::Close(close::RESTART, "the server is restarting"),
-            Over::Flooding => Self::Close(close::POLICY, "too much was said, again and again"),
-            Over::Unreadable => Self::Close(close::SERVER_ERROR, "the log can't be read now"),
-        }
+        Self::Close(over.code(), over.reason())
     }
 }
 
@@ -215,7 +212,8 @@ impl Connection {
         // What was received is kept, also from a client that says something and leaves at once.
         while let Some(answer) = session.answer().await {
             if matches!(end, End::Close(..))
-                && let Err(sooner) = self.deliver(vec![Out::Answer(answer)]).await
+                && let Err(sooner) =
+                    self.deliver(vec![Out::Answer(answer)], &session.position().epoch).await
             {
                 end = sooner;
             }
@@ -228,7 +226,10 @@ impl Connection {
                 let _ = timeout(CLOSING, self.socket.flush()).await;
             }
             End::Close(code, reason) => {
-                tracing::debug!(room = %session.room(), code, reason, "closing");
+                tracing::debug!(code, reason, "closing");
+                if !session.has_said_bye() {
+                    session.telemetry().closed(code);
+                }
                 Box::pin(self.close(code, reason)).await;
             }
         }
@@ -249,18 +250,21 @@ impl Connection {
                     if heard.elapsed() > self.timing.silence {
                         return Err(End::Gone);
                     }
-                    self.deliver(burst?).await?;
+                    let burst = burst?;
+                    self.deliver(burst, &session.position().epoch).await?;
                 }
             }
         }
     }
 
     /// Writes a burst in one go.
-    async fn deliver(&mut self, burst: Vec<Out>) -> Result<(), End> {
+    async fn deliver(&mut self, burst: Vec<Out>, epoch: &Epoch) -> Result<(), End> {
         let mut bytes = Vec::new();
         for out in burst {
             match out {
-                Out::Message(record) => frame([&self.fields.frame(&record), &[]], &mut bytes),
+                Out::Message(record) => {
+                    frame([&self.fields.frame(&record, epoch), &[]], &mut bytes)
+                }
                 Out::State(state) => frame([state.frame.bytes(), &[]], &mut bytes),
                 Out::Frame(ServerFrame::Beat {}) => {
                     bytes.extend(PING);
@@ -283,7 +287,8 @@ impl Connection {
         }
         let write = async {
             self.socket.flush().await.map_err(End::from)?;
-            self.wire.write_all(bytes).await.map_err(|_| End::Gone)
+            self.wire.write_all(bytes).await.map_err(|_| End::Gone)?;
+            self.socket.flush().await.map_err(End::from)
         };
         // Whoever reads nothing for so long is gone, or will come back to its position.
         timeout(self.timing.write, write).await.unwrap_or(Err(End::Gone))

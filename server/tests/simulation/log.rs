@@ -313,6 +313,33 @@ impl Broker for Log {
         self.with(move |broker| broker.rooms(limit))
     }
 
+    fn read_all(
+        &self,
+        after: Offset,
+        records: usize,
+        bytes: usize,
+    ) -> BoxFuture<'_, Result<Page, BrokerError>> {
+        self.with(move |broker| broker.read_all(after, records, bytes))
+    }
+
+    fn clear(&self, room: &RoomName) -> BoxFuture<'_, Result<Offset, BrokerError>> {
+        let room = room.clone();
+        self.with(move |broker| broker.clear(&room))
+    }
+
+    fn keep(&self, key: &str, value: Option<&str>) -> BoxFuture<'_, Result<(), BrokerError>> {
+        let (key, value) = (key.to_owned(), value.map(str::to_owned));
+        self.with(move |broker| broker.keep(&key, value.as_deref()))
+    }
+
+    fn kept(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, BrokerError>> {
+        self.with(move |broker| broker.kept())
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), BrokerError>> {
+        self.with(move |broker| broker.check())
+    }
+
     fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
         self.with(move |broker| broker.tidy(at))
     }

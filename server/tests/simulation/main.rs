@@ -179,7 +179,7 @@ impl World {
                 let idle = self.net.rng.bool();
                 self.tell(n, Event::Idle(idle));
             }
-            84..86 => self.tell(n, Event::Typing),
+            84..86 => self.tell(n, Event::Typing(true)),
             _ => {}
         }
     }

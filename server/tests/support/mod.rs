@@ -45,11 +45,15 @@ impl TestServer {
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::ephemeral();
         change(&mut config);
+        Self::of(config, |config| Server::open(config).unwrap()).await
+    }
+
+    pub async fn of(config: Config, open: impl FnOnce(Config) -> Server) -> Self {
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { stopped.await.unwrap_or_default() };
-        let server = Server::open(config).unwrap();
+        let server = open(config);
         let toy_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let toy = toy_listener.local_addr().unwrap();
         tokio::spawn(toy::serve(toy_listener, server.door()));

@@ -11,7 +11,11 @@ use tokio::{
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+    tungstenite::{
+        Message,
+        client::IntoClientRequest,
+        http::{HeaderValue, header},
+    },
 };
 
 use super::PATIENCE;
@@ -66,9 +70,12 @@ pub struct Traveller {
 }
 
 impl Traveller {
-    /// Joins; `query` may have `after`, `session`, and where messages come by themselves `fields`.
+    /// Joins; `query` may have `after`, `session`, `token`, and where messages come by themselves `fields`.
     pub async fn join(address: &str, road: Road, room: &str, query: &str) -> Result<Self> {
-        let http = reqwest::Client::new();
+        let token = query.split('&').find_map(|pair| pair.strip_prefix("token="));
+        let bearer = token.map(|token| format!("Bearer {token}").parse().unwrap());
+        let headers = bearer.map(|bearer| (header::AUTHORIZATION, bearer)).into_iter().collect();
+        let http = reqwest::Client::builder().default_headers(headers).build().unwrap();
         let leg = match road {
             Road::WebSocket => {
                 let url = format!("ws://{address}/ws?room={room}&{query}");
@@ -101,9 +108,12 @@ impl Traveller {
                 let pairs: HashMap<_, _> =
                     query.split('&').filter_map(|pair| pair.split_once('=')).collect();
                 let auth = match (pairs.get("session"), pairs.get("after")) {
-                    (Some(pid), offset) => json!({"room": room, "pid": pid, "offset": offset}),
+                    (Some(pid), offset) => {
+                        json!({"room": room, "pid": pid, "offset": offset, "token": token})
+                    }
                     (None, after) => {
-                        json!({"room": room, "after": after, "fields": pairs.get("fields")})
+                        let fields = pairs.get("fields");
+                        json!({"room": room, "after": after, "fields": fields, "token": token})
                     }
                 };
                 socket.send(Message::text(format!("40{auth}"))).await.map_err(|_| Lost)?;
@@ -194,7 +204,7 @@ impl Traveller {
             let params = &frame["params"];
             let event = params["event"].as_str().unwrap_or("message");
             let to = params.get("to").unwrap_or(&Value::Null);
-            let args = json!([event, params["value"], {"id": id, "to": to}]);
+            let args = json!([event, params["value"], {"id": id, "to": to, "of": params["of"]}]);
             socket.send(Message::text(format!("42{acks}{args}"))).await.map_err(|_| Lost)?;
             loop {
                 let frame = self.read().await?;
@@ -320,6 +330,8 @@ impl Traveller {
                     Some(Ok(Message::Text(text))) if text.as_str() == "2" => {
                         socket.send(Message::text("3")).await.map_err(|_| Lost)?;
                     }
+                    // It is not let in.
+                    Some(Ok(Message::Text(text))) if text.starts_with("44") => return Err(Lost),
                     Some(Ok(Message::Text(text))) => {
                         if let Some(frame) = packet(&text) {
                             return Ok(frame);

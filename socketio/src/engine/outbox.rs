@@ -3,10 +3,8 @@
 //! Start at [`Outbox::next`]. The rule to keep: nothing is lost when a wait is dropped, and what is
 //! left when a transport gives the outbox back goes out first on the next one.
 
+use super::{packet::Message, queue::Queue};
 use bytes::Bytes;
-use tokio::sync::mpsc;
-
-use super::packet::Message;
 
 /// What goes out in one piece: nothing gets between a message and what belongs to it.
 #[derive(Debug)]
@@ -18,12 +16,12 @@ pub(super) struct Batch {
 /// The transports' end of the queue to the client.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    queue: mpsc::Receiver<Batch>,
+    queue: Queue<Batch>,
     rest: std::vec::IntoIter<Bytes>,
 }
 
 impl Outbox {
-    pub(super) fn new(queue: mpsc::Receiver<Batch>) -> Self {
+    pub(super) fn new(queue: Queue<Batch>) -> Self {
         Self { queue, rest: Vec::new().into_iter() }
     }
 
@@ -42,7 +40,7 @@ impl Outbox {
         if let Some(bytes) = self.rest.next() {
             return Some(Message::Binary(bytes));
         }
-        let batch = self.queue.recv().await?;
+        let batch = self.queue.next().await?;
         self.rest = batch.rest.into_iter();
         Some(batch.first)
     }
@@ -52,7 +50,7 @@ impl Outbox {
         if let Some(bytes) = self.rest.next() {
             return Some(Message::Binary(bytes));
         }
-        let batch = self.queue.try_recv().ok()?;
+        let batch = self.queue.next_now()?;
         self.rest = batch.rest.into_iter();
         Some(batch.first)
     }

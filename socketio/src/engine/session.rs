@@ -4,11 +4,14 @@
 //! moment, and lies in its slot while nobody can. The rule to keep: the state's lock is never held
 //! across an await, and every wait in this crate ends when the session is closed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::Notify,
     time::{Instant, sleep_until},
 };
 
@@ -16,6 +19,7 @@ use super::{
     Config,
     outbox::{Batch, Outbox},
     packet::{Message, Packet},
+    queue::{Entry, Queue, queue},
     socket::Below,
     table::{Sid, Table},
 };
@@ -66,7 +70,9 @@ pub(super) struct Session {
     poll_within: Duration,
     state: Mutex<State>,
     line: Mutex<Line>,
-    closed: watch::Sender<Option<CloseReason>>,
+    closed: OnceLock<CloseReason>,
+    /// Tells whoever waits for the end.
+    ended: Notify,
     /// Tells whoever has the outbox that the state has changed.
     pub(super) wake: Notify,
     /// Tells [`Session::keep`] that a pong came, or that the application has finished.
@@ -80,7 +86,7 @@ pub(super) struct Session {
 /// The WebSocket a session is on, as far as it can be written past.
 #[derive(Debug, Default)]
 struct Line {
-    below: Option<Below>,
+    below: Option<Arc<dyn Below>>,
     /// Nothing that was sent is still on its way over it.
     is_idle: bool,
 }
@@ -90,7 +96,7 @@ struct State {
     transport: Transport,
     upgrading: Upgrading,
     outbox: Option<Outbox>,
-    inbox: Option<mpsc::Sender<Message>>,
+    inbox: Option<Entry<Message>>,
     posting: bool,
     /// When the next ping goes out, or went out.
     ping_at: Instant,
@@ -111,9 +117,9 @@ impl Session {
         config: &Config,
         table: Arc<Table<Session>>,
         transport: Transport,
-    ) -> (Arc<Self>, mpsc::Sender<Batch>, mpsc::Receiver<Message>) {
-        let (to_client, outbox) = mpsc::channel(config.outgoing.max(1));
-        let (inbox, from_client) = mpsc::channel(config.incoming.max(1));
+    ) -> (Arc<Self>, Entry<Batch>, Queue<Message>) {
+        let (to_client, outbox) = queue(config.outgoing.max(1));
+        let (inbox, from_client) = queue(config.incoming.max(1));
         let state = State {
             transport,
             upgrading: Upgrading::No,
@@ -135,7 +141,8 @@ impl Session {
             poll_within: config.poll_within,
             state: Mutex::new(state),
             line: Mutex::default(),
-            closed: watch::Sender::new(None),
+            closed: OnceLock::new(),
+            ended: Notify::new(),
             wake: Notify::new(),
             beat: Notify::new(),
             returned: Notify::new(),
@@ -153,11 +160,16 @@ impl Session {
     }
 
     pub(super) fn close_reason(&self) -> Option<CloseReason> {
-        *self.closed.borrow()
+        self.closed.get().copied()
+    }
+
+    /// What the session's WebSocket goes over.
+    pub(super) fn below(&self) -> Option<Arc<dyn Below>> {
+        self.line.lock().below.clone()
     }
 
     /// The session is on a WebSocket, which goes over this.
-    pub(super) fn set_below(&self, below: Option<Below>) {
+    pub(super) fn set_below(&self, below: Option<Arc<dyn Below>>) {
         self.line.lock().below = below;
     }
 
@@ -175,38 +187,37 @@ impl Session {
     }
 
     /// Writes past the WebSocket, if nothing is on its way over it.
-    pub(super) fn when_idle<R>(&self, write: impl FnOnce(&Below) -> R) -> Option<R> {
+    pub(super) fn when_idle<R>(&self, write: impl FnOnce(&dyn Below) -> R) -> Option<R> {
         let line = self.line.lock();
-        line.below.as_ref().filter(|_| line.is_idle).map(write)
+        line.below.as_deref().filter(|_| line.is_idle).map(write)
     }
 
     /// Waits for the end.
     pub(super) async fn closed(&self) -> CloseReason {
-        let mut closed = self.closed.subscribe();
-        match closed.wait_for(Option::is_some).await {
-            Ok(reason) => reason.unwrap_or(CloseReason::TransportError),
-            // Can't be: the sender is in `self`.
-            Err(_) => CloseReason::TransportError,
+        loop {
+            // Before it is looked, so that an end in between is told.
+            let ended = self.ended.notified();
+            if let Some(reason) = self.close_reason() {
+                return reason;
+            }
+            ended.await;
         }
     }
 
     /// Ends the session now; only the first reason counts. What was not written yet is lost, what
     /// was received can still be heard.
     pub(super) fn close(&self, reason: CloseReason) {
-        let first = self.closed.send_if_modified(|closed| {
-            let first = closed.is_none();
-            closed.get_or_insert(reason);
-            first
-        });
-        if !first {
+        if self.closed.set(reason).is_err() {
             return;
         }
+        self.ended.notify_waiters();
         tracing::debug!(?reason, "session closed");
         let (outbox, inbox) = {
             let mut state = self.state.lock();
             (state.outbox.take(), state.inbox.take())
         };
-        drop((outbox, inbox));
+        drop(outbox);
+        inbox.iter().for_each(Entry::close);
         self.table.remove(&self.sid);
     }
 
@@ -218,7 +229,7 @@ impl Session {
                 return;
             }
             state.ending = Some(Instant::now() + CLOSING.min(self.interval + self.timeout));
-            state.inbox = None;
+            state.inbox.take().iter().for_each(Entry::close);
             if let Some(outbox) = &mut state.outbox {
                 outbox.close();
             }
@@ -295,7 +306,9 @@ impl Session {
                 if let Some(inbox) = inbox {
                     tokio::select! {
                         // An application that hears nothing any more is about to end the session.
-                        _ = inbox.send(message) => {}
+                        place = inbox.reserve() => if let Some(place) = place {
+                            place.put(message);
+                        },
                         reason = self.closed() => return Err(reason),
                     }
                     self.heard();

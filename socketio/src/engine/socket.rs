@@ -3,16 +3,17 @@
 //! Start at [`EngineSocket`]. The rule to keep: what waits here can be dropped at any await without
 //! losing or doubling anything, so that it fits into `tokio::select!`.
 
-use std::{any::Any, fmt, net::SocketAddr, sync::Arc};
+use std::{any::Any, fmt, io, net::SocketAddr, sync::Arc};
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use thiserror::Error;
-use tokio::sync::mpsc;
 
 use super::{
     outbox::Batch,
     packet::Message,
+    queue::{Entry, Place, Queue},
     session::{CloseReason, Session},
     table::Sid,
 };
@@ -43,15 +44,12 @@ pub(super) fn last<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a 
     query.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
-/// What a connection goes over, for an application that writes past its WebSocket: whoever accepts connections puts it into
-/// the extensions of each request.
-#[derive(Clone)]
-pub struct Below(pub Arc<dyn Any + Send + Sync>);
-
-impl fmt::Debug for Below {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Below")
-    }
+/// What a connection goes over, for those who write past its WebSocket: the application, and this crate. Whoever accepts
+/// connections puts it, as `Arc<dyn Below>`, into the extensions of each request.
+pub trait Below: Any + fmt::Debug + Send + Sync {
+    /// Writes whole frames for the owner of the WebSocket, who has flushed all that it wrote over that, and does so again
+    /// after it. If the writing is given up, what is left goes out before anything else.
+    fn write(&self, frames: Vec<u8>) -> BoxFuture<'_, io::Result<()>>;
 }
 
 /// The session is closed, or is being closed.
@@ -63,15 +61,15 @@ pub struct Closed;
 /// goes out.
 #[derive(Debug)]
 pub struct EngineSocket {
-    incoming: mpsc::Receiver<Message>,
+    incoming: Queue<Message>,
     sender: EngineSender,
 }
 
 impl EngineSocket {
     pub(super) fn new(
         session: Arc<Session>,
-        outgoing: mpsc::Sender<Batch>,
-        incoming: mpsc::Receiver<Message>,
+        outgoing: Entry<Batch>,
+        incoming: Queue<Message>,
     ) -> Self {
         Self { incoming, sender: EngineSender { session, outgoing } }
     }
@@ -81,7 +79,7 @@ impl EngineSocket {
     /// An application that does not call this stops its client: nothing more is read from it, not
     /// even its pongs, and with them the session ends.
     pub async fn recv(&mut self) -> Option<Message> {
-        self.incoming.recv().await
+        self.incoming.next().await
     }
 
     /// Sends a message: [`EngineSender::send`].
@@ -118,7 +116,7 @@ impl Drop for EngineSocket {
 #[derive(Clone)]
 pub struct EngineSender {
     session: Arc<Session>,
-    outgoing: mpsc::Sender<Batch>,
+    outgoing: Entry<Batch>,
 }
 
 impl fmt::Debug for EngineSender {
@@ -144,13 +142,13 @@ impl EngineSender {
     /// # Errors
     /// If the session is closed.
     pub async fn reserve(&self) -> Result<Permit<'_>, Closed> {
-        let permit = self.outgoing.reserve().await.map_err(|_| Closed)?;
+        let permit = self.outgoing.reserve().await.ok_or(Closed)?;
         Ok(Permit { permit, session: &self.session })
     }
 
     /// Has `write` write whole frames past the WebSocket that the session is on, if nothing that was sent is still on its way
     /// over it. If `write` could not write all of the last one, [`EngineSender::flush`] has the rest written.
-    pub fn when_idle<R>(&self, write: impl FnOnce(&Below) -> R) -> Option<R> {
+    pub fn when_idle<R>(&self, write: impl FnOnce(&dyn Below) -> R) -> Option<R> {
         self.session.when_idle(write)
     }
 
@@ -179,7 +177,7 @@ impl EngineSender {
 /// Room for one message.
 #[derive(Debug)]
 pub struct Permit<'a> {
-    permit: mpsc::Permit<'a, Batch>,
+    permit: Place<'a, Batch>,
     session: &'a Session,
 }
 
@@ -192,6 +190,6 @@ impl Permit<'_> {
     /// Sends a message and, with nothing in between, the binary ones that belong to it.
     pub fn send_with(self, first: impl Into<Message>, rest: Vec<Bytes>) {
         let batch = Batch { first: first.into(), rest };
-        self.session.begin(|| self.permit.send(batch));
+        self.session.begin(|| self.permit.put(batch));
     }
 }

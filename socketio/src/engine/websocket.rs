@@ -12,9 +12,12 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use tokio::time::timeout;
+use tungstenite::protocol::frame::{
+    Frame,
+    coding::{Data, OpCode},
+};
 
 use super::{
-    outbox::Outbox,
     packet::{Message, Packet},
     session::{CloseReason, Session, Upgrading},
     socket::Below,
@@ -25,6 +28,8 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 /// How many messages are written between two looks at the heartbeat.
 const BURST: usize = 64;
+/// From how many bytes on it is enough.
+const BURST_BYTES: usize = 16 * 1024;
 
 /// Ends the upgrade when the WebSocket that wanted it goes away.
 struct Attempt<'a>(&'a Session);
@@ -41,7 +46,7 @@ impl Drop for Attempt<'_> {
 pub(super) async fn upgrade(
     session: Arc<Session>,
     mut socket: WebSocket,
-    below: Option<Below>,
+    below: Option<Arc<dyn Below>>,
     patience: Duration,
     max_payload: usize,
 ) {
@@ -156,26 +161,32 @@ async fn write(session: &Session, sink: &mut SplitSink<WebSocket, Leg>) -> Close
     let Some(mut outbox) = session.claim_outbox().await else {
         return CloseReason::TransportError;
     };
+    let below = session.below();
+    let mut messages = Vec::new();
     loop {
         if session.take_ping() {
-            let ping = Leg::Text(Packet::Ping(String::new()).encode().into());
-            if sink.feed(ping).await.is_err() {
-                return CloseReason::TransportError;
-            }
+            messages.push(Leg::Text(Packet::Ping(String::new()).encode().into()));
         }
         if session.is_ending() {
             outbox.close();
         }
-        // What was written past this may be written in part.
-        if sink.flush().await.is_err() {
+        if send(sink, below.as_deref(), std::mem::take(&mut messages)).await.is_err() {
             return CloseReason::TransportError;
         }
         session.wait_for(&outbox);
         tokio::select! {
             message = outbox.next() => {
                 let Some(message) = message else { return CloseReason::ServerClosed };
-                if feed_some(sink, message, &mut outbox).await.is_err() {
-                    return CloseReason::TransportError;
+                let mut bytes = message.size();
+                messages.push(leg(message));
+                // What else is there goes in the same system call. Not without end: a ping may be due, and of what is not
+                // taken there is a copy for this client alone.
+                while messages.len() < BURST
+                    && bytes < BURST_BYTES
+                    && let Some(message) = outbox.next_now()
+                {
+                    bytes += message.size();
+                    messages.push(leg(message));
                 }
             }
             () = session.wake.notified() => {}
@@ -183,21 +194,34 @@ async fn write(session: &Session, sink: &mut SplitSink<WebSocket, Leg>) -> Close
     }
 }
 
-/// Takes a message and what else is there, to be written in as few system calls as it takes. Not without end: a
-/// ping may be due.
-async fn feed_some(
+/// Writes all of these, after what the library has to say, and flushes. Past the WebSocket where there is a way: it would
+/// hold on to a buffer as large as the largest of them.
+async fn send(
     sink: &mut SplitSink<WebSocket, Leg>,
-    message: Message,
-    outbox: &mut Outbox,
+    below: Option<&dyn Below>,
+    messages: Vec<Leg>,
 ) -> Result<(), axum::Error> {
-    sink.feed(leg(message)).await?;
-    for _ in 1..BURST {
-        match outbox.next_now() {
-            Some(message) => sink.feed(leg(message)).await?,
-            None => break,
+    let Some(below) = below else {
+        for message in messages {
+            sink.feed(message).await?;
         }
+        return sink.flush().await;
+    };
+    sink.flush().await?;
+    if messages.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let mut bytes = Vec::new();
+    for message in messages {
+        let frame = match message {
+            Leg::Binary(bytes) => Frame::message(bytes, OpCode::Data(Data::Binary), true),
+            message => Frame::message(message.into_data(), OpCode::Data(Data::Text), true),
+        };
+        frame.format(&mut bytes).map_err(axum::Error::new)?;
+    }
+    below.write(bytes).await.map_err(axum::Error::new)?;
+    // Meanwhile a ping may have been answered.
+    sink.flush().await
 }
 
 fn leg(message: Message) -> Leg {

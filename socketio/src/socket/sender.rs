@@ -104,6 +104,19 @@ impl SocketSender {
         self.leave(namespace, Standing::Asked, &answer).await
     }
 
+    /// Tells a client that writes its packets with `socket.io-msgpack-parser`, in its own way, that they are not
+    /// read here: it tells its program why it is not let in, in place of coming back again and again.
+    pub(super) async fn refuse_parser(&self) -> Result<(), SendError> {
+        const MESSAGE: &str = "packets are JSON here: leave the option `parser` out";
+        // {type: 4, data: {message: …}, nsp: "/"}, as https://github.com/msgpack/msgpack/blob/master/spec.md has it.
+        let mut packet = b"\x83\xa4type\x04\xa4data\x81\xa7message\xd9".to_vec();
+        packet.push(MESSAGE.len() as u8);
+        packet.extend(MESSAGE.as_bytes());
+        packet.extend(b"\xa3nsp\xa1/");
+        self.engine.reserve().await?.send(Message::Binary(packet.into()));
+        Ok(())
+    }
+
     /// Puts the client out of a namespace. Its library does not come back by itself.
     ///
     /// # Errors
@@ -206,7 +219,7 @@ impl SocketSender {
     }
 
     /// As [`EngineSender::when_idle`], if the client is in that namespace.
-    pub fn when_idle<R>(&self, namespace: &str, write: impl FnOnce(&Below) -> R) -> Option<R> {
+    pub fn when_idle<R>(&self, namespace: &str, write: impl FnOnce(&dyn Below) -> R) -> Option<R> {
         let is_there = self.standing(namespace) == Some(Standing::Joined);
         is_there.then(|| self.engine.when_idle(write)).flatten()
     }

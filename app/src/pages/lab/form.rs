@@ -6,7 +6,7 @@ use lab::{Plan, Road};
 use leptos::{ev::SubmitEvent, html, prelude::*};
 
 use super::{Lab, Stage, meeting_code};
-use crate::{browser, shell::strings};
+use crate::{base, browser, shell::strings};
 
 #[component]
 pub(super) fn Form() -> impl IntoView {
@@ -70,7 +70,7 @@ pub(super) fn Form() -> impl IntoView {
     Effect::new(move || origin.set(browser::origin()));
     let own_address = move || origin.get() + &lab.address(&lab.plan.read());
     view! {
-        <form node_ref=form class="lab-form" action="/lab" method="get" on:submit=start>
+        <form node_ref=form class="lab-form" action=base::path("/lab") method="get" on:submit=start>
             <fieldset>
                 <legend>{texts.roads}</legend>
                 <div class="choices">
@@ -152,7 +152,8 @@ fn OtherDevice() -> impl IntoView {
     let lab = expect_context::<Lab>();
     let go = move |_| {
         let code = format!("{:010x}", browser::seed() & 0xff_ffff_ffff);
-        let address = format!("/lab?{}&with={code}", lab.plan.read_untracked().query());
+        let address =
+            base::path(&format!("/lab?{}&with={code}", lab.plan.read_untracked().query()));
         // It fails for an address that can't be one.
         let _ = window().location().assign(&address);
     };

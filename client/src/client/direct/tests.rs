@@ -165,7 +165,9 @@ impl World {
             self.log.iter().filter(|said| said.offset > position.offset).cloned().collect();
         let (session, member, room) = (session(n), member(n), RoomName::lobby());
         let recovery = Recovery::Replayed;
-        self.frame(n, &ServerFrame::Hello(Hello { session, member, room, position, recovery }));
+        let terms = common::Terms::default();
+        let hello = Hello { session, member, room, position, recovery, terms };
+        self.frame(n, &ServerFrame::Hello(hello));
         for message in missed {
             self.frame(n, &ServerFrame::Message(message));
         }
@@ -208,6 +210,9 @@ impl World {
                         from: member(n),
                         event: None,
                         to: publish.to,
+                        of: None,
+                        edited: None,
+                        reactions: Vec::new(),
                     };
                     self.log.push(message.clone());
                     (0..2).for_each(|n| self.frame(n, &ServerFrame::Message(message.clone())));

@@ -22,8 +22,11 @@ const FILE: &str = "hubbub.db";
 /// "HUBB": tells our file from other SQLite files (`PRAGMA application_id`).
 const APPLICATION: i32 = 0x4855_4242;
 
+/// How long somebody else may have the file.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Each entry takes the file one version further (`PRAGMA user_version`). Entries are never changed.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
     CREATE TABLE rooms (
@@ -82,6 +85,16 @@ const MIGRATIONS: [&str; 4] = [
     CREATE INDEX messages_kept ON messages (at) WHERE body IS NOT NULL;
     -- the last time that was believed, in milliseconds since 1970
     INSERT INTO meta SELECT 'clock', max(at) FROM messages WHERE true HAVING max(at) IS NOT NULL;
+    ",
+    "
+    -- of one that edits, takes back or reacts to another: the id of that, and what it does
+    ALTER TABLE messages ADD COLUMN target TEXT;
+    ALTER TABLE messages ADD COLUMN how TEXT;
+    CREATE INDEX messages_mending ON messages (room, target) WHERE target IS NOT NULL;
+    ",
+    "
+    -- what is kept beside messages, and not let go of: what backends have decided of rooms and members
+    CREATE TABLE kept (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     ",
 ];
 
@@ -233,7 +246,7 @@ fn explain(file: &Path) -> impl Fn(rusqlite::Error) -> OpenError + use<> {
 pub(super) fn for_reading(file: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(PATIENCE)?;
     // The file is in the system's cache already: SQLite's own would be 2 MB for each connection.
     connection.pragma_update(None, "cache_size", -256)?;
     Ok(connection)
@@ -261,11 +274,13 @@ fn known_version(
 }
 
 fn prepare(connection: &Connection, sync: Sync) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(PATIENCE)?;
     // What is damaged is to be found, not followed.
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
+    // Of what is taken back nothing is left, nor of its copies in pages that were split since.
+    connection.pragma_update(None, "secure_delete", true)?;
     // Pages as they were before a savepoint: in a file that would be two writes for each message of an array, and it
     // would lie outside our directory.
     connection.pragma_update(None, "temp_store", "memory")?;

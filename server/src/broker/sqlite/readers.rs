@@ -165,3 +165,52 @@ pub(super) fn rooms(log: &Transaction<'_>, limit: usize) -> Result<Vec<KeptRoom>
     })?;
     rows.collect()
 }
+
+/// What is kept beside messages, by key.
+pub(super) fn kept(log: &Transaction<'_>) -> Result<Vec<(String, String)>> {
+    let mut statement = log.prepare_cached("SELECT key, value FROM kept ORDER BY key")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// A part of the whole log behind an offset, over all rooms. What is damaged in it is left out, and
+/// counts as gone.
+pub(super) fn page_of_all(
+    log: &Transaction<'_>,
+    after: Offset,
+    most: usize,
+    most_bytes: usize,
+) -> Result<Found> {
+    let floor = log
+        .prepare_cached(
+            "SELECT max((SELECT coalesce(max(floor), 0) FROM rooms),
+                (SELECT value FROM meta WHERE key = 'gone'))",
+        )?
+        .query_row([], |row| unsigned(row, 0))?;
+    let mut floor = Offset(floor);
+    let sql = format!(
+        "SELECT {COLUMNS}, rooms.name FROM messages JOIN rooms ON rooms.id = messages.room
+         WHERE offset > ? AND body IS NOT NULL ORDER BY offset"
+    );
+    let after = i64::try_from(after.0).unwrap_or(i64::MAX);
+    let mut statement = log.prepare_cached(&sql)?;
+    let mut rows = statement.query([after])?;
+    let (mut records, mut damaged, mut bytes, mut complete) = (vec![], vec![], 0, true);
+    while let Some(row) = rows.next()? {
+        if records.len() >= most || bytes >= most_bytes {
+            complete = false;
+            break;
+        }
+        match row::read(row, &row::room(row, row::COUNT)?)? {
+            Ok(record) => {
+                bytes += record.frame.bytes().len();
+                records.push(record);
+            }
+            Err(bad) => {
+                floor = floor.max(bad.offset);
+                damaged.push(bad);
+            }
+        }
+    }
+    Ok(Found { records, complete, floor, damaged })
+}

@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use metrics::Histogram;
 use parking_lot::Mutex;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
@@ -65,6 +66,12 @@ impl Turns {
                 // There is one thread, which may do nothing else before this is done.
                 _ => self.lead(),
             }
+        }
+    }
+
+    pub(super) fn observe(&self, commits: Histogram) {
+        if let Some(writer) = self.writer.lock().as_mut() {
+            writer.observe(commits);
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use common::{Offset, RoomName};
@@ -15,13 +15,14 @@ use hub::{
     Draft, Record,
     broker::{Ages, BrokerError, Followed, Retention},
 };
+use metrics::Histogram;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
 use super::{
-    open::Opened,
-    row::{Stored, store},
+    open::{Opened, PATIENCE},
+    row::{Stored, aim, mend, store},
     unavailable, unsigned,
     witness::Witness,
 };
@@ -32,6 +33,9 @@ const GROUP: usize = 1024;
 /// A room is trimmed as soon as it has grown by this part of its limit since it last was.
 const SLACK: usize = 8;
 
+/// Has the file take in what stands in the log beside it, and empties that; says whether somebody is in the way.
+const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
 /// By so many milliseconds it may be too early, when a room was last spoken in: its newest message has it exactly, and
 /// each message of a lively room has two pages less to write.
 pub(super) const LATE: i64 = 1_000;
@@ -40,6 +44,9 @@ pub(super) const LATE: i64 = 1_000;
 pub(super) enum Work {
     Append(Append),
     Tidy { at: u64, done: oneshot::Sender<Result<(), BrokerError>> },
+    Check { done: oneshot::Sender<Result<(), BrokerError>> },
+    Clear { room: RoomName, done: oneshot::Sender<Result<Offset, BrokerError>> },
+    Keep { key: String, value: Option<String>, done: oneshot::Sender<Result<(), BrokerError>> },
 }
 
 impl Work {
@@ -47,7 +54,10 @@ impl Work {
     pub(super) fn is_given_up(&self) -> bool {
         match self {
             Self::Append(append) => append.done.is_closed(),
-            Self::Tidy { done, .. } => done.is_closed(),
+            Self::Tidy { done, .. } | Self::Check { done } | Self::Keep { done, .. } => {
+                done.is_closed()
+            }
+            Self::Clear { done, .. } => done.is_closed(),
         }
     }
 }
@@ -78,11 +88,14 @@ pub(super) struct Writer {
     grown: HashMap<i64, (usize, usize)>,
     ages: Ages,
     witness: Witness,
+    /// Something was edited or taken back since the file has taken in what stands in the log beside it.
+    has_mended: bool,
     file: PathBuf,
     /// The file, whatever is by its name now. It is locked, and after everything else let go of.
     held: File,
     inode: u64,
     troubles: Troubles,
+    commits: Histogram,
 }
 
 impl Writer {
@@ -101,6 +114,9 @@ impl Writer {
             grown,
             ages,
             witness,
+            commits: Histogram::noop(),
+            // An earlier process may have.
+            has_mended: true,
             file,
             held,
             inode,
@@ -118,6 +134,25 @@ impl Writer {
                     let _ = done.send(self.tidy(at).map_err(|error| unavailable(&error)));
                     return;
                 }
+                Some(Work::Check { done }) => {
+                    let _ = done.send(self.check());
+                    return;
+                }
+                Some(Work::Clear { room, done }) => {
+                    let cleared = self
+                        .there()
+                        .and_then(|()| self.clear(&room).map_err(|error| unavailable(&error)));
+                    let _ = done.send(cleared);
+                    return;
+                }
+                Some(Work::Keep { key, value, done }) => {
+                    let kept = self.there().and_then(|()| {
+                        let kept = keep(&self.connection, &key, value.as_deref());
+                        kept.map_err(|error| unavailable(&error))
+                    });
+                    let _ = done.send(kept);
+                    return;
+                }
                 Some(Work::Append(append)) => {
                     records += append.drafts.len();
                     group.push(append);
@@ -132,8 +167,7 @@ impl Writer {
 
     /// Has the file take in what stands in the log beside it, so that it is whole by itself.
     pub(super) fn close(mut self) {
-        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let busy = self.connection.query_row(checkpoint, [], |row| row.get::<_, bool>(0));
+        let busy = self.connection.query_row(CHECKPOINT, [], |row| row.get::<_, bool>(0));
         match busy {
             Ok(false) => self.witness.close(),
             Ok(true) => tracing::debug!("somebody else reads the log; it is left as it is"),
@@ -160,7 +194,10 @@ impl Writer {
             }
             return;
         }
-        match self.commit(requests) {
+        let began = Instant::now();
+        let committed = self.commit(requests);
+        self.commits.record(began.elapsed());
+        match committed {
             Ok(Committed { answers, new }) => {
                 if let Some(newest) = new.last() {
                     self.witness.saw(newest.offset);
@@ -181,6 +218,48 @@ impl Writer {
         }
     }
 
+    /// Whether the file that is written to is the one by our name.
+    fn there(&self) -> Result<(), BrokerError> {
+        let gone = || BrokerError::Unavailable("the file of the log is gone".to_owned());
+        self.is_there().then_some(()).ok_or_else(gone)
+    }
+
+    /// Writes a number that is there already: as a commit of messages would, that needs the file and room on its disk.
+    fn check(&mut self) -> Result<(), BrokerError> {
+        self.there()?;
+        let write = |connection: &Connection| {
+            let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            connection.pragma_update(None, "user_version", version)
+        };
+        write(&self.connection).map_err(|error| unavailable(&error))
+    }
+
+    /// Lets go of all that was said in a room, also beside the file.
+    fn clear(&mut self, room: &RoomName) -> rusqlite::Result<Offset> {
+        let transaction = self.connection.transaction()?;
+        let found = transaction
+            .prepare_cached("SELECT id FROM rooms WHERE name = ?")?
+            .query_row([room.as_str()], |row| row.get(0))
+            .optional()?;
+        let Some(room) = found else { return Ok(Offset(0)) };
+        let newest = "SELECT coalesce(max(offset), 0) FROM messages WHERE room = ?";
+        let newest: i64 =
+            transaction.prepare_cached(newest)?.query_row([room], |row| row.get(0))?;
+        let_go(&transaction, room, newest)?;
+        transaction.commit()?;
+        // It is done; where this fails it is tried again when there is less to do.
+        self.has_mended = true;
+        if let Err(error) = self.empty_log() {
+            self.troubles.error(format_args!("the log beside the file can't be emptied: {error}"));
+        }
+        Ok(Offset(newest as u64))
+    }
+
+    /// Tells how long each transaction took from now on.
+    pub(super) fn observe(&mut self, commits: Histogram) {
+        self.commits = commits;
+    }
+
     /// Stores all requests in one transaction, each of them whole or not at all.
     fn commit(&mut self, requests: Vec<Vec<Draft>>) -> rusqlite::Result<Committed> {
         let mut transaction =
@@ -189,9 +268,11 @@ impl Writer {
         let mut last_at = HashMap::new();
         let mut committed = Committed { answers: Vec::with_capacity(requests.len()), new: vec![] };
         for drafts in requests {
-            let (answer, new) = match drafts.len() {
+            let (answer, new) = match drafts.as_slice() {
                 // One draft is whole by itself.
-                1 => store_all(&transaction, &mut rooms, drafts)?,
+                [one] if one.envelope.mends.is_none() => {
+                    store_all(&transaction, &mut rooms, drafts)?
+                }
                 _ => {
                     let mut step = transaction.savepoint()?;
                     let (answer, new) = store_all(&step, &mut rooms, drafts)?;
@@ -205,6 +286,7 @@ impl Writer {
                 }
             };
             for (room, record) in new {
+                self.has_mended |= record.envelope.mends.is_some();
                 last_at.insert(room, record.envelope.at);
                 // If this transaction fails it is counted for nothing, and trims only sooner.
                 let (messages, bytes) = self.grown.entry(room).or_default();
@@ -258,8 +340,32 @@ impl Writer {
         transaction.execute("INSERT OR REPLACE INTO meta VALUES ('clock', ?)", [at as i64])?;
         transaction.commit()?;
         self.grown.clear();
+        if self.has_mended {
+            self.empty_log()?;
+        }
         Ok(())
     }
+
+    /// What went stands in the log beside the file until that is emptied. If somebody reads it, the next time: here
+    /// nobody waits for that.
+    fn empty_log(&mut self) -> rusqlite::Result<()> {
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let busy = self.connection.query_row(CHECKPOINT, [], |row| row.get::<_, bool>(0));
+        self.connection.busy_timeout(PATIENCE)?;
+        self.has_mended = busy?;
+        Ok(())
+    }
+}
+
+/// Keeps a value beside the messages, or forgets it.
+fn keep(log: &Connection, key: &str, value: Option<&str>) -> rusqlite::Result<()> {
+    match value {
+        Some(value) => log
+            .prepare_cached("INSERT OR REPLACE INTO kept VALUES (?, ?)")?
+            .execute([key, value])?,
+        None => log.prepare_cached("DELETE FROM kept WHERE key = ?")?.execute([key])?,
+    };
+    Ok(())
 }
 
 /// Stores the drafts of one request; returns the records that are new, each with its room.
@@ -271,10 +377,16 @@ fn store_all(
     let (mut offsets, mut new) = (Vec::with_capacity(drafts.len()), Vec::new());
     for draft in drafts {
         let room = room_id(log, rooms, &draft.envelope.room)?;
+        let draft = match aim(log, room, draft)? {
+            Ok(draft) => draft,
+            Err(refusal) => return Ok((Err(refusal.into()), Vec::new())),
+        };
         match store(log, room, &draft)? {
             Stored::New(offset) => {
+                let record = draft.numbered(offset);
+                mend(log, room, &record)?;
                 offsets.push(offset);
-                new.push((room, draft.numbered(offset)));
+                new.push((room, record));
             }
             Stored::Known(offset) => offsets.push(offset),
             Stored::Taken => return Ok((Err(BrokerError::IdTaken(draft.envelope.id)), Vec::new())),

@@ -3,6 +3,8 @@
 //! A message is `(value, meta, position)` of its event, meta being its other fields; every other frame is an
 //! event `hubbub:` and its type, with its params.
 
+use std::any::Any;
+
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use common::{ClientFrame, Epoch, Offset, Position, Publish, Refusal, ServerFrame};
@@ -10,7 +12,7 @@ use hub::{Burst, Outlet, Pushed, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
 use socketio::{
-    Below, SocketSender,
+    SocketSender,
     packet::{encode_ack, encode_event},
 };
 
@@ -66,7 +68,7 @@ fn of_message(epoch: &Epoch, record: &Record, fields: Fields) -> Bytes {
     let packet = |meta| packet(message(record.params(), meta, epoch, record.offset));
     match fields.are_all() {
         true => record.frame.face(FACE, |_| packet(None)),
-        false => packet(Some(&fields.without_value().params(record))),
+        false => packet(Some(&fields.without_value().params(record, epoch))),
     }
 }
 
@@ -92,8 +94,10 @@ impl Outlet for Packets {
                 shared(bytes)
             })
         };
-        let pushed = self.sender.when_idle(NAMESPACE, |Below(wire)| {
-            wire.downcast_ref::<Wire>().map_or(Pushed::None, |wire| wire.push(&frames()))
+        let pushed = self.sender.when_idle(NAMESPACE, |wire| {
+            (wire as &dyn Any)
+                .downcast_ref::<Wire>()
+                .map_or(Pushed::None, |wire| wire.push(&frames()))
         });
         pushed.unwrap_or(Pushed::None)
     }
@@ -111,6 +115,10 @@ pub(super) fn answer(session: &Session, answer: Answer) -> Vec<Utf8Bytes> {
         (Some(ServerFrame::Error(refusal)), Some(_)) => json!([{"error": refusal}]).to_string(),
         (Some(ServerFrame::Error(refusal)), None) => {
             return text(packet(Some(format!(r#"["{OURS}error",{}]"#, to_json(refusal)))));
+        }
+        (Some(ServerFrame::Terms(terms)), Some(_)) => json!([terms]).to_string(),
+        (Some(ServerFrame::Terms(terms)), None) => {
+            return text(packet(Some(format!(r#"["{OURS}terms",{}]"#, to_json(terms)))));
         }
         (Some(_), _) => return Vec::new(),
     };

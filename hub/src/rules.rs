@@ -1,0 +1,199 @@
+//! What those who manage have decided about rooms and members. It is kept by the broker, and looked up here.
+//!
+//! The rule to keep: whoever has decided something is told only when it is kept.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use common::{MemberId, RoomName, Settings};
+use parking_lot::{Mutex, RwLock};
+
+use crate::broker::{Broker, BrokerError};
+
+/// How many times of members are remembered for slow rooms before those that do not matter any more are forgotten.
+const MANY: usize = 10_000;
+/// And how many are remembered at the most: behind it all have a turn again.
+const MOST: usize = 200_000;
+/// What stands between the parts of a key: no name or id has a line break in it.
+const BETWEEN: char = '\n';
+
+/// Who is put out: of one room or of all, and until when in milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Out {
+    /// Who.
+    pub member: MemberId,
+    /// Of which room; none is all.
+    pub room: Option<RoomName>,
+    /// Until when.
+    pub until: u64,
+}
+
+/// All that was decided.
+#[derive(Debug, Default)]
+pub struct Rules {
+    rooms: RwLock<HashMap<RoomName, Settings>>,
+    out: RwLock<HashMap<(MemberId, Option<RoomName>), u64>>,
+    /// When somebody may say something again in a slow room: milliseconds since 1970.
+    next: Mutex<Turns>,
+    version: AtomicU64,
+    /// One decides at a time, so that what is kept and what is looked up are the same.
+    deciding: tokio::sync::Mutex<()>,
+}
+
+/// When whose turn is, and with how many of those it is looked which are past.
+#[derive(Debug, Default)]
+struct Turns {
+    at: HashMap<(RoomName, MemberId), u64>,
+    many: usize,
+}
+
+impl Rules {
+    /// Reads all that is kept.
+    pub(crate) async fn load(&self, broker: &dyn Broker) -> Result<(), BrokerError> {
+        for (key, value) in broker.kept().await? {
+            let parts: Vec<&str> = key.split(BETWEEN).collect();
+            let room = |name: &str| RoomName::try_from(name.to_owned()).ok();
+            let member = |id: &str| MemberId::try_from(id.to_owned()).ok();
+            match parts[..] {
+                ["room", name] => {
+                    if let (Some(room), Ok(settings)) = (room(name), serde_json::from_str(&value)) {
+                        self.rooms.write().insert(room, settings);
+                    }
+                }
+                ["out", id, name] => {
+                    let of = if name.is_empty() { Some(None) } else { room(name).map(Some) };
+                    if let (Some(member), Some(of), Ok(until)) = (member(id), of, value.parse()) {
+                        self.out.write().insert((member, of), until);
+                    }
+                }
+                // A newer version's.
+                _ => {}
+            }
+        }
+        self.version.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// A number that is another after each change.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// What holds in `room`.
+    pub fn settings(&self, room: &RoomName) -> Settings {
+        self.rooms.read().get(room).copied().unwrap_or_default()
+    }
+
+    pub(crate) async fn set(
+        &self,
+        broker: &dyn Broker,
+        room: &RoomName,
+        change: impl FnOnce(Settings) -> Settings,
+    ) -> Result<Settings, BrokerError> {
+        let _deciding = self.deciding.lock().await;
+        let settings = change(self.settings(room));
+        let key = format!("room{BETWEEN}{room}");
+        let is_usual = settings == Settings::default();
+        // Numbers and truth values always encode.
+        let value = serde_json::to_string(&settings).unwrap_or_default();
+        broker.keep(&key, (!is_usual).then_some(&value)).await?;
+        match is_usual {
+            true => _ = self.rooms.write().remove(room),
+            false => _ = self.rooms.write().insert(room.clone(), settings),
+        }
+        self.version.fetch_add(1, Ordering::Release);
+        Ok(settings)
+    }
+
+    /// Until when `member` is put out of `room`, at `now`; both in milliseconds since 1970.
+    pub fn out_until(&self, member: &MemberId, room: &RoomName, now: u64) -> Option<u64> {
+        let out = self.out.read();
+        if out.is_empty() {
+            return None;
+        }
+        let until = |of| out.get(&(member.clone(), of)).copied();
+        until(None).max(until(Some(room.clone()))).filter(|until| *until > now)
+    }
+
+    /// Who is put out at `now`, of `room` if one is named.
+    pub fn all_out(&self, room: Option<&RoomName>, now: u64) -> Vec<Out> {
+        let out = self.out.read();
+        let those = out.iter().filter(|((_, of), until)| **until > now && of.as_ref() == room);
+        let mut those: Vec<_> = those
+            .map(|((member, room), until)| Out {
+                member: member.clone(),
+                room: room.clone(),
+                until: *until,
+            })
+            .collect();
+        those.sort_by(|one, other| one.member.cmp(&other.member));
+        those
+    }
+
+    /// Puts somebody out until then, or lets them in again where that is past. What has run out is forgotten with it.
+    pub(crate) async fn put_out(
+        &self,
+        broker: &dyn Broker,
+        Out { member, room, until }: Out,
+        now: u64,
+    ) -> Result<(), BrokerError> {
+        let _deciding = self.deciding.lock().await;
+        let key = |(member, room): &(MemberId, Option<RoomName>)| {
+            let room = room.as_ref().map(RoomName::as_str).unwrap_or_default();
+            format!("out{BETWEEN}{member}{BETWEEN}{room}")
+        };
+        let whom = (member, room);
+        let until = Some(until).filter(|until| *until > now);
+        broker.keep(&key(&whom), until.map(|until| until.to_string()).as_deref()).await?;
+        match until {
+            Some(until) => _ = self.out.write().insert(whom, until),
+            None => _ = self.out.write().remove(&whom),
+        }
+        self.version.fetch_add(1, Ordering::Release);
+        let is_over = |(whom, until): (&(MemberId, Option<RoomName>), &u64)| {
+            (*until <= now).then(|| whom.clone())
+        };
+        let over: Vec<_> = self.out.read().iter().filter_map(is_over).collect();
+        for whom in over {
+            // What can't be forgotten now is the next time; the decision holds.
+            if broker.keep(&key(&whom), None).await.is_ok() {
+                self.out.write().remove(&whom);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the turn of `member` in a slow room; else says how long it is until then, in milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// That time.
+    pub fn take_turn(&self, room: &RoomName, member: &MemberId, now: u64) -> Result<(), u64> {
+        let slow = self.settings(room).slow_mode_ms;
+        if slow == 0 {
+            return Ok(());
+        }
+        let mut turns = self.next.lock();
+        if turns.at.len() >= turns.many.max(MANY) {
+            turns.at.retain(|_, at| *at > now);
+            // Not again before there are twice as many; more than so many are not remembered.
+            turns.many = turns.at.len() * 2;
+            if turns.at.len() >= MOST {
+                turns.at.clear();
+            }
+        }
+        let at = turns.at.entry((room.clone(), member.clone())).or_default();
+        if *at > now {
+            return Err(*at - now);
+        }
+        *at = now + slow;
+        Ok(())
+    }
+
+    /// Gives a turn back, of which nothing came.
+    pub fn give_back_turn(&self, room: &RoomName, member: &MemberId) {
+        self.next.lock().at.remove(&(room.clone(), member.clone()));
+    }
+}

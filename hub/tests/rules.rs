@@ -1,0 +1,80 @@
+//! What those who manage have decided holds, also after a restart.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use common::{MemberId, RoomName, Settings};
+use hub::{
+    Hub, Limits, Out,
+    broker::{Broker, Retention, memory::MemoryBroker},
+};
+
+fn room(name: &str) -> RoomName {
+    RoomName::parse(name).unwrap()
+}
+
+fn member(id: &str) -> MemberId {
+    MemberId::parse(id).unwrap()
+}
+
+async fn hub_over(broker: &Arc<MemoryBroker>) -> Arc<Hub> {
+    let broker: Arc<dyn Broker> = broker.clone();
+    let hub = Hub::new(broker, Limits::default());
+    hub.load().await.unwrap();
+    hub
+}
+
+#[tokio::test]
+async fn what_was_decided_of_a_room_and_its_members_holds_after_a_restart() {
+    let broker = Arc::new(MemoryBroker::new(Retention::default()));
+    let hub = hub_over(&broker).await;
+    let settings = Settings { read_only: true, slow_mode_ms: 5, ..Settings::default() };
+    hub.set(&room("tea"), |_| settings).await.unwrap();
+    let out = |id, of: Option<&str>, until| Out { member: member(id), room: of.map(room), until };
+    hub.put_out(out("ada", Some("tea"), 100), 1).await.unwrap();
+    hub.put_out(out("bob", None, 200), 1).await.unwrap();
+    for hub in [hub.clone(), hub_over(&broker).await] {
+        let rules = hub.rules();
+        assert_eq!(rules.settings(&room("tea")), settings);
+        assert_eq!(rules.settings(&room("coffee")), Settings::default());
+        let until = |id, name, now| rules.out_until(&member(id), &room(name), now);
+        assert_eq!(until("ada", "tea", 99), Some(100));
+        assert_eq!(until("ada", "tea", 100), None);
+        assert_eq!(until("ada", "coffee", 1), None);
+        assert_eq!(until("bob", "coffee", 1), Some(200));
+    }
+    // Let in again before it has run out; what has run out is forgotten by the way.
+    hub.put_out(out("bob", None, 0), 150).await.unwrap();
+    hub.set(&room("tea"), |_| Settings::default()).await.unwrap();
+    assert_eq!(hub.rules().all_out(Some(&room("tea")), 1), []);
+    assert_eq!(broker.kept().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn in_a_slow_room_each_member_has_a_turn_of_its_own() {
+    let hub = hub_over(&Arc::new(MemoryBroker::new(Retention::default()))).await;
+    let take = |name, id, now| hub.rules().take_turn(&room(name), &member(id), now);
+    assert_eq!([take("tea", "ada", 1), take("tea", "ada", 1)], [Ok(()), Ok(())]);
+    hub.set(&room("tea"), |now| Settings { slow_mode_ms: 100, ..now }).await.unwrap();
+    assert_eq!([take("tea", "ada", 1), take("tea", "ada", 31)], [Ok(()), Err(70)]);
+    assert_eq!([take("tea", "bob", 31), take("coffee", "ada", 31)], [Ok(()), Ok(())]);
+    assert_eq!(take("tea", "ada", 101), Ok(()));
+    // What came of nothing takes no turn.
+    hub.rules().give_back_turn(&room("tea"), &member("ada"));
+    assert_eq!(take("tea", "ada", 102), Ok(()));
+}
+
+#[tokio::test]
+async fn of_two_who_decide_at_once_neither_is_lost() {
+    let broker = Arc::new(MemoryBroker::new(Retention::default()));
+    let hub = hub_over(&broker).await;
+    let tea = room("tea");
+    let (one, two) = tokio::join!(
+        hub.set(&tea, |now| Settings { closed: true, ..now }),
+        hub.set(&tea, |now| Settings { read_only: true, ..now }),
+    );
+    one.unwrap();
+    let both = Settings { closed: true, read_only: true, ..Settings::default() };
+    assert_eq!(two.unwrap(), both);
+    assert_eq!(hub_over(&broker).await.rules().settings(&tea), both);
+}
