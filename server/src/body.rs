@@ -63,24 +63,34 @@ pub(crate) async fn whole(
 ) -> Result<Whole, Refusal> {
     let within = server.config.timing.body;
     let read = async {
-        let (mut bytes, mut places) = (Vec::new(), Vec::new());
+        // In blocks, for a buffer that grows is there twice, and the allocator keeps what it was for a while.
+        let (mut full, mut block, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let mut length = 0;
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             // What can go wrong is that the client is gone, and then nobody reads the answer.
             let chunk = chunk.map_err(|_| Refusal::field("body", "the body can't be read"))?;
-            if bytes.len() + chunk.len() > limit {
+            length += chunk.len();
+            if length > limit {
                 return Err(Refusal::too_long("body", limit, "bytes"));
             }
-            while bytes.len() + chunk.len() > STEP * (places.len() + 1) {
-                let place = server.in_flight.take_some(address, STEP / 1024);
-                places.push(place.map_err(Full::too_much_under_way)?);
+            let mut rest = &chunk[..];
+            while !rest.is_empty() {
+                if block.len() == STEP {
+                    let place = server.in_flight.take_some(address, STEP / 1024);
+                    places.push(place.map_err(Full::too_much_under_way)?);
+                    full.push(std::mem::replace(&mut block, Vec::with_capacity(STEP)));
+                }
+                let (now, then) = rest.split_at(rest.len().min(STEP - block.len()));
+                block.extend_from_slice(now);
+                rest = then;
             }
-            // No more than is counted.
-            let room = STEP * (places.len() + 1) - bytes.len();
-            bytes.reserve_exact(if places.is_empty() { chunk.len() } else { room });
-            bytes.extend_from_slice(&chunk);
         }
-        Ok(Whole { bytes, _places: places })
+        if !full.is_empty() {
+            full.push(block);
+            block = full.concat();
+        }
+        Ok(Whole { bytes: block, _places: places })
     };
     timeout(within, read).await.unwrap_or_else(|_| {
         let seconds = within.as_secs();
