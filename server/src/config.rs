@@ -3,11 +3,7 @@
 // These comments are what `--help` prints.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)]
 
-use std::{
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use axum::http::Uri;
 use clap::{Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
@@ -18,6 +14,8 @@ use crate::{
     fetch,
     ice::{TurnSecret, parse_url},
     issuers::Key,
+    listener::Listen,
+    peer::ProxyHeader,
     rights::Access,
     webhook::{Secret, Webhook},
 };
@@ -27,9 +25,9 @@ use crate::{
 #[command(name = "hubbub", version)]
 pub struct Config {
     /// Address to listen on, such as 127.0.0.1:3000, localhost:3000, or :3000 for all of IPv4; port 0 takes a free one
-    /// and prints it.
-    #[arg(long, env = "HUBBUB_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:3000", value_parser = parse_listen)]
-    pub listen: SocketAddr,
+    /// and prints it. For a Unix socket its file, as unix:/run/hubbub.sock. A socket that the system hands on goes before it.
+    #[arg(long, env = "HUBBUB_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    pub listen: Listen,
 
     /// Directory for what is kept between starts; made if it is not there.
     #[arg(
@@ -76,8 +74,8 @@ pub struct Config {
     #[arg(long, env = "HUBBUB_CONNECTIONS_PER_ADDRESS", value_name = "N", default_value_t = 2_000)]
     pub connections_per_address: usize,
 
-    /// A proxy of yours, as an address or a network such as 10.0.0.0/8: its X-Forwarded-For and
-    /// X-Forwarded-Proto are believed (may be repeated).
+    /// A proxy of yours, as an address or a network such as 10.0.0.0/8: what it says of whom it speaks for is believed
+    /// (may be repeated). One that comes by a Unix socket need not be told.
     #[arg(
         long = "trusted-proxy",
         env = "HUBBUB_TRUSTED_PROXY",
@@ -86,6 +84,19 @@ pub struct Config {
         value_parser = parse_network
     )]
     pub trusted_proxies: Vec<IpNet>,
+
+    /// How your proxies say whom they speak for, all of them in this one way.
+    #[arg(long, env = "HUBBUB_PROXY_HEADER", value_enum, default_value_t)]
+    pub proxy_header: ProxyHeader,
+
+    /// A file with the certificate to show, in PEM, and behind it those that lead to one that clients know: TLS is spoken
+    /// then, and nothing else. A new file is shown within half a minute.
+    #[arg(long, env = "HUBBUB_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The file with its key, in PEM.
+    #[arg(long, env = "HUBBUB_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
 
     /// A name this server is reached by, such as hub.example.org, with the port if browsers show one,
     /// hub.example.org:8443 (may be repeated). Addresses, localhost, and names of the local network need not be told.
@@ -207,6 +218,14 @@ pub enum Command {
     Lab(crate::lab::Asked),
     /// Print a token for whom and for what you like, signed with the key in the data directory; a server may be running.
     Token(crate::mint::Asked),
+    /// Print what completes the words of this command in a shell.
+    Completions {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, as man(1) reads it.
+    Man,
     /// Read what `export` wrote; messages that are there already are not stored twice, so a broken
     /// import is simply started again. No server may be running.
     Import {
@@ -242,6 +261,8 @@ pub struct Timing {
     pub grace: Duration,
     /// How long there is between two fetches of keys, at the least. Default 30 seconds.
     pub fetches: Duration,
+    /// How long there is between two looks at the files of a certificate. Default 30 seconds.
+    pub certificate: Duration,
     /// How long a webhook that was not taken waits at first; each next time twice as long. Default 1 second.
     pub retry: Duration,
     /// How long connections get to end after SIGTERM. Default 4 seconds.
@@ -259,6 +280,7 @@ impl Default for Timing {
             write: Duration::from_secs(30),
             grace: Duration::from_secs(25),
             fetches: Duration::from_secs(30),
+            certificate: Duration::from_secs(30),
             retry: Duration::from_secs(1),
             drain: Duration::from_secs(4),
         }
@@ -280,19 +302,6 @@ fn parse_origin(text: &str) -> Result<String, String> {
         }
         _ => Err(shape()),
     }
-}
-
-/// An address with a port, or a name that has one; of several the first of IPv4.
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    let shape =
-        || format!("`{text}` is not an address like 127.0.0.1:3000, localhost:3000 or :3000");
-    let addresses: Vec<_> = text.to_socket_addrs().map_err(|_| shape())?.collect();
-    let ipv4 = addresses.iter().find(|address| address.is_ipv4());
-    ipv4.or(addresses.first()).copied().ok_or_else(shape)
 }
 
 /// Parts of letters, digits, `-`, `_`, `.` and `~`, each behind a slash; nothing, or a slash alone, is the root.
@@ -384,18 +393,6 @@ mod tests {
         assert_eq!(name("hub:3000").unwrap(), ("hub".to_owned(), Some(3_000)));
         for bad in ["", ":3000", "hub:", "hub:x", "https://hub", "a/b", "*"] {
             assert!(name(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn it_is_listened_on_an_address_a_name_or_a_port_of_all() {
-        let parsed = |text| parse_listen(text).map(|address| address.to_string());
-        assert_eq!(parsed("127.0.0.1:0").unwrap(), "127.0.0.1:0");
-        assert_eq!(parsed("[::1]:80").unwrap(), "[::1]:80");
-        assert_eq!(parsed("localhost:3000").unwrap(), "127.0.0.1:3000");
-        assert_eq!(parsed(":3000").unwrap(), "0.0.0.0:3000");
-        for bad in ["", "3000", "localhost", "127.0.0.1:", "127.0.0.1:70000", "http://a:1"] {
-            assert!(parsed(bad).unwrap_err().contains("is not an address like"), "{bad}");
         }
     }
 

@@ -7,7 +7,6 @@ use std::{
     convert::Infallible,
     future::poll_fn,
     io,
-    net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -25,16 +24,18 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::{
-    address::{self, Address, Full},
-    identity::FORWARDED_PROTO,
+    address::{Address, Full, Place},
+    config::Config,
     lasting::{self, Slot},
+    listener::{Listener, Stream},
+    peer::{Peer, ProxyHeader, read_proxy_header},
     problem::Problem,
     state::ServerState,
     wire::Socket,
@@ -52,7 +53,20 @@ const RESERVED: u64 = 64;
 
 /// Accepts connections until the server stops. Those there are then end by themselves: each holds a receiver of
 /// [`stopping`](crate::state::Parts::stopping).
-pub(crate) async fn serve(server: ServerState, listener: TcpListener, app: Router) {
+///
+/// # Errors
+///
+/// When TLS can't be had.
+pub(crate) fn serve(
+    server: ServerState,
+    listener: Listener,
+    app: Router,
+) -> io::Result<impl Future<Output = ()>> {
+    let tls = listener.certificate.as_ref().map(|own| own.acceptor(&[b"http/1.1"])).transpose()?;
+    Ok(accept(server, listener, tls, app))
+}
+
+async fn accept(server: ServerState, listener: Listener, tls: Option<TlsAcceptor>, app: Router) {
     let mut stopping = server.stopping.subscribe();
     let telling = Arc::new(Semaphore::new(TELLING));
     loop {
@@ -61,22 +75,34 @@ pub(crate) async fn serve(server: ServerState, listener: TcpListener, app: Route
             () = stopped(&mut stopping) => return,
         };
         match accepted {
-            Ok((stream, peer)) => match server.connections.take(counted(&server, peer)) {
-                Ok(place) => {
-                    tune(&server, &stream);
-                    let socket = Socket::new(stream, place);
-                    tokio::spawn(talk(server.clone(), socket, peer, app.clone()));
-                }
-                Err(full) => {
-                    tracing::debug!(?full, "no room for a connection");
-                    if let Ok(permit) = telling.clone().try_acquire_owned() {
+            Ok((stream, address)) => {
+                let peer = Peer { address, is_secure: false };
+                match server.connections.take(counted(&server, peer)) {
+                    Ok(place) => {
+                        tune(&server, &stream);
+                        let (server, tls, app) = (server.clone(), tls.clone(), app.clone());
                         tokio::spawn(async move {
-                            let _ = timeout(FAREWELL, turn_away(stream, full)).await;
-                            drop(permit);
+                            let within = server.config.timing.head;
+                            let greeted = Box::pin(greet(&server, stream, peer, place, tls));
+                            match timeout(within, greeted).await.map_err(io::Error::from) {
+                                Ok(Ok((socket, peer))) => talk(server, socket, peer, app).await,
+                                Ok(Err(error)) | Err(error) => {
+                                    tracing::debug!(%error, "a connection did not begin as it has to");
+                                }
+                            }
                         });
                     }
+                    Err(full) => {
+                        tracing::debug!(?full, "no room for a connection");
+                        if let Ok(permit) = telling.clone().try_acquire_owned() {
+                            tokio::spawn(async move {
+                                let _ = timeout(FAREWELL, turn_away(stream, full)).await;
+                                drop(permit);
+                            });
+                        }
+                    }
                 }
-            },
+            }
             Err(error) if is_of_one(&error) => {}
             Err(error) => {
                 // None are left, which places should have seen to; some will be.
@@ -94,9 +120,36 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 }
 
 /// What the connection is counted under: a trusted proxy has as many as it needs.
-fn counted(server: &ServerState, peer: SocketAddr) -> Option<Address> {
-    let trusted = address::is_trusted(peer.ip(), &server.config.trusted_proxies);
-    (!trusted).then(|| peer.ip().into())
+fn counted(server: &ServerState, peer: Peer) -> Option<Address> {
+    let address = peer.address.filter(|_| !peer.is_trusted(&server.config.trusted_proxies));
+    address.map(|address| address.ip().into())
+}
+
+/// What comes before HTTP: whom a proxy speaks for, and shaking hands.
+async fn greet(
+    server: &ServerState,
+    mut stream: Stream,
+    mut peer: Peer,
+    mut place: Place,
+    tls: Option<TlsAcceptor>,
+) -> io::Result<(Socket, Peer)> {
+    if server.config.proxy_header == ProxyHeader::ProxyProtocol {
+        if !peer.is_trusted(&server.config.trusted_proxies) {
+            return Err(io::Error::other("it comes from no proxy that was told"));
+        }
+        peer = read_proxy_header(&mut stream, peer).await?;
+        // From here on it is one of its own address.
+        drop(place);
+        let full = |full| io::Error::other(format!("no room for it: {full:?}"));
+        place = server.connections.take(counted(server, peer)).map_err(full)?;
+    }
+    match tls {
+        None => Ok((Socket::new(stream, place), peer)),
+        Some(tls) => {
+            let stream = tls.accept(stream).await?;
+            Ok((Socket::secure(stream, place), Peer { is_secure: true, ..peer }))
+        }
+    }
 }
 
 /// Whether only the connection that was about to be accepted is meant.
@@ -110,7 +163,8 @@ fn is_of_one(error: &io::Error) -> bool {
 #[cfg(target_os = "linux")]
 const NOT_SENT: u32 = 128 * 1024;
 
-fn tune(server: &ServerState, stream: &TcpStream) {
+fn tune(server: &ServerState, stream: &Stream) {
+    let Stream::Left(stream) = stream else { return };
     // Small frames go out at once (RFC 896 would hold them back).
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "can't set TCP_NODELAY");
@@ -130,7 +184,7 @@ fn tune(server: &ServerState, stream: &TcpStream) {
 }
 
 /// Serves the requests of one connection.
-async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router) {
+async fn talk(server: ServerState, socket: Socket, peer: Peer, app: Router) {
     let mut stopping = server.stopping.subscribe();
     let mut stopped = pin!(stopped(&mut stopping));
     let trusted = server.clone();
@@ -139,15 +193,15 @@ async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router
     let slot = lasting.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        let proxies = &trusted.config.trusted_proxies;
-        let client = address::client(peer.ip(), request.headers(), proxies);
-        if !address::is_trusted(peer.ip(), proxies) {
-            trusted.warn_of_proxy(peer.ip(), request.headers());
-            // From here on it is the word of a proxy of ours.
-            request.headers_mut().remove(FORWARDED_PROTO);
+        let Config { trusted_proxies, proxy_header, .. } = &trusted.config;
+        if let Some(address) = peer.address.filter(|_| !peer.is_trusted(trusted_proxies)) {
+            trusted.warn_of_proxy(address.ip(), request.headers());
         }
+        let client = peer.speaks_for(request.headers_mut(), *proxy_header, trusted_proxies);
         request.extensions_mut().insert(wire.clone());
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, peer.port())));
+        if let Some(address) = client.address {
+            request.extensions_mut().insert(ConnectInfo(address));
+        }
         let (slot, answered) = (slot.clone(), app.clone().oneshot(request));
         async move {
             let Ok(response) = answered.await;
@@ -188,7 +242,7 @@ async fn talk(server: ServerState, socket: Socket, peer: SocketAddr, app: Router
 }
 
 /// Tells one for whom there is no room, and reads what it has sent, so that it gets to read the answer.
-async fn turn_away(mut stream: TcpStream, full: Full) -> io::Result<()> {
+async fn turn_away(mut stream: Stream, full: Full) -> io::Result<()> {
     let problem = Problem(full.too_many("connections")).into_response();
     let body = to_bytes(problem.into_body(), HEAD_BYTES).await.map_err(io::Error::other)?;
     let answer = format!(

@@ -18,6 +18,7 @@ use crate::{
     claims::{Claims, later, why},
     clock::now_ms,
     issuers::{Issuers, Jwks, validation},
+    peer::FORWARDED_PROTO,
     rights::{Grant, Rights},
 };
 
@@ -315,9 +316,6 @@ pub(crate) fn own_origin(headers: &HeaderMap) -> String {
         .unwrap_or_default();
     format!("{}://{host}", if is_secure(headers) { "https" } else { "http" })
 }
-
-/// What a proxy says of how a request came to it.
-pub(crate) const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// The name with the base of the site in it: two hubs on one host, each under a path, have each its own.
 fn cookie_name(name: &str) -> String {

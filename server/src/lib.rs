@@ -23,10 +23,12 @@ pub mod identity;
 pub mod issuers;
 pub mod lab;
 mod lasting;
+mod listener;
 mod meter;
 pub mod mint;
 mod origin;
 mod pages;
+mod peer;
 mod problem;
 mod qr;
 mod rates;
@@ -37,6 +39,7 @@ pub mod session;
 pub mod site;
 mod state;
 mod telemetry;
+mod tls;
 pub mod transfer;
 mod transport;
 mod troubles;
@@ -52,7 +55,6 @@ use std::{
 
 use hub::broker::{Broker, Retention, memory::MemoryBroker};
 use tokio::{
-    net::TcpListener,
     task::JoinHandle,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
@@ -60,6 +62,8 @@ use tokio::{
 pub use crate::{
     broker::sqlite::{OpenError, SqliteBroker, Sync},
     config::{Command, Config, LogFormat, Timing},
+    listener::{Listen, Listener},
+    peer::ProxyHeader,
 };
 use crate::{
     identity::Identity,
@@ -128,14 +132,19 @@ impl Server {
     /// When the listener fails.
     pub async fn serve(
         self,
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let Self(server) = self;
+        let listener = listener.into();
         server.hub.load().await.map_err(io::Error::other)?;
         let drain = server.config.timing.drain;
         let sweeper = tokio::spawn(sweep(server.clone()));
         let keys = server.identity.jwks().map(|jwks| tokio::spawn(jwks.keep_fresh()));
+        let certificate = listener.certificate.clone().map(|certificate| {
+            let expires = server.telemetry.certificate.clone();
+            tokio::spawn(certificate.keep_fresh(server.config.timing.certificate, expires))
+        });
 
         let mut hooks = Vec::new();
         for (hook, secret) in
@@ -146,7 +155,7 @@ impl Server {
         }
 
         let app = routes::router(server.clone());
-        let accepting = tokio::spawn(edge::serve(server.clone(), listener, app));
+        let accepting = tokio::spawn(edge::serve(server.clone(), listener, app)?);
         stop.await;
         tracing::info!("stopping");
         // Whoever asks whether it is ready hears so before newcomers are refused.
@@ -160,6 +169,7 @@ impl Server {
         }
         sweeper.abort();
         keys.inspect(JoinHandle::abort);
+        certificate.inspect(JoinHandle::abort);
         hooks.iter().for_each(JoinHandle::abort);
         if !server.config.ephemeral {
             restart::leave(&server.config.data, &server.hub);

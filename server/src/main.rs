@@ -1,10 +1,12 @@
 //! The `hubbub` command: reads what the operator chose, serves, and stops on SIGTERM or Ctrl-C.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
 
-use clap::Parser;
-use server::{Command, Config, LogFormat, Server, lab::Asked, mint, transfer};
-use tokio::net::TcpListener;
+use clap::{CommandFactory, Parser};
+use server::{Command, Config, Listener, LogFormat, Server, lab::Asked, mint, transfer};
 use tracing_subscriber::EnvFilter;
 
 /// Gives back to the system what a burst has taken; the system's own keeps it.
@@ -72,6 +74,18 @@ async fn run(config: Config) -> Result<(), String> {
             println!("{}", mint::token(&config.data, asked)?);
             Ok(())
         }
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Config::command(), "hubbub", &mut script);
+            print(&script)
+        }
+        Some(Command::Man) => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Config::command())
+                .render(&mut page)
+                .map_err(|error| error.to_string())?;
+            print(&page)
+        }
         Some(Command::Import { file }) => {
             let count = transfer::import(&config.data, file.as_deref()).await;
             count.map(|count| tracing::info!(count, "imported")).map_err(|error| error.to_string())
@@ -79,18 +93,19 @@ async fn run(config: Config) -> Result<(), String> {
     }
 }
 
+fn print(bytes: &[u8]) -> Result<(), String> {
+    std::io::stdout().write_all(bytes).map_err(|error| error.to_string())
+}
+
 #[allow(clippy::print_stdout)]
 async fn serve(config: Config) -> Result<(), String> {
     let data = config.data.display().to_string();
-    let listen = config.listen;
+    let listener = Listener::open(&config).await.map_err(|error| error.to_string())?;
     let server = Server::open(config)
         .map_err(|error| format!("can't use the data directory {data}: {error}"))?;
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|error| format!("can't listen on {listen}: {error}"))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let url = listener.url().map_err(|error| error.to_string())?;
     let stop = stop_signal()?;
-    println!("listening on http://{address}");
+    println!("listening on {url}");
     server.serve(listener, stop).await.map_err(|error| error.to_string())
 }
 

@@ -76,6 +76,8 @@ pub(crate) struct Telemetry {
     pub(crate) publish: Histogram,
     /// How long one transaction of the log took.
     pub(crate) commit: Histogram,
+    /// When the certificate that is shown ends.
+    pub(crate) certificate: Gauge,
     /// The server will stop soon: whoever asks whether it is ready should ask another.
     pub(crate) is_leaving: AtomicBool,
 }
@@ -109,6 +111,10 @@ impl Telemetry {
             ("hubbub_log_bytes", "Bytes of the files of the log; 0 in memory."),
             ("hubbub_info", "1, with the version."),
             ("hubbub_ready", "1 while the server takes newcomers and can keep messages."),
+            (
+                "hubbub_certificate_expires_timestamp_seconds",
+                "When the certificate that is shown is no good any more: seconds since 1970; without TLS, never.",
+            ),
             ("process_cpu_seconds_total", "Processor time of the process, in seconds."),
             ("process_resident_memory_bytes", "Resident memory of the process."),
             ("process_open_fds", "Descriptors the process has."),
@@ -151,9 +157,21 @@ impl Telemetry {
             let key = key("hubbub_webhook_batches_total", [("outcome", outcome)]);
             recorder.register_counter(&key, &METADATA).absolute(0);
         }
-        let is_leaving = AtomicBool::new(false);
-        let handle = recorder.handle();
-        Self { recorder, handle, sessions, frames, published, publish, commit, is_leaving }
+        let certificate = Key::from_static_name("hubbub_certificate_expires_timestamp_seconds");
+        let certificate = recorder.register_gauge(&certificate, &METADATA);
+        certificate.set(f64::INFINITY);
+        let (handle, is_leaving) = (recorder.handle(), AtomicBool::new(false));
+        Self {
+            recorder,
+            handle,
+            sessions,
+            frames,
+            published,
+            publish,
+            commit,
+            certificate,
+            is_leaving,
+        }
     }
 
     /// Counts a session that begins, and is there as long as what this returns.

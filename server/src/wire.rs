@@ -20,14 +20,37 @@ use hub::Pushed;
 use parking_lot::{Mutex, MutexGuard};
 use socketio::Below;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncWrite, ReadBuf, WriteHalf},
+    net::{tcp, unix},
 };
+use tokio_rustls::server::TlsStream;
 
-use crate::{address::Place, meter::Meter};
+use crate::{address::Place, listener::Stream, meter::Meter};
+
+/// What is written to.
+trait Half: AsyncWrite + Send + Unpin {
+    /// Writes what the system takes now.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+impl Half for tcp::OwnedWriteHalf {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write(bytes)
+    }
+}
+
+impl Half for unix::OwnedWriteHalf {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write(bytes)
+    }
+}
+
+/// What is written has to be sealed first, and that is for the owner.
+impl Half for WriteHalf<TlsStream<Stream>> {
+    fn try_write(&self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
 
 pub(crate) struct Wire {
     pub(crate) meter: Arc<Meter>,
@@ -35,7 +58,7 @@ pub(crate) struct Wire {
 }
 
 struct Out {
-    half: OwnedWriteHalf,
+    half: Box<dyn Half>,
     /// The owner has written, and flushed, all that it was given.
     is_clear: bool,
     /// What was pushed and the system did not take.
@@ -73,7 +96,11 @@ impl Wire {
     pub(crate) async fn write_all(&self, bytes: Vec<u8>) -> io::Result<()> {
         poll_fn(|cx| self.poll_out(cx).map_ok(drop)).await?;
         self.out.lock().rest = bytes.into();
-        poll_fn(|cx| self.poll_out(cx).map_ok(drop)).await
+        poll_fn(|cx| {
+            let mut out = ready!(self.poll_out(cx))?;
+            Pin::new(&mut out.half).poll_flush(cx)
+        })
+        .await
     }
 
     /// The socket, once it has taken the rest of what was pushed.
@@ -108,23 +135,37 @@ impl Below for Wire {
 
 /// A connection for its owner, with its place: a WebSocket has both for longer than its request takes.
 pub(crate) struct Socket {
-    half: OwnedReadHalf,
+    half: Box<dyn AsyncRead + Send + Unpin>,
     pub(crate) wire: Arc<Wire>,
     _place: Place,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, place: Place) -> Self {
-        let (read, half) = stream.into_split();
-        let out = Out { half, is_clear: true, rest: Bytes::new() };
+    pub(crate) fn new(stream: Stream, place: Place) -> Self {
+        match stream {
+            Stream::Left(stream) => Self::of(stream.into_split(), place),
+            Stream::Right(stream) => Self::of(stream.into_split(), place),
+        }
+    }
+
+    /// One that is read and written through TLS.
+    pub(crate) fn secure(stream: TlsStream<Stream>, place: Place) -> Self {
+        Self::of(tokio::io::split(stream), place)
+    }
+
+    fn of(
+        (read, write): (impl AsyncRead + Send + Unpin + 'static, impl Half + 'static),
+        place: Place,
+    ) -> Self {
+        let out = Out { half: Box::new(write), is_clear: true, rest: Bytes::new() };
         let wire = Arc::new(Wire { meter: Arc::default(), out: Mutex::new(out) });
-        Self { half: read, wire, _place: place }
+        Self { half: Box::new(read), wire, _place: place }
     }
 
     fn poll_out<R>(
         &self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut OwnedWriteHalf>, &mut Context<'_>) -> Poll<io::Result<R>>,
+        write: impl FnOnce(Pin<&mut Box<dyn Half>>, &mut Context<'_>) -> Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
         let mut out = ready!(self.wire.poll_out(cx))?;
         write(Pin::new(&mut out.half), cx)
@@ -179,7 +220,8 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut out = ready!(self.wire.poll_out(cx))?;
-        // TCP itself has nothing to flush, and whoever owns this flushes it last.
+        ready!(Pin::new(&mut out.half).poll_flush(cx))?;
+        // Whoever owns this flushes it last.
         out.is_clear = true;
         Poll::Ready(Ok(()))
     }
@@ -194,7 +236,7 @@ impl AsyncWrite for Socket {
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
+        net::{TcpListener, TcpStream},
     };
 
     use super::*;
@@ -205,7 +247,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let place = Places::new(1, 1).take(None).unwrap();
-        (Socket::new(stream, place), client)
+        (Socket::new(Stream::Left(stream), place), client)
     }
 
     async fn reads(client: &mut TcpStream, expected: &[u8]) {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
     extract::{ConnectInfo, State},
     http::{HeaderMap, Uri, header},
@@ -63,14 +63,15 @@ pub(crate) struct Given {
 )]
 pub(crate) async fn give(
     State(server): State<ServerState>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = whole(&server, Some(peer.ip().into()), body, BODY_BYTES).await?;
+    let address = peer.map(|Extension(ConnectInfo(peer))| peer.ip().into());
+    let body = whole(&server, address, body, BODY_BYTES).await?;
     origin::check(&headers, &server.config)?;
-    server.rates.arrive(Some(peer.ip().into()))?;
+    server.rates.arrive(address)?;
     let wanted = read(&headers, &body)?;
     let known = server.visitor(&headers, &uri)?;
     let permit = server.permit(&headers, &uri)?;

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use server::{Config, Server};
+use server::{Config, Listen, Listener, Server};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
@@ -49,8 +49,8 @@ impl TestServer {
     }
 
     pub async fn of(config: Config, open: impl FnOnce(Config) -> Server) -> Self {
-        let listener = TcpListener::bind(config.listen).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = Listener::open(&config).await.unwrap();
+        let Listen::Tcp(address) = listener.address().unwrap() else { panic!("not of TCP") };
         let (stop, stopped) = oneshot::channel();
         let stopped = async { stopped.await.unwrap_or_default() };
         let server = open(config);
