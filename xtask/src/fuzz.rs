@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::step::{Result, cargo, output, root, run, step};
+use crate::step::{Result, cargo, host, root, run, step};
 
 /// What is fuzzed, and whether it takes the whole server.
 const TARGETS: [(&str, bool); 7] = [
@@ -67,11 +67,4 @@ pub(crate) fn run_all(args: &[&str]) -> Result {
         })?;
     }
     Ok(())
-}
-
-/// What this compiler compiles for.
-fn host() -> Result<String> {
-    let told = output(Command::new("rustc").arg("-vV"))?;
-    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).ok_or_else(|| "rustc does not say what it compiles for".to_owned())
 }

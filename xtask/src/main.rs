@@ -1,4 +1,4 @@
-//! `cargo xtask run | build | test | mutants | fuzz | bench`: everything one does with this repository, in one command each.
+//! `cargo xtask run | build | dist | test | mutants | fuzz | bench`: everything one does with this repository, in one command each.
 //!
 //! Every step says what it does and how long it took; what is up to date is quick. The rule to keep:
 //! a fresh clone on a machine with rustup (and Node, for the browser tests) needs nothing else.
@@ -7,8 +7,12 @@
 #![allow(clippy::print_stdout)]
 
 mod checks;
+mod debian;
+mod dist;
 mod fuzz;
+mod image;
 mod mutants;
+mod packages;
 mod site;
 mod step;
 mod style;
@@ -21,7 +25,8 @@ use step::{Result, cargo, root, run, step};
 const USAGE: &str = "\
 cargo xtask run [ARGS…]     build and serve; ARGS go to hubbub (try --help)
 cargo xtask build           build target/release/hubbub, the site inside
-cargo xtask test [--quick]  every check and test; --quick leaves the browser out
+cargo xtask dist            build, and pack what is handed out into target/dist: an archive, a package for Debian, checksums
+cargo xtask test [--quick]  every check and test; --quick leaves the browser and the packages out
 cargo xtask mutants [CRATE…]
                             would the tests notice if the code were wrong? (takes long; needs cargo-mutants)
 cargo xtask fuzz [SECONDS] [TARGET…]
@@ -39,6 +44,7 @@ fn main() -> ExitCode {
     let done = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["run", rest @ ..] => build().and_then(|()| serve(rest)),
         ["build"] => build(),
+        ["dist"] => build().and_then(|()| step("dist", dist::make)),
         ["test"] => tests::all(true),
         ["test", "--quick"] => tests::all(false),
         ["mutants", rest @ ..] => mutants::run(rest),

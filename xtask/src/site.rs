@@ -196,7 +196,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Empties `dir`; the directory itself stays, since a running server may be reading it.
-fn clear(dir: &Path) -> Result {
+pub(crate) fn clear(dir: &Path) -> Result {
     make_dir(dir)?;
     for path in files(dir)? {
         fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -217,11 +217,13 @@ fn copy(from: &Path, to: &Path) -> Result {
     write(to, &bytes)
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result {
+/// Writes a file, and makes the directory it is in.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result {
     path.parent().map_or(Ok(()), make_dir)?;
     fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn make_dir(dir: &Path) -> Result {
+/// Makes a directory, and those it is in.
+pub(crate) fn make_dir(dir: &Path) -> Result {
     fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))
 }

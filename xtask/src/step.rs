@@ -52,7 +52,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Whether a program by this name can be started.
 pub(crate) fn has(program: &str) -> bool {
-    ["--version", "-v"].iter().any(|version| answers(Command::new(program).arg(version)))
+    // The last is Caddy's.
+    ["--version", "-v", "version"].iter().any(|version| answers(Command::new(program).arg(version)))
 }
 
 /// Whether cargo knows a command by this name.
@@ -60,12 +61,20 @@ pub(crate) fn cargo_has(command: &str) -> bool {
     answers(cargo().args([command, "--version"]))
 }
 
-fn answers(command: &mut Command) -> bool {
+/// Whether a command succeeds, whatever it prints.
+pub(crate) fn answers(command: &mut Command) -> bool {
     command
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
+}
+
+/// What this compiler compiles for.
+pub(crate) fn host() -> Result<String> {
+    let told = output(Command::new("rustc").arg("-vV"))?;
+    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| "rustc does not say what it compiles for".to_owned())
 }
 
 fn name(command: &Command) -> String {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    build, checks,
+    build, checks, packages,
     site::npm_install,
     step::{Result, cargo, has, output, root, run, step},
     style,
@@ -21,7 +21,7 @@ const PYTHON: [&str; 4] = [
     "kosoku==0.1.0",
 ];
 
-/// Runs everything; without `browser`, all but Playwright.
+/// Runs everything; without `browser`, all but Playwright and the packages.
 pub(crate) fn all(browser: bool) -> Result {
     step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
     step("boundaries", checks::boundaries)?;
@@ -41,7 +41,11 @@ pub(crate) fn all(browser: bool) -> Result {
         run(cargo().args(["test", "--package", "app", "--features", "ssr"]))?;
         run(cargo().args(["test", "--package", "server"]))
     })?;
-    if browser { step("browser", end_to_end) } else { Ok(()) }
+    if !browser {
+        return Ok(());
+    }
+    step("packages", packages::test)?;
+    step("browser", end_to_end)
 }
 
 fn end_to_end() -> Result {
@@ -50,7 +54,7 @@ fn end_to_end() -> Result {
     }
     npm_install()?;
     let chromium = chromium()?;
-    // It makes the certificate that nginx shows.
+    // It makes the certificate that proxies show.
     tool("openssl", "openssl")?;
     run(Command::new("npx")
         .args(["playwright", "test"])
@@ -58,6 +62,8 @@ fn end_to_end() -> Result {
         .env("HUBBUB_CHROMIUM", chromium)
         .env("HUBBUB_TURNSERVER", tool("turnserver", "coturn")?)
         .env("HUBBUB_NGINX", tool("nginx", "nginx-light")?)
+        .env("HUBBUB_HAPROXY", tool("haproxy", "haproxy")?)
+        .env("HUBBUB_CADDY", tool("caddy", "caddy")?)
         .env("HUBBUB_PYTHON", python()?)
         .env("HUBBUB_BIN", root().join("target/release/hubbub")))
 }
@@ -77,7 +83,7 @@ fn chromium() -> Result<PathBuf> {
 
 /// A program that tests talk to, of a package of Debian's; empty where there is none and none can be installed, and the
 /// tests that need it say they are skipped. In CI a test that is left out is a failure.
-fn tool(program: &str, package: &str) -> Result<String> {
+pub(crate) fn tool(program: &str, package: &str) -> Result<String> {
     if !has(program) {
         install(package)?;
     }
@@ -93,13 +99,17 @@ fn tool(program: &str, package: &str) -> Result<String> {
 
 /// Installs a package of Debian's, as root and where it is Debian.
 fn install(package: &str) -> Result {
-    let root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    if root && has("apt-get") {
+    if is_root() && has("apt-get") {
         let install = ["install", "--yes", "--no-install-recommends", package];
         run(Command::new("apt-get").args(["update", "--quiet"]))?;
         run(Command::new("apt-get").args(install).env("DEBIAN_FRONTEND", "noninteractive"))?;
     }
     Ok(())
+}
+
+/// Whether this is root.
+pub(crate) fn is_root() -> bool {
+    output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }
 
 fn find_chromium() -> Option<PathBuf> {
