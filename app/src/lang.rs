@@ -617,6 +617,7 @@ const EN: Strings = Strings {
             (ErrorCode::NotYours, _) => "Somebody else said that.".to_owned(),
             (ErrorCode::Forbidden, _) => "You may not do that here.".to_owned(),
             (ErrorCode::PutOut, _) => "You were put out of this room for a while.".to_owned(),
+            (ErrorCode::Declined, _) => format!("This was not taken: {}", refusal.message),
             (ErrorCode::SlowMode, _) => {
                 let seconds = limit.div_ceil(1_000);
                 format!("This room is slow: it is your turn again in {seconds} s.")
@@ -969,6 +970,7 @@ const KO: Strings = Strings {
             (ErrorCode::NotYours, _) => "다른 사람이 한 말입니다.".to_owned(),
             (ErrorCode::Forbidden, _) => "이 방에서는 그렇게 할 수 없습니다.".to_owned(),
             (ErrorCode::PutOut, _) => "당분간 이 방에 들어올 수 없습니다.".to_owned(),
+            (ErrorCode::Declined, _) => format!("받아들여지지 않았습니다: {}", refusal.message),
             (ErrorCode::SlowMode, _) => {
                 let seconds = limit.div_ceil(1_000);
                 format!("천천히 대화하는 방입니다. {seconds}초 뒤에 다시 쓸 수 있습니다.")

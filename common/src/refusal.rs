@@ -53,6 +53,8 @@ pub enum ErrorCode {
     Forbidden,
     /// Somebody who manages the room, or all of them, has put this member out for a while.
     PutOut,
+    /// What the operator has asked about messages does not want this one; the words are its own.
+    Declined,
     /// This address is for WebSocket upgrades only, or none is possible here.
     UpgradeRequired,
     /// There is nothing at this address.

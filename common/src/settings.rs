@@ -13,4 +13,10 @@ pub struct Settings {
     pub closed: bool,
     /// A member may say something once in so many milliseconds; 0 is as often as rates allow.
     pub slow_mode_ms: u64,
+    /// Nobody is told who is here, who is writing and who is away, nor how many there are.
+    pub hide_members: bool,
+    /// Only so many of the newest messages are kept, at most a minute longer; 0 is as many as the server keeps.
+    pub keep_messages: u64,
+    /// Messages are kept for so many seconds, and at most a minute longer; 0 is as long as the server keeps them.
+    pub keep_seconds: u64,
 }

@@ -100,13 +100,14 @@ pub trait Broker: Debug + Send + Sync {
     /// [`BrokerError`] when the log can't be written now; nothing is lost by that.
     fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>>;
 
-    /// Lets go of all that was said in `room` up to now; on return it is nowhere any more. Whoever reads on from before
-    /// that is told of a gap. Ids are remembered as if it had been let go of by age. Returns the offset up to which all is gone.
+    /// Lets go of all that was said in `room` but what is to be kept; on return of [`Keep::NOTHING`] it is nowhere any
+    /// more. Whoever reads on from before that is told of a gap. Ids are remembered as if it had been let go of by age.
+    /// Returns the offset up to which all is gone; 0 if nothing had to go.
     ///
     /// # Errors
     ///
     /// [`BrokerError`] when the log can't be written now; then nothing is gone.
-    fn clear(&self, room: &RoomName) -> BoxFuture<'_, Result<Offset, BrokerError>>;
+    fn let_go(&self, room: &RoomName, keep: Keep) -> BoxFuture<'_, Result<Offset, BrokerError>>;
 
     /// Keeps `value` under `key`, in place of what was there; `None` forgets it. As safe as a message, and of no retention.
     ///
@@ -184,6 +185,20 @@ pub struct Page {
     /// No offset beyond this one had been given before the page was read: the page has, or could have,
     /// all up to here.
     pub head: Offset,
+}
+
+/// What is left of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// So many of its newest messages at the most.
+    pub messages: usize,
+    /// Those that are no older than this: milliseconds since 1970.
+    pub since: u64,
+}
+
+impl Keep {
+    /// Nothing at all.
+    pub const NOTHING: Self = Self { messages: 0, since: 0 };
 }
 
 /// A room that is kept.

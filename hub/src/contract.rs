@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::{
     Draft, Record,
-    broker::{Broker, BrokerError, Follower, Heard, Opened, Page, Part, Read, Retention},
+    broker::{Broker, BrokerError, Follower, Heard, Keep, Opened, Page, Part, Read, Retention},
 };
 
 /// Makes a fresh broker.
@@ -56,6 +56,7 @@ macro_rules! broker_contract {
             what_names_a_message_that_is_not_kept_is_refused_and_with_it_the_batch,
             what_was_done_before_may_be_said_again_whatever_became_of_it,
             a_room_that_is_cleared_is_empty_and_whoever_reads_on_is_told,
+            a_room_keeps_as_many_as_it_is_to_and_none_that_are_older,
             what_is_kept_beside_messages_is_there_until_it_is_forgotten,
             all_rooms_are_read_in_the_order_of_the_log,
         );
@@ -636,7 +637,7 @@ pub async fn a_room_that_is_cleared_is_empty_and_whoever_reads_on_is_told(make: 
     }
     let last = append(&*broker, "tea", "three", 1).await;
     let other = append(&*broker, "coffee", "other", 1).await;
-    assert_eq!(broker.clear(&RoomName::parse("tea").unwrap()).await.unwrap(), last);
+    assert_eq!(broker.let_go(&RoomName::parse("tea").unwrap(), Keep::NOTHING).await.unwrap(), last);
     assert_eq!(read(&*broker, "tea", ALL, 10).await, (vec![], last));
     assert_eq!(read(&*broker, "coffee", ALL, 10).await.0, ["other"]);
     // Its ids are remembered, and it goes on behind them.
@@ -644,7 +645,35 @@ pub async fn a_room_that_is_cleared_is_empty_and_whoever_reads_on_is_told(make: 
     let next = append(&*broker, "tea", "four", 2).await;
     assert!(next > last && next > other);
     assert_eq!(read(&*broker, "tea", ALL, 10).await, (vec!["four".into()], last));
-    assert_eq!(broker.clear(&RoomName::parse("nobody").unwrap()).await.unwrap(), Offset(0));
+    assert_eq!(
+        broker.let_go(&RoomName::parse("nobody").unwrap(), Keep::NOTHING).await.unwrap(),
+        Offset(0)
+    );
+}
+
+pub async fn a_room_keeps_as_many_as_it_is_to_and_none_that_are_older(make: Make) {
+    let broker = make(Retention::default());
+    let room = RoomName::parse("tea").unwrap();
+    let mut offsets = Vec::new();
+    for n in 0..6 {
+        offsets.push(append(&*broker, "tea", &format!("m{n}"), 10 * n).await);
+        append(&*broker, "coffee", &format!("c{n}"), 10 * n).await;
+    }
+    let keep = |messages, since| broker.let_go(&room, Keep { messages, since });
+    assert_eq!(keep(6, 0).await.unwrap(), Offset(0));
+    assert_eq!(keep(5, 0).await.unwrap(), offsets[0]);
+    assert_eq!(keep(100, 30).await.unwrap(), offsets[2]);
+    assert_eq!(
+        read(&*broker, "tea", ALL, 10).await,
+        (vec!["m3".into(), "m4".into(), "m5".into()], offsets[2])
+    );
+    // Whichever leaves less.
+    assert_eq!(keep(1, 40).await.unwrap(), offsets[4]);
+    assert_eq!(keep(1, 40).await.unwrap(), Offset(0));
+    assert_eq!(read(&*broker, "tea", ALL, 10).await, (vec!["m5".into()], offsets[4]));
+    assert_eq!(read(&*broker, "coffee", ALL, 10).await.0.len(), 6);
+    // A retry of what is gone stores nothing.
+    assert_eq!(append(&*broker, "tea", "m0", 60).await, offsets[0]);
 }
 
 pub async fn what_is_kept_beside_messages_is_there_until_it_is_forgotten(make: Make) {
@@ -679,7 +708,7 @@ pub async fn all_rooms_are_read_in_the_order_of_the_log(make: Make) {
     assert_eq!((page.complete, page.head, page.floor), (true, offsets[8], Offset(0)));
     let page = broker.read_all(offsets[3], 100, 1).await.unwrap();
     assert_eq!((ids(&page), page.complete), (vec!["m4".to_owned()], false));
-    broker.clear(&RoomName::parse("tea").unwrap()).await.unwrap();
+    broker.let_go(&RoomName::parse("tea").unwrap(), Keep::NOTHING).await.unwrap();
     let page = broker.read_all(offsets[3], 100, usize::MAX).await.unwrap();
     assert_eq!(
         (ids(&page), page.floor),

@@ -4,7 +4,7 @@
 mod looking;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,10 +19,10 @@ use tokio::{runtime::Handle, sync::watch};
 pub use self::looking::{Found, Stretch};
 use crate::{
     Draft, Limits, Present, Reader, Who,
-    broker::{Appended, Broker, BrokerError, KeptRoom, Part, Read, new_message_id},
+    broker::{Appended, Broker, BrokerError, Keep, KeptRoom, Part, Read, new_message_id},
     history::History,
     room::Room,
-    rules::{Out, Rules},
+    rules::{self, Out, Rules},
 };
 
 /// All rooms of one process.
@@ -124,7 +124,8 @@ impl Hub {
         &self.rules
     }
 
-    /// Decides what holds in a room, from what held before; answers what holds now.
+    /// Decides what holds in a room, from what held before; answers what holds now. What it is not to keep any more is gone
+    /// with it. `at` is now, in milliseconds since 1970.
     ///
     /// # Errors
     ///
@@ -133,8 +134,16 @@ impl Hub {
         &self,
         room: &RoomName,
         change: impl FnOnce(Settings) -> Settings,
+        at: u64,
     ) -> Result<Settings, BrokerError> {
-        self.rules.set(&**self.history.broker(), room, change).await
+        let settings = self.rules.set(&**self.history.broker(), room, change).await?;
+        if let Some(open) = self.rooms.lock().get(room).cloned() {
+            open.change(|states| states.hide(settings.hide_members));
+        }
+        if let Some(keep) = rules::keep(&settings, at) {
+            self.let_go(room, keep).await?;
+        }
+        Ok(settings)
     }
 
     /// Puts somebody out until then, or lets them in again where that is past. `now` is in milliseconds since 1970.
@@ -152,7 +161,14 @@ impl Hub {
     ///
     /// [`BrokerError`] when the log can't be written now; then nothing is gone.
     pub async fn clear(&self, room: &RoomName) -> Result<(), BrokerError> {
-        let gone = self.history.broker().clear(room).await?;
+        self.let_go(room, Keep::NOTHING).await
+    }
+
+    async fn let_go(&self, room: &RoomName, keep: Keep) -> Result<(), BrokerError> {
+        let gone = self.history.broker().let_go(room, keep).await?;
+        if gone == Offset(0) {
+            return Ok(());
+        }
         self.history.forget(room);
         let open = self.rooms.lock().get(room).cloned();
         if let Some(room) = open {
@@ -319,6 +335,13 @@ impl Hub {
         room.map(|room| room.look(|states| states.members())).unwrap_or_default()
     }
 
+    /// The rooms that somebody is in.
+    pub fn occupied(&self) -> BTreeSet<RoomName> {
+        let rooms = self.open_rooms();
+        let occupied = rooms.iter().filter(|room| room.look(|states| states.count()) > 0);
+        occupied.map(|room| room.name.clone()).collect()
+    }
+
     /// What a member of `room` goes by, as long as it is listed there.
     pub fn name_of(&self, room: &RoomName, member: &MemberId) -> Option<MemberName> {
         let room = self.rooms.lock().get(room).cloned()?;
@@ -360,7 +383,7 @@ impl Hub {
             .filter(|room| may_see(&room.name))
             .map(|room| RoomSummary {
                 name: room.name.clone(),
-                members: room.look(|states| states.count()),
+                members: room.look(|states| states.shown_count()),
                 last_at: room.tail.read().last_at(),
             })
             .map(|summary| (summary.name.clone(), summary))
@@ -439,14 +462,18 @@ impl Hub {
         self.open_rooms().iter().map(|room| room.tail.read().bytes()).sum()
     }
 
-    /// Lets the broker let go of what is past its retention; to be called about once a minute. `at`
+    /// Lets the broker let go of what is past its retention, or that of its room; to be called about once a minute. `at`
     /// is now, in milliseconds since 1970.
     ///
     /// # Errors
     ///
     /// [`BrokerError`] when the log can't be written now.
     pub async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
-        self.history.broker().tidy(at).await
+        self.history.broker().tidy(at).await?;
+        for (room, keep) in self.rules.keeping(at) {
+            self.let_go(&room, keep).await?;
+        }
+        Ok(())
     }
 
     /// Lets go of what is in memory of rooms that were silent longest, if all of them have too much.
@@ -485,6 +512,8 @@ impl Hub {
             return Err(TooManyRooms { limit });
         }
         let room = Arc::new(Room::new(name.clone(), &self.limits, self.runtime.clone()));
+        let hidden = self.rules.settings(name).hide_members;
+        room.change(|states| states.hide(hidden));
         rooms.insert(name.clone(), room.clone());
         Ok(room)
     }

@@ -10,7 +10,7 @@ use std::{
 use common::{MemberId, RoomName, Settings};
 use parking_lot::{Mutex, RwLock};
 
-use crate::broker::{Broker, BrokerError};
+use crate::broker::{Broker, BrokerError, Keep};
 
 /// How many times of members are remembered for slow rooms before those that do not matter any more are forgotten.
 const MANY: usize = 10_000;
@@ -84,6 +84,14 @@ impl Rules {
     /// What holds in `room`.
     pub fn settings(&self, room: &RoomName) -> Settings {
         self.rooms.read().get(room).copied().unwrap_or_default()
+    }
+
+    /// What is to be kept of rooms in which that was decided, at `now`.
+    pub(crate) fn keeping(&self, now: u64) -> Vec<(RoomName, Keep)> {
+        let rooms = self.rooms.read();
+        let keeping =
+            rooms.iter().filter_map(|(room, settings)| Some((room.clone(), keep(settings, now)?)));
+        keeping.collect()
     }
 
     pub(crate) async fn set(
@@ -196,4 +204,18 @@ impl Rules {
     pub fn give_back_turn(&self, room: &RoomName, member: &MemberId) {
         self.next.lock().at.remove(&(room.clone(), member.clone()));
     }
+}
+
+/// What is to be kept of a room with these settings; nothing is said of that by most.
+pub(crate) fn keep(settings: &Settings, now: u64) -> Option<Keep> {
+    let Settings { keep_messages, keep_seconds, .. } = *settings;
+    let messages = match keep_messages {
+        0 => usize::MAX,
+        messages => usize::try_from(messages).unwrap_or(usize::MAX),
+    };
+    let since = match keep_seconds {
+        0 => 0,
+        seconds => now.saturating_sub(seconds.saturating_mul(1_000)),
+    };
+    (keep_messages > 0 || keep_seconds > 0).then_some(Keep { messages, since })
 }

@@ -261,9 +261,19 @@ impl States {
         self.here.len()
     }
 
-    /// Who is here, by name.
+    /// Whether nobody is told who is here.
+    pub(crate) fn hide(&mut self, hidden: bool) {
+        self.lists.iter_mut().for_each(|list| list.hide(hidden));
+    }
+
+    /// How many are here, as far as that is told.
+    pub(crate) fn shown_count(&self) -> usize {
+        self.lists[StateKind::Members as usize].shown_count()
+    }
+
+    /// Who is here, by name, as far as that is told.
     pub(crate) fn members(&self) -> Members {
-        self.lists[StateKind::Members as usize].present()
+        self.lists[StateKind::Members as usize].shown()
     }
 
     /// All who are here.

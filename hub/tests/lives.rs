@@ -13,8 +13,8 @@ use futures_util::FutureExt;
 use hub::{
     Burst, Draft, Hub, Limits, Outlet, Pushed, Record,
     broker::{
-        Appended, BoxFuture, Broker, BrokerError, Follower, Heard, KeptRoom, Opened, Page, Read,
-        Retention, memory::MemoryBroker,
+        Appended, BoxFuture, Broker, BrokerError, Follower, Heard, Keep, KeptRoom, Opened, Page,
+        Read, Retention, memory::MemoryBroker,
     },
 };
 use parking_lot::Mutex;
@@ -115,9 +115,9 @@ impl Broker for Renewed {
         Box::pin(async move { now.read_all(after, records, bytes).await })
     }
 
-    fn clear(&self, room: &RoomName) -> BoxFuture<'_, Result<Offset, BrokerError>> {
+    fn let_go(&self, room: &RoomName, keep: Keep) -> BoxFuture<'_, Result<Offset, BrokerError>> {
         let (now, room) = (self.now(), room.clone());
-        Box::pin(async move { now.clear(&room).await })
+        Box::pin(async move { now.let_go(&room, keep).await })
     }
 
     fn keep(&self, key: &str, value: Option<&str>) -> BoxFuture<'_, Result<(), BrokerError>> {

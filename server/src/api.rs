@@ -37,6 +37,8 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/api/rooms/{room}/events", get(events::stream))
         .route("/api/rooms/{room}/frames", get(frames::read).post(frames::take))
         .route("/api/rooms/{room}/messages/{offset}", delete(manage::take_back))
+        .route("/api/rooms/{room}/connections", get(manage::connections_in_room))
+        .route("/api/connections", get(manage::connections))
         .route("/api/rooms/{room}/settings", get(manage::settings).put(manage::set))
         .route("/api/rooms/{room}/out", get(manage::out_of_room))
         .route(
@@ -67,6 +69,8 @@ pub(crate) fn routes() -> Router<ServerState> {
         events::stream,
         frames::read,
         frames::take,
+        manage::connections_in_room,
+        manage::connections,
         manage::settings,
         manage::set,
         manage::out_of_room,

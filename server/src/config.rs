@@ -16,6 +16,7 @@ use crate::{
     issuers::Key,
     listener::Listen,
     peer::ProxyHeader,
+    publish_hook::Late,
     rights::Access,
     webhook::{Secret, Webhook},
 };
@@ -163,7 +164,27 @@ pub struct Config {
     )]
     pub webhooks: Vec<Webhook>,
 
-    /// The file with the secret that this is signed with, in its first line: whsec_ and 24 to 64 bytes in base64.
+    /// An address that is asked about each message before it is kept, and may change or refuse it; with the rooms before it
+    /// as for --webhook (may be repeated: the first that is for the room). Not about what those say who manage the room.
+    #[arg(
+        long = "publish-hook",
+        env = "HUBBUB_PUBLISH_HOOK",
+        value_name = "[ROOMS=]URL",
+        value_delimiter = ',',
+        value_parser = Webhook::parse,
+        requires = "webhook_secret"
+    )]
+    pub publish_hooks: Vec<Webhook>,
+
+    /// For how many seconds it is waited for.
+    #[arg(long, env = "HUBBUB_PUBLISH_HOOK_WITHIN", value_name = "SECONDS", default_value = "1", value_parser = parse_within)]
+    pub publish_hook_within: Duration,
+
+    /// What becomes of a message when it is late, or answers what can't be read.
+    #[arg(long, env = "HUBBUB_PUBLISH_HOOK_LATE", value_enum, default_value_t)]
+    pub publish_hook_late: Late,
+
+    /// The file with the secret that these are signed with, in its first line: whsec_ and 24 to 64 bytes in base64.
     #[arg(long, env = "HUBBUB_WEBHOOK_SECRET", value_name = "FILE", value_parser = Secret::load)]
     pub webhook_secret: Option<Secret>,
 
@@ -226,6 +247,9 @@ pub enum Command {
     },
     /// Print the manual page, as man(1) reads it.
     Man,
+    /// Manage a running server: settings, taking back, putting out, lists. It goes there with a token of the key in the data
+    /// directory, or with the one in HUBBUB_TOKEN.
+    Admin(crate::admin::Asked),
     /// Read what `export` wrote; messages that are there already are not stored twice, so a broken
     /// import is simply started again. No server may be running.
     Import {
@@ -337,6 +361,14 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=3_600.0).contains(seconds));
     let seconds =
         seconds.ok_or_else(|| format!("`{text}` is not a number of seconds from 0 to 3600"));
+    seconds.map(Duration::from_secs_f64)
+}
+
+/// How long a client may wait for what it said to be kept.
+fn parse_within(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.01..=30.0).contains(seconds));
+    let seconds =
+        seconds.ok_or_else(|| format!("`{text}` is not a number of seconds from 0.01 to 30"));
     seconds.map(Duration::from_secs_f64)
 }
 

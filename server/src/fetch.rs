@@ -2,9 +2,10 @@
 
 use std::{error::Error, io, sync::OnceLock, time::Duration};
 
-use axum::http::{Request, Uri, header};
+use axum::http::{Method, Request, Response, StatusCode, Uri, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -74,6 +75,9 @@ pub(crate) async fn get(url: &Url, most: usize) -> Result<Bytes, String> {
     timeout(WITHIN, whole).await.map_err(late)?
 }
 
+/// Headers of ours.
+pub(crate) type Headers = [(&'static str, String)];
+
 /// What came of something that was posted.
 pub(crate) struct Answered {
     pub(crate) status: u16,
@@ -86,25 +90,58 @@ pub(crate) struct Answered {
 /// # Errors
 ///
 /// Why there was no answer.
-pub(crate) async fn post(
+pub(crate) async fn post(url: &Url, headers: &Headers, body: String) -> Result<Answered, String> {
+    let late = |_| format!("no answer within {} seconds", TAKEN_WITHIN.as_secs());
+    let posting = send(Method::POST, url, headers, body);
+    let answer = timeout(TAKEN_WITHIN, posting).await.map_err(late)??;
+    let retry_after = answer.headers().get(header::RETRY_AFTER);
+    let seconds = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+    Ok(Answered { status: answer.status().as_u16(), retry_after: seconds.map(Duration::from_secs) })
+}
+
+/// What was answered, whole.
+pub(crate) struct Whole {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+/// Sends JSON to `url`, and reads what is answered within this time, if it is no longer than `most` bytes.
+///
+/// # Errors
+///
+/// Why it can't be had.
+pub(crate) async fn ask(
+    method: Method,
     url: &Url,
-    headers: &[(&'static str, String)],
+    headers: &Headers,
     body: String,
-) -> Result<Answered, String> {
-    let mut request = Request::post(url.as_str()).header(header::CONTENT_TYPE, "application/json");
+    most: usize,
+    within: Duration,
+) -> Result<Whole, String> {
+    let asking = async {
+        let answer = send(method, url, headers, body).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), most).collect().await;
+        Ok(Whole { status, body: body.map_err(|error| plain(&*error))?.to_bytes() })
+    };
+    let late = |_| format!("no answer within {within:?}");
+    timeout(within, asking).await.map_err(late)?
+}
+
+async fn send(
+    method: Method,
+    url: &Url,
+    headers: &Headers,
+    body: String,
+) -> Result<Response<Incoming>, String> {
+    let request = Request::builder().method(method).uri(url.as_str());
+    let mut request = request.header(header::CONTENT_TYPE, "application/json");
     for (name, value) in headers {
         request = request.header(*name, value);
     }
     let request = request.body(Full::from(body)).map_err(|error| plain(&error))?;
-    let asking = async {
-        let answer = client().map_err(|error| plain(&error))?.request(request).await;
-        answer.map_err(|error| plain(&error))
-    };
-    let late = |_| format!("no answer within {} seconds", TAKEN_WITHIN.as_secs());
-    let answer = timeout(TAKEN_WITHIN, asking).await.map_err(late)??;
-    let retry_after = answer.headers().get(header::RETRY_AFTER);
-    let seconds = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-    Ok(Answered { status: answer.status().as_u16(), retry_after: seconds.map(Duration::from_secs) })
+    let answer = client().map_err(|error| plain(&error))?.request(request).await;
+    answer.map_err(|error| plain(&error))
 }
 
 /// What went wrong, with its causes.

@@ -289,7 +289,8 @@ fn new_key() -> [u8; KEY_BYTES] {
     key
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that only the process's own user may read.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write;
     // Written aside and put in place whole: a crash in between leaves no half a key.
     let aside = path.with_extension("new");

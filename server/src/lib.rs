@@ -7,6 +7,7 @@
 #![recursion_limit = "256"]
 
 mod address;
+pub mod admin;
 mod api;
 mod body;
 mod broker;
@@ -30,10 +31,12 @@ mod origin;
 mod pages;
 mod peer;
 mod problem;
+mod publish_hook;
 mod qr;
 mod rates;
 mod restart;
 pub mod rights;
+mod roster;
 mod routes;
 pub mod session;
 pub mod site;
@@ -64,6 +67,7 @@ pub use crate::{
     config::{Command, Config, LogFormat, Timing},
     listener::{Listen, Listener},
     peer::ProxyHeader,
+    publish_hook::Late,
 };
 use crate::{
     identity::Identity,
@@ -151,6 +155,7 @@ impl Server {
             server.config.webhooks.iter().zip(server.config.webhook_secret.iter().cycle())
         {
             let teller = Teller::new(server.clone(), hook.clone(), secret.clone()).await;
+            hooks.push(tokio::spawn(teller.again().tell_rooms()));
             hooks.push(tokio::spawn(teller.tell_all()));
         }
 

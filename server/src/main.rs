@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser};
-use server::{Command, Config, Listener, LogFormat, Server, lab::Asked, mint, transfer};
+use server::{Command, Config, Listener, LogFormat, Server, admin, lab::Asked, mint, transfer};
 use tracing_subscriber::EnvFilter;
 
 /// Gives back to the system what a burst has taken; the system's own keeps it.
@@ -72,6 +72,10 @@ async fn run(config: Config) -> Result<(), String> {
         Some(Command::Lab(asked)) => race(asked).await,
         Some(Command::Token(asked)) => {
             println!("{}", mint::token(&config.data, asked)?);
+            Ok(())
+        }
+        Some(Command::Admin(asked)) => {
+            println!("{}", admin::run(&config.data, asked).await?);
             Ok(())
         }
         Some(Command::Completions { shell }) => {

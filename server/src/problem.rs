@@ -43,7 +43,8 @@ impl Problem {
             ErrorCode::ForeignOrigin
             | ErrorCode::NotYours
             | ErrorCode::Forbidden
-            | ErrorCode::PutOut => StatusCode::FORBIDDEN,
+            | ErrorCode::PutOut
+            | ErrorCode::Declined => StatusCode::FORBIDDEN,
             ErrorCode::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             ErrorCode::NotFound | ErrorCode::NotHere => StatusCode::NOT_FOUND,
             ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

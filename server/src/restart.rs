@@ -7,7 +7,7 @@ use common::{Member, RoomName};
 use hub::Hub;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::now_ms;
+use crate::{clock::now_ms, identity::write_private};
 
 const FILE: &str = "present.json";
 /// After a longer pause nobody is expected back.
@@ -24,7 +24,7 @@ pub(crate) fn leave(dir: &Path, hub: &Hub) {
     let left = Left { at: now_ms(), present: hub.present() };
     let written = serde_json::to_vec(&left)
         .map_err(io::Error::from)
-        .and_then(|json| fs::write(dir.join(FILE), json));
+        .and_then(|json| write_private(&dir.join(FILE), &json));
     if let Err(error) = written {
         tracing::warn!(%error, "can't write down who is here; they will be seen coming back");
     }

@@ -28,10 +28,10 @@ use tokio::{
 use crate::{
     address::{Full, Place},
     caller::{Caller, as_whom},
-    clock::now_ms,
     fields::Fields,
     problem::refusal,
     rights::{Permit, Right},
+    roster::Entry,
     telemetry::{Carrier, Counted, Telemetry},
 };
 
@@ -51,6 +51,8 @@ pub struct Session {
     /// What is being kept, in the order it was said.
     appending: FuturesOrdered<BoxFuture<'static, Answer>>,
     answers: VecDeque<Answer>,
+    /// Whose turn it is to be kept, where somebody is asked before.
+    turn: Arc<tokio::sync::Mutex<()>>,
     beat: Interval,
     /// When what it showed has not held for a while.
     expiry: Option<Pin<Box<Sleep>>>,
@@ -62,6 +64,7 @@ pub struct Session {
     too_many: u32,
     _place: Place,
     counted: Option<Counted>,
+    entry: Option<Entry>,
 }
 
 /// What somebody wants to be told besides messages.
@@ -192,6 +195,7 @@ impl Session {
             hello: greets.then_some(recovery),
             appending: FuturesOrdered::new(),
             answers: VecDeque::new(),
+            turn: Arc::default(),
             beat,
             expiry,
             stopping,
@@ -200,6 +204,7 @@ impl Session {
             too_many: 0,
             _place: place,
             counted: None,
+            entry: None,
         })
     }
 
@@ -207,6 +212,9 @@ impl Session {
     #[must_use]
     pub(crate) fn over(mut self, carrier: Carrier) -> Self {
         self.counted = Some(self.telemetry().join(carrier, self.hello));
+        let Caller { server, room, who, session, .. } = &self.caller;
+        let (room, member) = (room.clone(), who.member.id.clone());
+        self.entry = Some(server.roster.enter(room, member, session.to_public(), carrier));
         self
     }
 
@@ -552,18 +560,25 @@ impl Session {
         if let Some(name) = self.present.name() {
             self.caller.who.member.name = name;
         }
-        let Caller { server, room, who, .. } = self.caller.clone();
+        let Caller { server, room, who, permit, .. } = self.caller.clone();
         let (own, (who, publish)) = (who.member.id.clone(), as_whom(who, publish));
         let (began, is_carried) = (Instant::now(), self.counted.is_some());
+        // Somebody else's answers may come in any order; what is said is kept in that in which it was said.
+        let turn = server.asks_about(&permit, &room).then(|| self.turn.clone());
         let keep = async move {
-            let taken = server.hub.publish(&room, &who, publish, now_ms()).await;
+            let _turn = match &turn {
+                Some(turn) => Some(turn.lock().await),
+                None => None,
+            };
+            let taken = server.publish(&permit, &room, &who, vec![publish]).await;
             server.telemetry.kept(1, began, &taken);
             if taken.is_err() {
                 server.hub.rules().give_back_turn(&room, &own);
             }
-            let frame = match taken {
+            let none = || Refusal::new(ErrorCode::Internal, "nothing came of it");
+            let frame = match taken.and_then(|mut taken| taken.pop().ok_or_else(none)) {
                 Ok(taken) => ServerFrame::Ack { id: taken.id, offset: taken.position.offset },
-                Err(error) => ServerFrame::Error(refusal(error).about(id.as_deref())),
+                Err(refusal) => ServerFrame::Error(refusal.about(id.as_deref())),
             };
             if let ServerFrame::Error(refusal) = &frame
                 && is_carried

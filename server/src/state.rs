@@ -9,8 +9,8 @@ use std::{
 };
 
 use axum::http::{HeaderMap, Uri};
-use common::{Bye, ErrorCode, MemberId, Refusal, RoomName};
-use hub::{Hub, broker::Broker};
+use common::{Bye, ErrorCode, MemberId, Publish, Refusal, RoomName};
+use hub::{Hub, Published, Who, broker::Broker};
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -23,8 +23,11 @@ use crate::{
     issuers::Issuers,
     issuers::Jwks,
     meter::Labs,
+    problem::refusal,
+    publish_hook::PublishHook,
     rates::Rates,
     rights::{Access, Permit, Right, token_needed},
+    roster::Roster,
     session::End,
     telemetry::Telemetry,
 };
@@ -64,7 +67,11 @@ pub(crate) struct Parts {
     /// How much of what somebody may do.
     pub rates: Rates,
     /// What can be watched.
-    pub telemetry: Telemetry,
+    pub telemetry: Arc<Telemetry>,
+    /// Who is connected.
+    pub roster: Arc<Roster>,
+    /// Who is asked before something is kept.
+    pub publish_hook: Option<PublishHook>,
     /// It was said that there is a proxy that was not told.
     has_warned: AtomicBool,
 }
@@ -84,6 +91,13 @@ impl Parts {
             each => each.min(room.div_ceil(2)),
         };
         let places = || Places::new(room, each);
+        let telemetry = Arc::new(telemetry);
+        let publish_hook =
+            config.webhook_secret.clone().filter(|_| !config.publish_hooks.is_empty());
+        let publish_hook = publish_hook.map(|secret| {
+            let (within, late) = (config.publish_hook_within, config.publish_hook_late);
+            PublishHook::new(config.publish_hooks.clone(), secret, within, late, telemetry.clone())
+        });
         let identity = identity.trusting(Issuers {
             keys: config.token_keys.clone(),
             jwks: config.jwks.clone().map(|url| Jwks::new(url, config.timing.fetches)),
@@ -100,6 +114,8 @@ impl Parts {
             labs: Labs::new(),
             rates: Rates::new(&config),
             telemetry,
+            roster: Arc::default(),
+            publish_hook,
             has_warned: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             config,
@@ -195,6 +211,31 @@ impl Parts {
             return Err(Refusal::new(ErrorCode::Forbidden, "this room may only be read now"));
         }
         Ok(())
+    }
+
+    /// Whether somebody is asked about what is said in `room` by one who may do so much: those who manage it decide
+    /// themselves.
+    pub(crate) fn asks_about(&self, permit: &Permit, room: &RoomName) -> bool {
+        self.publish_hook.as_ref().is_some_and(|hook| hook.is_of(room))
+            && !permit.has(Right::Manage, room)
+    }
+
+    /// Has `messages` kept as `who` says them in `room`, if whoever is asked about them lets them pass.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing was kept.
+    pub(crate) async fn publish(
+        &self,
+        permit: &Permit,
+        room: &RoomName,
+        who: &Who,
+        mut messages: Vec<Publish>,
+    ) -> Result<Vec<Published>, Refusal> {
+        if let Some(hook) = self.publish_hook.as_ref().filter(|_| self.asks_about(permit, room)) {
+            messages = hook.decide(room, &who.member, messages).await?;
+        }
+        self.hub.publish_all(room, who, messages, now_ms()).await.map_err(refusal)
     }
 
     /// Something was decided of a room or a member: every session looks whether it concerns it.

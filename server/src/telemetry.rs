@@ -52,7 +52,8 @@ pub(crate) enum Carrier {
 impl Carrier {
     const ALL: [Self; 4] = [Self::WebSocket, Self::Events, Self::Poll, Self::SocketIo];
 
-    fn word(self) -> &'static str {
+    /// Its word for programs.
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",
             Self::Events => "events",
@@ -134,6 +135,7 @@ impl Telemetry {
             ("hubbub_refusals_total", "What was refused, by its code."),
             ("hubbub_closed_total", "Sessions that the server ended, by close code."),
             ("hubbub_webhook_batches_total", "Batches for webhooks, by what came of them."),
+            ("hubbub_publish_hook_total", "What the publish hook was asked, by what came of it."),
             ("hubbub_requests_total", "Requests that were answered, by the class of their status."),
         ];
         for (name, text) in described {
@@ -153,9 +155,14 @@ impl Telemetry {
             recorder
                 .register_gauge(&key("hubbub_sessions", [("transport", carrier.word())]), &METADATA)
         });
-        for outcome in ["taken", "failed", "left_out"] {
-            let key = key("hubbub_webhook_batches_total", [("outcome", outcome)]);
-            recorder.register_counter(&key, &METADATA).absolute(0);
+        for (name, outcomes) in [
+            ("hubbub_webhook_batches_total", &["taken", "failed", "left_out"][..]),
+            ("hubbub_publish_hook_total", &["passed", "changed", "refused", "late"]),
+        ] {
+            for outcome in outcomes {
+                let key = key(name, [("outcome", *outcome)]);
+                recorder.register_counter(&key, &METADATA).absolute(0);
+            }
         }
         let certificate = Key::from_static_name("hubbub_certificate_expires_timestamp_seconds");
         let certificate = recorder.register_gauge(&certificate, &METADATA);
@@ -211,6 +218,11 @@ impl Telemetry {
     /// Counts what came of a batch for a webhook: `taken`, `failed` and to be tried again, `left_out`.
     pub(crate) fn hooked(&self, outcome: &'static str) {
         self.count("hubbub_webhook_batches_total", [("outcome", outcome)]);
+    }
+
+    /// Counts what the publish hook made of what it was asked about: `passed`, `changed`, `refused`; or it was `late`.
+    pub(crate) fn asked(&self, outcome: &'static str) {
+        self.count("hubbub_publish_hook_total", [("outcome", outcome)]);
     }
 
     /// Counts a request that was answered.

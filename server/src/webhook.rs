@@ -5,7 +5,7 @@
 //! is told in the order of the log and at least once, whatever happens to either side; after a restart the messages of at
 //! most one batch come twice.
 
-use std::{fmt, fs, time::Duration};
+use std::{collections::BTreeSet, fmt, fs, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use common::{Audience, Offset, Position, RoomName};
@@ -14,7 +14,7 @@ use hub::{Record, broker::BrokerError};
 use reqwest::Url;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::{
     clock::now_ms,
@@ -26,6 +26,8 @@ use crate::{
 /// How many messages are in a batch, and how many bytes of them; the last may go beyond.
 const BATCH: usize = 100;
 const BATCH_BYTES: usize = 256 * 1024;
+/// How many rooms are told of at once.
+const ROOMS: usize = 1_000;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Behind how many messages that are not for it a webhook's position is kept: each time is a commit.
@@ -55,6 +57,16 @@ impl Webhook {
         };
         let rooms = rooms.parse().map_err(|error| format!("`{rooms}`: {error}"))?;
         Ok(Self { url: fetch::parse_url(url)?, rooms })
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Whether it is for this room.
+    pub(crate) fn is_of(&self, room: &RoomName) -> bool {
+        self.rooms.matches(room.as_str())
     }
 
     /// What its position is kept under.
@@ -93,6 +105,16 @@ impl Secret {
              `echo whsec_$(openssl rand -base64 32)` makes one"
                 .to_owned()
         })
+    }
+
+    /// What a request with this body says of itself, when it is sent now.
+    pub(crate) fn headers(&self, id: &str, body: &str) -> [(&'static str, String); 3] {
+        let seconds = now_ms() / 1_000;
+        [
+            ("webhook-id", id.to_owned()),
+            ("webhook-timestamp", seconds.to_string()),
+            ("webhook-signature", self.sign(id, seconds, body)),
+        ]
     }
 
     /// The value of `webhook-signature`.
@@ -143,6 +165,12 @@ impl Teller {
     pub(crate) async fn new(server: ServerState, hook: Webhook, secret: Secret) -> Self {
         let teller = Self { server, hook, secret, at: None };
         Self { at: teller.begin().await, ..teller }
+    }
+
+    /// Another that tells the same webhook.
+    pub(crate) fn again(&self) -> Self {
+        let Self { server, hook, secret, .. } = self;
+        Self { server: server.clone(), hook: hook.clone(), secret: secret.clone(), at: None }
     }
 
     /// Tells all there is and will be; ends only if there will never be anybody to tell it to.
@@ -234,7 +262,8 @@ impl Teller {
         let is_told = |record: &std::sync::Arc<Record>| {
             let envelope = &record.envelope;
             // What is for some is for nobody else, also not for the operator's programs.
-            matches!(envelope.to, Audience::All | Audience::Others) && self.is_of(&envelope.room)
+            matches!(envelope.to, Audience::All | Audience::Others)
+                && self.hook.is_of(&envelope.room)
         };
         let messages: Vec<_> = page.records.into_iter().filter(is_told).collect();
         Some(Batch { messages, up_to, gap })
@@ -244,8 +273,35 @@ impl Teller {
         self.server.hub.broker().read_all(after, BATCH, BATCH_BYTES).await
     }
 
-    fn is_of(&self, room: &RoomName) -> bool {
-        self.hook.rooms.matches(room.as_str())
+    /// Tells which of its rooms somebody is in, and of each whether that has changed, about once a second. What changes back
+    /// before it can be told is not told: what counts is how it is. After a start all are told anew.
+    pub(crate) async fn tell_rooms(self) {
+        let (mut told, mut is_first) = (BTreeSet::new(), true);
+        let mut second = interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            second.tick().await;
+            let mut now = self.server.hub.occupied();
+            now.retain(|room| self.hook.is_of(room));
+            let occupied: Vec<_> = now.difference(&told).take(ROOMS).cloned().collect();
+            let vacated: Vec<_> = told.difference(&now).take(ROOMS).cloned().collect();
+            if occupied.is_empty() && vacated.is_empty() && !is_first {
+                continue;
+            }
+            let data = json!({
+                "all": is_first, "at": now_ms(), "occupied": &occupied, "vacated": &vacated,
+            });
+            let id = format!("msg_{}", uuid::Uuid::new_v4().simple());
+            // Refused or taken, the next says what is new then.
+            if let Told::Gone =
+                self.send(&id, json!({"type": "rooms", "data": data}).to_string()).await
+            {
+                return;
+            }
+            is_first = false;
+            told.extend(occupied);
+            vacated.iter().for_each(|room| _ = told.remove(room));
+        }
     }
 
     /// Tells one after the other what was refused together; what is refused alone is left out. Nothing, if nobody will
@@ -282,15 +338,14 @@ impl Teller {
             "msg_{}",
             digest(&[&key, epoch.as_str(), &format!("{first} {last} {}", batch.messages.len())])
         );
-        let body = body(batch);
+        self.send(&id, body(batch)).await
+    }
+
+    /// Sends this, again and again until it is taken; refused often enough, it is given back.
+    async fn send(&self, id: &str, body: String) -> Told {
         let (mut wait, mut refusals) = (self.server.config.timing.retry, 0);
         loop {
-            let seconds = now_ms() / 1_000;
-            let headers = [
-                ("webhook-id", id.clone()),
-                ("webhook-timestamp", seconds.to_string()),
-                ("webhook-signature", self.secret.sign(&id, seconds, &body)),
-            ];
+            let headers = self.secret.headers(id, &body);
             let answered = fetch::post(&self.hook.url, &headers, body.clone()).await;
             let (why, asked) = match answered {
                 Ok(Answered { status: 200..300, .. }) => {

@@ -91,6 +91,8 @@ async fn what_is_for_backends_is_refused_to_everybody_else() {
         (Method::GET, "/api/rooms/tea/out", Value::Null),
         (Method::PUT, "/api/rooms/tea/out/ada", json!({})),
         (Method::DELETE, "/api/rooms/tea/out/ada", Value::Null),
+        (Method::GET, "/api/rooms/tea/connections", Value::Null),
+        (Method::GET, "/api/connections", Value::Null),
         (Method::GET, "/api/out", Value::Null),
         (Method::PUT, "/api/out/ada", json!({})),
         (Method::DELETE, "/api/out/ada", Value::Null),
@@ -199,7 +201,13 @@ async fn what_is_decided_of_a_room_holds_at_once_and_is_told() {
     assert_eq!(hub.ask(Method::POST, "/api/rooms/tea/messages", as_host).await.0, 200);
     assert_eq!(ada.hear().await, "only I");
     let now = set(json!({"read_only": false, "slow_mode_ms": 60_000})).await;
-    assert_eq!(now, json!({"read_only": false, "closed": false, "slow_mode_ms": 60_000}));
+    assert_eq!(
+        now,
+        json!({
+            "read_only": false, "closed": false, "slow_mode_ms": 60_000,
+            "hide_members": false, "keep_messages": 0, "keep_seconds": 0,
+        })
+    );
     assert_eq!(ada.frame_of("terms").await.unwrap(), json!({}));
     assert!(ada.say("one", json!("all")).await["offset"].is_u64());
     let slow = ada.say("two", json!("all")).await;
@@ -293,4 +301,61 @@ async fn in_a_slow_room_what_is_not_taken_takes_no_turn() {
     assert_eq!(say(json!({"value": "x", "of": "nothing", "event": "edit"})).await.0, 404);
     assert_eq!(say(json!({"value": "one"})).await.0, 200);
     assert_eq!(say(json!({"value": "two"})).await.0, 429);
+}
+
+#[tokio::test]
+async fn connections_are_listed_with_what_carries_them_as_long_as_they_are_there() {
+    let hub = Hub::start().await;
+    let list = async |path: &str| hub.ask(Method::GET, path, Value::Null).await;
+    let mut there = Vec::new();
+    for (road, word) in
+        [(Road::WebSocket, "websocket"), (Road::Events, "events"), (Road::SocketIo, "socketio")]
+    {
+        there.push((hub.join(road).await, word));
+    }
+    let mut other = hub.server.join("?room=coffee").await;
+    let hello = other.next_of("hello").await;
+    let (_, all) = list("/api/connections").await;
+    assert_eq!(all["count"], 4, "{all}");
+    let transports = |listed: &Value| -> Vec<Value> {
+        let connections = listed["connections"].as_array().unwrap().iter();
+        connections.map(|one| one["transport"].clone()).collect()
+    };
+    let (_, tea) = list("/api/rooms/tea/connections").await;
+    let words: Vec<_> = there.iter().map(|(_, word)| json!(word)).collect();
+    assert_eq!((&tea["count"], transports(&tea)), (&json!(3), words));
+    // By pages.
+    let first = tea["connections"][0]["number"].as_u64().unwrap();
+    let (_, rest) = list(&format!("/api/rooms/tea/connections?behind={first}&limit=1")).await;
+    assert_eq!((&rest["count"], transports(&rest)), (&json!(3), vec![json!("events")]));
+    let last = &all["connections"][3];
+    assert_eq!((&last["room"], &last["member"]), (&json!("coffee"), &hello["member"]));
+    // What everybody may see of it, and not the whole, by which one is this session.
+    let session = last["session"].as_str().unwrap();
+    assert!(hello["session"].as_str().unwrap().starts_with(session));
+    assert_ne!(hello["session"], session);
+    for wrong in ["?limit=0", "?limit=1001", "?limit=x", "?behind=-1"] {
+        assert_eq!(list(&format!("/api/connections{wrong}")).await.0, 400, "{wrong}");
+    }
+    other.leave().await;
+    let gone = async { while list("/api/connections").await.1["count"] != 3 {} };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_room_keeps_no_more_than_it_is_to_and_hides_who_is_there() {
+    let hub = Hub::start().await;
+    let mut ada = hub.server.join("?room=tea").await;
+    ada.next_of("members").await;
+    let say = json!([{"value": "1"}, {"value": "2"}, {"value": "3"}]);
+    assert_eq!(hub.ask(Method::POST, "/api/rooms/tea/messages", say).await.0, 200);
+    let set = json!({"keep_messages": 2, "hide_members": true});
+    assert_eq!(hub.ask(Method::PUT, "/api/rooms/tea/settings", set).await.0, 200);
+    let values: Vec<_> = hub.messages().await.iter().map(|one| one["value"].clone()).collect();
+    assert_eq!(values, ["2", "3"]);
+    let nobody = json!({"count": 0, "members": []});
+    assert_eq!(ada.next_of("members").await, nobody);
+    assert_eq!(hub.ask(Method::GET, "/api/rooms/tea/members", Value::Null).await.1, nobody);
+    let (_, rooms) = hub.ask(Method::GET, "/api/rooms", Value::Null).await;
+    assert_eq!(rooms["rooms"][0]["members"], 0);
 }

@@ -244,7 +244,7 @@ async fn a_unix_socket_is_served() {
     fs::remove_dir_all(dir).unwrap();
 }
 
-/// The real binary on a socket that was opened before, as systemd starts it: as descriptor 3 (sd_listen_fds(3)).
+/// The real binary on a socket that was opened before, as systemd starts it: as descriptor 3 (`sd_listen_fds`).
 fn handed(listener: &std::net::TcpListener) -> (Process, String) {
     let mut command = Command::new("sh");
     let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" --ephemeral --listen 127.0.0.1:1";

@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU16, Ordering},
+        atomic::{AtomicU16, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -17,8 +17,8 @@ use axum::http::{HeaderMap, StatusCode};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use common::RoomName;
 use hmac::{Hmac, Mac};
-use hub::broker::{Broker, Retention, memory::MemoryBroker};
-use serde_json::Value;
+use hub::broker::{Broker, Keep, Retention, memory::MemoryBroker};
+use serde_json::{Value, json};
 use server::{
     Config, Server, Timing,
     identity::Identity,
@@ -35,7 +35,10 @@ const SECRET: &[u8] = b"thirty-two bytes, for a webhook!";
 struct Told {
     /// The id of each batch that was taken, with the values in it.
     batches: Mutex<Vec<(String, Vec<Value>, bool)>>,
-    /// How often anything came.
+    /// What it was told of rooms, and how often that was tried.
+    rooms: Mutex<Vec<Value>>,
+    room_tries: AtomicUsize,
+    /// How often messages came.
     tries: Mutex<usize>,
     /// It answers with this status; 0 is 204.
     status: AtomicU16,
@@ -51,7 +54,6 @@ impl Told {
     }
 
     fn take(&self, headers: &HeaderMap, body: &str) -> StatusCode {
-        *self.tries.lock().unwrap() += 1;
         let header = |name: &str| headers[name].to_str().unwrap().to_owned();
         let (id, seconds) = (header("webhook-id"), header("webhook-timestamp"));
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET).unwrap();
@@ -59,11 +61,20 @@ impl Told {
         let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
         assert_eq!(header("webhook-signature"), format!("v1,{signature}"));
         assert!(!id.contains('.'));
+        let body: Value = serde_json::from_str(body).unwrap();
         let status = self.status.load(Ordering::Relaxed);
+        if body["type"] == "rooms" {
+            self.room_tries.fetch_add(1, Ordering::Relaxed);
+            if status != 0 {
+                return StatusCode::from_u16(status).unwrap();
+            }
+            self.rooms.lock().unwrap().push(body["data"].clone());
+            return StatusCode::NO_CONTENT;
+        }
+        *self.tries.lock().unwrap() += 1;
         if status != 0 {
             return StatusCode::from_u16(status).unwrap();
         }
-        let body: Value = serde_json::from_str(body).unwrap();
         assert_eq!(body["type"], "messages");
         let messages = body["data"]["messages"].as_array().unwrap();
         let values: Vec<_> = messages.iter().map(|message| message["value"].clone()).collect();
@@ -107,8 +118,10 @@ async fn receive(told: Arc<Told>, address: SocketAddr) -> (SocketAddr, JoinHandl
 
 async fn server(broker: Arc<MemoryBroker>, hooks: &[String]) -> TestServer {
     let timing = Timing { retry: Duration::from_millis(10), ..Timing::default() };
+    let hub = hub::Limits { closed: Duration::ZERO, ..hub::Limits::default() };
     let config = Config {
         timing,
+        hub,
         publish_rate: 0,
         webhooks: hooks.iter().map(|hook| Webhook::parse(hook).unwrap()).collect(),
         webhook_secret: Some(Secret::of(SECRET)),
@@ -262,7 +275,7 @@ async fn a_gap_is_told_with_the_next_message_that_is_told_at_all() {
     told.until(|told| *told.tries.lock().unwrap() > 0).await;
     server.stop();
     (&mut server.serving).await.unwrap().unwrap();
-    broker.clear(&RoomName::parse("team-red").unwrap()).await.unwrap();
+    broker.let_go(&RoomName::parse("team-red").unwrap(), Keep::NOTHING).await.unwrap();
     told.status.store(0, Ordering::Relaxed);
     let server = self::server(broker, &hooks).await;
     say(&server, "tea", (0..120).map(|n| n.to_string())).await;
@@ -270,4 +283,44 @@ async fn a_gap_is_told_with_the_next_message_that_is_told_at_all() {
     told.until(|told| !told.values().is_empty()).await;
     assert_eq!(told.values(), ["after it"]);
     assert!(told.batches.lock().unwrap()[0].2);
+}
+
+#[tokio::test]
+async fn of_its_rooms_it_is_told_which_somebody_is_in_and_how_it_is_counts() {
+    let told = Arc::<Told>::default();
+    let (address, _) = receive(told.clone(), ANY.parse().unwrap()).await;
+    let server = server(broker(), &[format!("team-*=http://{address}/hook")]).await;
+    let rooms = |n: usize| {
+        let rooms = told.rooms.lock().unwrap();
+        rooms
+            .get(n)
+            .map(|data| [&data["all"], &data["occupied"], &data["vacated"]].map(Value::clone))
+    };
+    let told_are = async |n: usize| told.until(|_| rooms(n - 1).is_some()).await;
+    told_are(1).await;
+    assert_eq!(rooms(0).unwrap(), [json!(true), json!([]), json!([])]);
+    let mut elsewhere = server.join("?room=tea").await;
+    elsewhere.next_of("hello").await;
+    let mut ada = server.join("?room=team-red").await;
+    ada.next_of("hello").await;
+    told_are(2).await;
+    assert_eq!(rooms(1).unwrap(), [json!(false), json!(["team-red"]), json!([])]);
+    let mut bob = server.join("?room=team-red").await;
+    bob.next_of("hello").await;
+    let mut eve = server.join("?room=team-blue").await;
+    eve.next_of("hello").await;
+    told_are(3).await;
+    assert_eq!(rooms(2).unwrap(), [json!(false), json!(["team-blue"]), json!([])]);
+    // While nobody is there to be told, one goes, and another comes and goes.
+    told.status.store(503, Ordering::Relaxed);
+    let tries = told.room_tries.load(Ordering::Relaxed);
+    eve.leave().await;
+    told.until(|told| told.room_tries.load(Ordering::Relaxed) > tries).await;
+    server.join("?room=team-green").await.leave().await;
+    ada.leave().await;
+    bob.leave().await;
+    told.status.store(0, Ordering::Relaxed);
+    told_are(5).await;
+    assert_eq!(rooms(3).unwrap(), [json!(false), json!([]), json!(["team-blue"])]);
+    assert_eq!(rooms(4).unwrap(), [json!(false), json!([]), json!(["team-red"])]);
 }

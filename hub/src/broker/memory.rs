@@ -11,8 +11,8 @@ use common::{Epoch, MemberId, Mend, Mends, MessageId, Offset, Position, Refusal,
 use parking_lot::Mutex;
 
 use super::{
-    Ages, Appended, BoxFuture, Broker, BrokerError, Followed, Follower, KeptRoom, Opened, Page,
-    Part, Read, Retention, mend, new_epoch,
+    Ages, Appended, BoxFuture, Broker, BrokerError, Followed, Follower, Keep, KeptRoom, Opened,
+    Page, Part, Read, Retention, mend, new_epoch,
 };
 use crate::{Draft, Envelope, Record};
 
@@ -172,12 +172,18 @@ impl Broker for MemoryBroker {
         Box::pin(ready(Ok(kept)))
     }
 
-    fn clear(&self, room: &RoomName) -> BoxFuture<'_, Result<Offset, BrokerError>> {
+    fn let_go(&self, room: &RoomName, keep: Keep) -> BoxFuture<'_, Result<Offset, BrokerError>> {
         let mut state = self.state.lock();
         let State { rooms, bytes, .. } = &mut *state;
-        let gone = rooms.get_mut(room).map(|log| {
-            *bytes -= log.let_go_before(u64::MAX);
-            log.floor
+        let gone = rooms.get_mut(room).and_then(|log| {
+            let mut gone = None;
+            while log.records.len() > keep.messages
+                || log.records.front().is_some_and(|oldest| oldest.envelope.at < keep.since)
+            {
+                *bytes -= log.pop();
+                gone = Some(log.floor);
+            }
+            gone
         });
         Box::pin(ready(Ok(gone.unwrap_or(Offset(0)))))
     }

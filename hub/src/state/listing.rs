@@ -24,6 +24,8 @@ pub(super) struct Listing {
     came: HashMap<MemberId, u64>,
     next: u64,
     changed: bool,
+    /// Nothing is told of it.
+    hidden: bool,
     /// What was told last, and how often something was.
     told: Members,
     version: u64,
@@ -51,6 +53,12 @@ impl Listing {
         }
     }
 
+    /// Whether nothing is told of it, as if nobody were on it.
+    pub(super) fn hide(&mut self, hidden: bool) {
+        self.changed |= self.hidden != hidden;
+        self.hidden = hidden;
+    }
+
     pub(super) fn has_changed(&self) -> bool {
         self.changed
     }
@@ -62,6 +70,15 @@ impl Listing {
         Members { count: self.members.len(), members }
     }
 
+    /// What may be told of them.
+    pub(super) fn shown(&self) -> Members {
+        if self.hidden { Members::default() } else { self.present() }
+    }
+
+    pub(super) fn shown_count(&self) -> usize {
+        if self.hidden { 0 } else { self.members.len() }
+    }
+
     pub(super) fn all(&self) -> Vec<Member> {
         self.members.values().map(|listed| listed.member.clone()).collect()
     }
@@ -71,7 +88,7 @@ impl Listing {
         if !std::mem::take(&mut self.changed) {
             return false;
         }
-        let now = self.present();
+        let now = self.shown();
         if now == self.told {
             return false;
         }

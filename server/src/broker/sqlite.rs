@@ -20,8 +20,8 @@ use common::{Epoch, Offset, Position, RoomName};
 use hub::{
     Draft, Record,
     broker::{
-        Appended, BoxFuture, Broker, BrokerError, Followed, Follower, KeptRoom, Opened, Page, Read,
-        Retention,
+        Appended, BoxFuture, Broker, BrokerError, Followed, Follower, Keep, KeptRoom, Opened, Page,
+        Read, Retention,
     },
 };
 use metrics::Histogram;
@@ -140,9 +140,9 @@ impl Broker for SqliteBroker {
         Box::pin(self.readers.look(move |log| readers::rooms(log, limit)))
     }
 
-    fn clear(&self, room: &RoomName) -> BoxFuture<'_, Result<Offset, BrokerError>> {
+    fn let_go(&self, room: &RoomName, keep: Keep) -> BoxFuture<'_, Result<Offset, BrokerError>> {
         let room = room.clone();
-        Box::pin(self.ask(|done| Work::Clear { room, done }))
+        Box::pin(self.ask(move |done| Work::LetGo { room, keep, done }))
     }
 
     fn keep(&self, key: &str, value: Option<&str>) -> BoxFuture<'_, Result<(), BrokerError>> {

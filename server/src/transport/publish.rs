@@ -19,10 +19,9 @@ use utoipa::ToSchema;
 use crate::{
     body::whole,
     caller::{Caller, as_whom},
-    clock::now_ms,
     identity::Visitor,
     pages::{self, Shows},
-    problem::{Document, Problem, refusal},
+    problem::{Document, Problem},
     state::ServerState,
 };
 use app::page::{Refused, room_path};
@@ -150,12 +149,12 @@ async fn say(
     }
     let messages = std::mem::take(&mut said.messages);
     let (who, messages) = as_one(who, messages)?;
-    let taken = caller.server.hub.publish_all(&caller.room, &who, messages, now_ms()).await;
+    let taken = caller.server.publish(&caller.permit, &caller.room, &who, messages).await;
     caller.server.telemetry.kept(count as u64, began, &taken);
     if taken.is_err() {
         caller.give_back_turn();
     }
-    Ok((taken.map_err(refusal)?, said))
+    Ok((taken?, said))
 }
 
 /// Who says them, and what: an array is kept whole or not at all, and so it is of one member.

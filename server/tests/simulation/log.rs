@@ -14,8 +14,8 @@ use faultdisk::Disk;
 use hub::{
     Draft, Envelope,
     broker::{
-        Appended, BoxFuture, Broker, BrokerError, Follower, KeptRoom, Opened, Page, Part, Read,
-        Retention, memory::MemoryBroker,
+        Appended, BoxFuture, Broker, BrokerError, Follower, Keep, KeptRoom, Opened, Page, Part,
+        Read, Retention, memory::MemoryBroker,
     },
 };
 use parking_lot::Mutex;
@@ -322,9 +322,9 @@ impl Broker for Log {
         self.with(move |broker| broker.read_all(after, records, bytes))
     }
 
-    fn clear(&self, room: &RoomName) -> BoxFuture<'_, Result<Offset, BrokerError>> {
+    fn let_go(&self, room: &RoomName, keep: Keep) -> BoxFuture<'_, Result<Offset, BrokerError>> {
         let room = room.clone();
-        self.with(move |broker| broker.clear(&room))
+        self.with(move |broker| broker.let_go(&room, keep))
     }
 
     fn keep(&self, key: &str, value: Option<&str>) -> BoxFuture<'_, Result<(), BrokerError>> {

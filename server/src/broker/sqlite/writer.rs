@@ -13,7 +13,7 @@ use std::{
 use common::{Offset, RoomName};
 use hub::{
     Draft, Record,
-    broker::{Ages, BrokerError, Followed, Retention},
+    broker::{Ages, BrokerError, Followed, Keep, Retention},
 };
 use metrics::Histogram;
 use parking_lot::Mutex;
@@ -45,7 +45,7 @@ pub(super) enum Work {
     Append(Append),
     Tidy { at: u64, done: oneshot::Sender<Result<(), BrokerError>> },
     Check { done: oneshot::Sender<Result<(), BrokerError>> },
-    Clear { room: RoomName, done: oneshot::Sender<Result<Offset, BrokerError>> },
+    LetGo { room: RoomName, keep: Keep, done: oneshot::Sender<Result<Offset, BrokerError>> },
     Keep { key: String, value: Option<String>, done: oneshot::Sender<Result<(), BrokerError>> },
 }
 
@@ -57,7 +57,7 @@ impl Work {
             Self::Tidy { done, .. } | Self::Check { done } | Self::Keep { done, .. } => {
                 done.is_closed()
             }
-            Self::Clear { done, .. } => done.is_closed(),
+            Self::LetGo { done, .. } => done.is_closed(),
         }
     }
 }
@@ -138,11 +138,11 @@ impl Writer {
                     let _ = done.send(self.check());
                     return;
                 }
-                Some(Work::Clear { room, done }) => {
-                    let cleared = self
-                        .there()
-                        .and_then(|()| self.clear(&room).map_err(|error| unavailable(&error)));
-                    let _ = done.send(cleared);
+                Some(Work::LetGo { room, keep, done }) => {
+                    let gone = self.there().and_then(|()| {
+                        self.let_go(&room, keep).map_err(|error| unavailable(&error))
+                    });
+                    let _ = done.send(gone);
                     return;
                 }
                 Some(Work::Keep { key, value, done }) => {
@@ -234,22 +234,32 @@ impl Writer {
         write(&self.connection).map_err(|error| unavailable(&error))
     }
 
-    /// Lets go of all that was said in a room, also beside the file.
-    fn clear(&mut self, room: &RoomName) -> rusqlite::Result<Offset> {
+    /// Lets go of what was said in a room but what is to be kept; of all, also beside the file.
+    fn let_go(&mut self, room: &RoomName, keep: Keep) -> rusqlite::Result<Offset> {
         let transaction = self.connection.transaction()?;
         let found = transaction
             .prepare_cached("SELECT id FROM rooms WHERE name = ?")?
             .query_row([room.as_str()], |row| row.get(0))
             .optional()?;
         let Some(room) = found else { return Ok(Offset(0)) };
-        let newest = "SELECT coalesce(max(offset), 0) FROM messages WHERE room = ?";
-        let newest: i64 =
-            transaction.prepare_cached(newest)?.query_row([room], |row| row.get(0))?;
+        // Of both the newest that has to go; messages are as old as they come.
+        let newest = "SELECT max(
+            coalesce((SELECT offset FROM messages WHERE room = ?1 AND body IS NOT NULL
+                ORDER BY offset DESC LIMIT 1 OFFSET ?2), 0),
+            coalesce((SELECT offset FROM messages WHERE room = ?1 AND body IS NOT NULL AND at < ?3
+                ORDER BY offset DESC LIMIT 1), 0))";
+        let kept = params![room, keep.messages as i64, keep.since as i64];
+        let newest: i64 = transaction.prepare_cached(newest)?.query_row(kept, |row| row.get(0))?;
+        if newest == 0 {
+            return Ok(Offset(0));
+        }
         let_go(&transaction, room, newest)?;
         transaction.commit()?;
-        // It is done; where this fails it is tried again when there is less to do.
         self.has_mended = true;
-        if let Err(error) = self.empty_log() {
+        // It is done; where this fails it is tried again when there is less to do.
+        if keep == Keep::NOTHING
+            && let Err(error) = self.empty_log()
+        {
             self.troubles.error(format_args!("the log beside the file can't be emptied: {error}"));
         }
         Ok(Offset(newest as u64))
