@@ -1,6 +1,7 @@
 //! The browser's side: the few things a page asks it for, and the shell of the client ([`Driver`]).
 //! Browser only: nothing here may run while a page is rendered.
 
+mod admin;
 mod drive;
 mod files;
 mod link;
@@ -14,6 +15,7 @@ mod way;
 mod wire;
 
 pub(crate) use self::{
+    admin::{act, is_sure, list_hub, watch_hub},
     drive::Driver,
     files::{BLOB_BYTES, Sink, download, writes_to_disk},
     notice::{

@@ -2,8 +2,10 @@
 //!
 //! A language is a value of [`Strings`], so a text that is missing in one does not compile.
 
+mod admin;
 mod lab;
 
+pub(crate) use self::admin::AdminStrings;
 pub(crate) use self::lab::{LabStrings, grouped, ms};
 
 use client::{File, FileWhy, Method, Road, Stage, Transport};
@@ -80,6 +82,7 @@ impl Lang {
 #[allow(missing_docs, missing_debug_implementations)]
 pub struct Strings {
     pub(crate) lab: &'static LabStrings,
+    pub(crate) admin: &'static AdminStrings,
     pub tagline: &'static str,
     pub rooms: &'static str,
     pub no_rooms: &'static str,
@@ -261,6 +264,7 @@ impl Strings {
 
 const EN: Strings = Strings {
     lab: &lab::EN,
+    admin: &admin::EN,
     tagline: "Open a page, pick a name, write. Everyone in the room sees it at once.",
     rooms: "Rooms",
     no_rooms: "No room is open yet. Open the first one.",
@@ -640,6 +644,7 @@ const EN: Strings = Strings {
 
 const KO: Strings = Strings {
     lab: &lab::KO,
+    admin: &admin::KO,
     tagline: "이름만 정하면 바로 대화할 수 있어요.",
     rooms: "방 목록",
     no_rooms: "아직 열린 방이 없습니다. 첫 방을 열어 보세요.",

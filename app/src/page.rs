@@ -65,6 +65,8 @@ pub enum Page {
     Search(Arc<SearchView>),
     /// The lab.
     Lab(Arc<LabView>),
+    /// How the hub is, for whoever manages all of it.
+    Admin,
     /// There is nothing at this address.
     NotFound,
     /// What is at this address is for those with a token, which this person has not shown, or not a good one.
@@ -159,7 +161,7 @@ pub struct Ice {
 impl Page {
     /// Whether something on it changes by itself: what does not needs no code of ours in the browser.
     pub fn is_live(&self) -> bool {
-        matches!(self, Self::Home { .. } | Self::Room(_) | Self::Lab(_))
+        matches!(self, Self::Home { .. } | Self::Room(_) | Self::Lab(_) | Self::Admin)
     }
 
     /// Whether there is something on it that only its reader may know: what a TURN server asks for.
@@ -167,7 +169,11 @@ impl Page {
         let ice = match self {
             Self::Room(view) => &view.ice,
             Self::Lab(view) => &view.ice,
-            Self::Home { .. } | Self::Search(_) | Self::NotFound | Self::Locked { .. } => &None,
+            Self::Home { .. }
+            | Self::Search(_)
+            | Self::Admin
+            | Self::NotFound
+            | Self::Locked { .. } => &None,
         };
         let mut servers = ice.iter().flat_map(|ice| &ice.ice_servers);
         servers.any(|server| server.credential.is_some())

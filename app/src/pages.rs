@@ -1,5 +1,6 @@
 //! One file a page.
 
+mod admin;
 mod home;
 mod lab;
 mod locked;
@@ -8,6 +9,6 @@ mod room;
 mod search;
 
 pub(crate) use self::{
-    home::HomePage, lab::LabPage, locked::LockedPage, not_found::NotFoundPage, room::RoomPage,
-    search::SearchPage,
+    admin::AdminPage, home::HomePage, lab::LabPage, locked::LockedPage, not_found::NotFoundPage,
+    room::RoomPage, search::SearchPage,
 };

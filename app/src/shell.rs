@@ -10,7 +10,7 @@ use crate::{
     hues::provide_hues,
     lang::Strings,
     page::{Page, PageData, Theme, ZONE_COOKIE, Zone},
-    pages::{HomePage, LabPage, LockedPage, NotFoundPage, RoomPage, SearchPage},
+    pages::{AdminPage, HomePage, LabPage, LockedPage, NotFoundPage, RoomPage, SearchPage},
 };
 
 /// Shows what is shown when a page has stopped, or can't come alive: the only code that runs when WebAssembly can't. A script
@@ -54,7 +54,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
             lang=data.lang.tag()
             data-theme=theme
             data-base=(!base().is_empty()).then_some(base())
-            data-lab=matches!(data.page, Page::Lab(_)).then_some("")
+            data-part=part_of(&data.page).map(Part::word)
         >
             <head>
                 <meta charset="utf-8"/>
@@ -106,6 +106,7 @@ pub(crate) fn title(page: &Page, strings: &Strings) -> String {
         Page::Room(view) => format!("{} — Hubbub", view.room),
         Page::Search(view) => format!("{}: {} — Hubbub", strings.search, view.room),
         Page::Lab(_) => format!("{} — Hubbub", strings.lab.title),
+        Page::Admin => format!("{} — Hubbub", strings.admin.title),
         Page::NotFound => format!("{} — Hubbub", strings.not_found),
         Page::Locked { .. } => format!("{} — Hubbub", strings.locked),
     }
@@ -118,6 +119,7 @@ fn Any() -> impl IntoView {
     match data.page.clone() {
         Page::Home { .. } | Page::Room(_) => live(talk).into_any(),
         Page::Lab(_) => live(lab).into_any(),
+        Page::Admin => live(admin).into_any(),
         Page::Search(view) => {
             surround(&data);
             view! { <SearchPage data view/> }.into_any()
@@ -145,10 +147,42 @@ pub fn Lab() -> impl IntoView {
     live(lab)
 }
 
-/// Whether the document is the lab's; known before anything else of it is.
-pub fn is_lab() -> bool {
-    let root = document().document_element();
-    root.is_some_and(|root| root.has_attribute("data-lab"))
+/// In the browser: the operator's page, whose code is loaded there alone.
+#[component]
+pub fn Admin() -> impl IntoView {
+    live(admin)
+}
+
+/// A part of the site whose code is a file of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The lab.
+    Lab,
+    /// The operator's page.
+    Admin,
+}
+
+impl Part {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Lab => "lab",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+fn part_of(page: &Page) -> Option<Part> {
+    match page {
+        Page::Lab(_) => Some(Part::Lab),
+        Page::Admin => Some(Part::Admin),
+        _ => None,
+    }
+}
+
+/// Of which part the document is, if of one; known before anything else of it is.
+pub fn part() -> Option<Part> {
+    let word = document().document_element()?.get_attribute("data-part")?;
+    [Part::Lab, Part::Admin].into_iter().find(|part| part.word() == word)
 }
 
 /// Takes over where the site is, as the document says; before anything else looks.
@@ -188,13 +222,22 @@ fn talk(data: PageData) -> AnyView {
             view! { <HomePage data rooms fresh refused/> }.into_any()
         }
         Page::Room(view) => view! { <RoomPage data view/> }.into_any(),
-        Page::Search(_) | Page::Lab(_) | Page::NotFound | Page::Locked { .. } => ().into_any(),
+        Page::Search(_) | Page::Lab(_) | Page::Admin | Page::NotFound | Page::Locked { .. } => {
+            ().into_any()
+        }
     }
 }
 
 fn lab(data: PageData) -> AnyView {
     match data.page.clone() {
         Page::Lab(view) => view! { <LabPage data view=Arc::unwrap_or_clone(view)/> }.into_any(),
+        _ => ().into_any(),
+    }
+}
+
+fn admin(data: PageData) -> AnyView {
+    match data.page {
+        Page::Admin => view! { <AdminPage data/> }.into_any(),
         _ => ().into_any(),
     }
 }

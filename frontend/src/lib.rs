@@ -13,9 +13,10 @@ use wasm_bindgen::prelude::wasm_bindgen;
 pub fn hydrate() {
     console_error_panic_hook::set_once();
     app::take_base();
-    match app::is_lab() {
-        true => wasm_bindgen_futures::spawn_local(lab()),
-        false => hydrate_body(app::Talk),
+    match app::part() {
+        Some(app::Part::Lab) => wasm_bindgen_futures::spawn_local(lab()),
+        Some(app::Part::Admin) => wasm_bindgen_futures::spawn_local(admin()),
+        None => hydrate_body(app::Talk),
     }
 }
 
@@ -23,4 +24,10 @@ pub fn hydrate() {
 #[cfg_attr(feature = "split", leptos::lazy)]
 async fn lab() {
     hydrate_body(app::Lab);
+}
+
+/// Takes over the operator's page, which has a file of its own as well.
+#[cfg_attr(feature = "split", leptos::lazy)]
+async fn admin() {
+    hydrate_body(app::Admin);
 }

@@ -39,6 +39,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/api/rooms/{room}/messages/{offset}", delete(manage::take_back))
         .route("/api/rooms/{room}/connections", get(manage::connections_in_room))
         .route("/api/connections", get(manage::connections))
+        .route("/api/refusals", get(manage::refusals))
         .route("/api/rooms/{room}/settings", get(manage::settings).put(manage::set))
         .route("/api/rooms/{room}/out", get(manage::out_of_room))
         .route(
@@ -71,6 +72,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         frames::take,
         manage::connections_in_room,
         manage::connections,
+        manage::refusals,
         manage::settings,
         manage::set,
         manage::out_of_room,

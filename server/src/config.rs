@@ -336,7 +336,8 @@ fn parse_base(text: &str) -> Result<String, String> {
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
     };
     /// What begins an address of ours.
-    const OURS: [&str; 10] = [
+    const OURS: [&str; 11] = [
+        "admin",
         "api",
         "healthz",
         "lab",

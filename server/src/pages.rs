@@ -191,6 +191,18 @@ async fn home_page(
     asker.page(status, base::path("/"), page).await
 }
 
+/// `GET /admin`: how the hub is, for whoever may manage all rooms.
+pub(crate) async fn admin(State(server): State<ServerState>, headers: HeaderMap) -> Response {
+    let (asker, path) = (Asker::of(&server, &headers), base::path("/admin"));
+    match &asker.permit {
+        Some(permit) if permit.check_everywhere(Right::Manage).is_ok() => {
+            asker.page(StatusCode::OK, path, Page::Admin).await
+        }
+        Some(_) => asker.locked(StatusCode::FORBIDDEN, path, None).await,
+        None => asker.locked(StatusCode::UNAUTHORIZED, path, None).await,
+    }
+}
+
 /// Who said what last in a room, of what this person may read.
 async fn last_said(server: &ServerState, who: &Who, room: &RoomName) -> Option<(String, String)> {
     let latest = server.hub.latest(room, who, None, 1).await.ok()?;

@@ -59,6 +59,7 @@ pub(crate) fn router(server: ServerState) -> Router {
         .route("/rooms/{room}", get(pages::room))
         .route("/rooms/{room}/qr.svg", get(qr::of_room))
         .route("/lab", get(pages::lab))
+        .route("/admin", get(pages::admin))
         .route("/settings", post(pages::settings))
         .merge(api)
         .layer(middleware::from_fn_with_state(server.clone(), bound))
@@ -109,7 +110,7 @@ fn address(request: &Request) -> Option<Address> {
 async fn count(State(server): State<ServerState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let cost = match path {
-        "/" | "/lab" | "/api/rooms" => 10,
+        "/" | "/lab" | "/admin" | "/api/rooms" => 10,
         _ if path.starts_with("/rooms") => 10,
         // Each tries whether something can be written.
         "/readyz" | "/metrics" => 50,
@@ -121,7 +122,7 @@ async fn count(State(server): State<ServerState>, request: Request, next: Next) 
     };
     server.telemetry.answered(response.status());
     if let Some(code) = response.extensions().get::<ErrorCode>() {
-        server.telemetry.refused(*code);
+        server.telemetry.refused(*code, "http");
     }
     response
 }

@@ -485,9 +485,9 @@ impl Session {
         };
         // What is answered to a request is counted there.
         if let Some(ServerFrame::Error(refusal)) = &frame
-            && self.counted.is_some()
+            && let Some(Counted { carrier, .. }) = &self.counted
         {
-            self.telemetry().refused(refusal.code);
+            self.telemetry().refused(refusal.code, carrier.word());
         }
         if frame.is_some() || ticket.is_some() {
             self.answers.push_back(Answer { ticket, frame });
@@ -562,7 +562,8 @@ impl Session {
         }
         let Caller { server, room, who, permit, .. } = self.caller.clone();
         let (own, (who, publish)) = (who.member.id.clone(), as_whom(who, publish));
-        let (began, is_carried) = (Instant::now(), self.counted.is_some());
+        let (began, carrier) =
+            (Instant::now(), self.counted.as_ref().map(|counted| counted.carrier));
         // Somebody else's answers may come in any order; what is said is kept in that in which it was said.
         let turn = server.asks_about(&permit, &room).then(|| self.turn.clone());
         let keep = async move {
@@ -581,9 +582,9 @@ impl Session {
                 Err(refusal) => ServerFrame::Error(refusal.about(id.as_deref())),
             };
             if let ServerFrame::Error(refusal) = &frame
-                && is_carried
+                && let Some(carrier) = carrier
             {
-                server.telemetry.refused(refusal.code);
+                server.telemetry.refused(refusal.code, carrier.word());
             }
             Answer { ticket, frame: Some(frame) }
         };

@@ -7,6 +7,7 @@
 mod process;
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
@@ -22,8 +23,12 @@ use metrics::{
     Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString, Unit,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use parking_lot::Mutex;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
+    clock::now_ms,
     problem::{Problem, refusal},
     state::ServerState,
 };
@@ -79,6 +84,7 @@ pub(crate) struct Telemetry {
     pub(crate) commit: Histogram,
     /// When the certificate that is shown ends.
     pub(crate) certificate: Gauge,
+    last_refusals: Mutex<VecDeque<Refused>>,
     /// The server will stop soon: whoever asks whether it is ready should ask another.
     pub(crate) is_leaving: AtomicBool,
 }
@@ -89,13 +95,33 @@ impl fmt::Debug for Telemetry {
     }
 }
 
+/// Something that was refused, to whomever.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Refused {
+    /// Its number, from 1 on.
+    number: u64,
+    /// When: milliseconds since 1970, UTC.
+    at: u64,
+    /// What.
+    code: ErrorCode,
+    /// Over what: `http`, or what carries the session.
+    over: &'static str,
+}
+
+/// How many refusals are remembered.
+const REFUSALS: usize = 100;
+
 /// A session that is there, counted as long as this is.
 #[derive(Debug)]
-pub(crate) struct Counted(Gauge);
+pub(crate) struct Counted {
+    gauge: Gauge,
+    /// What carries it.
+    pub(crate) carrier: Carrier,
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.decrement(1.0);
+        self.gauge.decrement(1.0);
     }
 }
 
@@ -177,6 +203,7 @@ impl Telemetry {
             publish,
             commit,
             certificate,
+            last_refusals: Mutex::default(),
             is_leaving,
         }
     }
@@ -192,7 +219,7 @@ impl Telemetry {
         self.count("hubbub_joins_total", [("transport", carrier.word()), ("recovery", how)]);
         let gauge = self.sessions[carrier as usize].clone();
         gauge.increment(1.0);
-        Counted(gauge)
+        Counted { gauge, carrier }
     }
 
     /// Counts what came of having `messages` kept, which began then.
@@ -203,11 +230,20 @@ impl Telemetry {
         }
     }
 
-    /// Counts what was refused.
-    pub(crate) fn refused(&self, code: ErrorCode) {
+    /// Counts what was refused, over what.
+    pub(crate) fn refused(&self, code: ErrorCode, over: &'static str) {
         let word = serde_json::to_value(code).ok();
         let word = word.as_ref().and_then(serde_json::Value::as_str).unwrap_or("other");
         self.count("hubbub_refusals_total", [("code", word.to_owned())]);
+        let mut last = self.last_refusals.lock();
+        let number = last.front().map_or(1, |newest| newest.number + 1);
+        last.push_front(Refused { number, at: now_ms(), code, over });
+        last.truncate(REFUSALS);
+    }
+
+    /// What was refused last, the newest first.
+    pub(crate) fn last_refusals(&self) -> Vec<Refused> {
+        self.last_refusals.lock().iter().cloned().collect()
     }
 
     /// Counts a session that the server ends.

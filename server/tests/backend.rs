@@ -93,6 +93,7 @@ async fn what_is_for_backends_is_refused_to_everybody_else() {
         (Method::DELETE, "/api/rooms/tea/out/ada", Value::Null),
         (Method::GET, "/api/rooms/tea/connections", Value::Null),
         (Method::GET, "/api/connections", Value::Null),
+        (Method::GET, "/api/refusals", Value::Null),
         (Method::GET, "/api/out", Value::Null),
         (Method::PUT, "/api/out/ada", json!({})),
         (Method::DELETE, "/api/out/ada", Value::Null),
@@ -358,4 +359,28 @@ async fn a_room_keeps_no_more_than_it_is_to_and_hides_who_is_there() {
     assert_eq!(hub.ask(Method::GET, "/api/rooms/tea/members", Value::Null).await.1, nobody);
     let (_, rooms) = hub.ask(Method::GET, "/api/rooms", Value::Null).await;
     assert_eq!(rooms["rooms"][0]["members"], 0);
+}
+
+#[tokio::test]
+async fn the_last_refusals_are_listed_with_what_they_came_over_and_settings_with_rooms() {
+    let hub = Hub::start().await;
+    let mut ada = hub.join(Road::WebSocket).await;
+    ada.refused(json!({"type": "rename", "params": {"name": ""}})).await;
+    for _ in 0..120 {
+        hub.ask_as(None, Method::GET, "/api/rooms/tea/messages?after=x", Value::Null).await;
+    }
+    let (_, listed) = hub.ask(Method::GET, "/api/refusals", Value::Null).await;
+    let refusals = listed["refusals"].as_array().unwrap();
+    assert_eq!(refusals.len(), 100);
+    assert_eq!((&refusals[0]["number"], &refusals[0]["over"]), (&json!(121), &json!("http")));
+    ada.refused(json!({"type": "rename", "params": {"name": ""}})).await;
+    let (_, listed) = hub.ask(Method::GET, "/api/refusals", Value::Null).await;
+    let newest = &listed["refusals"][0];
+    assert_eq!((&newest["code"], &newest["over"]), (&json!("invalid_field"), &json!("websocket")));
+    // What holds in a room only those are told who manage it.
+    hub.ask(Method::PUT, "/api/rooms/tea/settings", json!({"read_only": true})).await;
+    let (_, rooms) = hub.ask(Method::GET, "/api/rooms", Value::Null).await;
+    assert_eq!(rooms["rooms"][0]["settings"]["read_only"], true);
+    let (_, rooms) = hub.ask_as(None, Method::GET, "/api/rooms", Value::Null).await;
+    assert!(rooms["rooms"][0].get("settings").is_none());
 }

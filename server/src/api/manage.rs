@@ -27,6 +27,7 @@ use crate::{
     rights::Right,
     roster::Connected,
     state::ServerState,
+    telemetry::Refused,
 };
 
 /// The longest body, in bytes.
@@ -202,6 +203,30 @@ pub(crate) async fn connections(
 ) -> Result<Json<Connections>, Problem> {
     check_all(&server, &headers, &uri)?;
     list(&server, &uri, |_| true)
+}
+
+/// What was refused last, the newest first. For whoever may manage all rooms.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Refusals {
+    refusals: Vec<Refused>,
+}
+
+/// The last hundred refusals: when, what, and over what; not to whom. For whoever may manage all rooms.
+#[utoipa::path(
+    get,
+    path = "/api/refusals",
+    responses(
+        (status = 200, body = Refusals),
+        (status = "default", body = Document, content_type = "application/problem+json; charset=utf-8"),
+    )
+)]
+pub(crate) async fn refusals(
+    State(server): State<ServerState>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<Refusals>, Problem> {
+    check_all(&server, &headers, &uri)?;
+    Ok(Json(Refusals { refusals: server.telemetry.last_refusals() }))
 }
 
 /// For how long somebody is to be put out.

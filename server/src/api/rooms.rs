@@ -5,7 +5,8 @@ use axum::{
     extract::State,
     http::{HeaderMap, Uri},
 };
-use common::{Members, RoomName};
+use common::{Members, RoomName, Settings};
+use hub::RoomSummary;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -35,6 +36,9 @@ pub(crate) struct Room {
     members: usize,
     /// When something was last said in it, milliseconds since 1970, UTC; 0 if nothing was.
     last_at: u64,
+    /// What holds in it, for whoever may manage it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<Settings>,
 }
 
 /// The liveliest hundred rooms of those that one may read: by members, then by the last message.
@@ -55,10 +59,13 @@ pub(crate) async fn list(
     let permit = server.permit(&headers, &uri)?;
     let rooms = server.hub.rooms(LISTED, |room| permit.has(Right::Read, room)).await;
     let rooms = rooms.map_err(hub::HubError::from)?;
-    let rooms = rooms
-        .into_iter()
-        .map(|room| Room { name: room.name, members: room.members, last_at: room.last_at })
-        .collect();
+    let room = |room: RoomSummary| {
+        let RoomSummary { name, members, last_at } = room;
+        let rules = server.hub.rules();
+        let settings = permit.has(Right::Manage, &name).then(|| rules.settings(&name));
+        Room { name, members, last_at, settings }
+    };
+    let rooms = rooms.into_iter().map(room).collect();
     Ok(Json(Rooms { rooms }))
 }
 

@@ -1,0 +1,68 @@
+// The operator's page: how the hub is, who is there, and what can be done about it.
+import { AxeBuilder } from '@axe-core/playwright';
+import { execFileSync } from 'node:child_process';
+import { expect, isConnected, say, test, texts, type Server } from './support.js';
+
+function token(server: Server, ...flags: string[]): string {
+  return execFileSync('./hubbub', ['token', ...flags], { cwd: server.dir, env: {}, encoding: 'utf8' }).trim();
+}
+
+// The browser itself tells of each status that is none of success.
+const expected = /status of 40[134]|status of 429/;
+
+test('whoever manages the hub sees how it is, and acts', async ({ person, server }) => {
+  const [operator, ada, bob] = [await person({ expected }), await person({ expected }), await person()];
+  for (const page of [ada, bob]) {
+    await page.goto('/rooms/tea');
+    await isConnected(page);
+  }
+  await say(ada, 'hello');
+  await operator.goto('/admin');
+  await expect(operator.locator('h1')).toHaveText('By invitation only');
+  await operator.goto(`/admin#token=${token(server, '--name', 'Operator', '--manage', '*')}`);
+  await expect(operator.locator('h1')).toHaveText('Operation');
+
+  const figure = (name: string) => operator.locator('.figures > div', { hasText: name }).locator('dd').first();
+  await expect(figure('State')).toHaveText('ready');
+  await expect(figure('Sessions')).toHaveText('2');
+  const row = (table: string, text: string) => operator.locator(`[aria-labelledby=${table}] tbody tr`, { hasText: text });
+  const name = (await ada.locator('#me').innerText()).split('\n')[0].trim();
+  await expect(row('connections', 'websocket')).toHaveCount(2);
+  await expect(row('rooms', 'tea')).toContainText('2');
+  await expect(operator.locator('.admin-plots .curve').first()).toHaveAttribute('d', /^M/);
+  expect((await new AxeBuilder({ page: operator }).analyze()).violations).toEqual([]);
+
+  // Held still, by keyboard; the button stays where it is, and says so.
+  await row('rooms', 'tea').getByRole('button', { name: 'Read only' }).focus();
+  await operator.keyboard.press('Enter');
+  await expect(row('rooms', 'tea').getByRole('button', { name: 'Read only' })).toHaveAttribute('aria-pressed', 'true');
+  await expect(ada.getByText('You can read here, but not write.')).toBeVisible();
+  await row('rooms', 'tea').getByRole('button', { name: 'Read only' }).click();
+  await expect(ada.getByText('You can read here, but not write.')).toHaveCount(0);
+
+  operator.on('dialog', (dialog) => dialog.accept());
+  await row('connections', name).getByRole('button', { name: 'Put out for an hour' }).click();
+  await expect(ada.locator('[data-conn]')).toHaveAttribute('data-conn', 'over');
+  await expect(row('connections', 'websocket')).toHaveCount(1);
+  await ada.reload();
+  await expect(ada.locator('h1')).toHaveText('By invitation only');
+  await operator.locator('[aria-labelledby=out]').getByRole('button', { name: 'Let in' }).click();
+  await expect(operator.locator('[aria-labelledby=out]')).toBeHidden();
+  await ada.goto('/rooms/tea');
+  await isConnected(ada);
+
+  await row('rooms', 'tea').getByRole('button', { name: 'Clear' }).click();
+  await expect.poll(async () => (await fetch(server.url('/api/rooms/tea/messages?after=0')).then((r) => r.json())).messages).toEqual([]);
+  await fetch(server.url('/api/rooms/tea/messages'), { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{' });
+  await expect(row('refusals', 'invalid_json')).toContainText('http');
+  await expect(texts(bob)).toHaveText(['hello']);
+});
+
+test('in Korean, on a small screen, nothing is cut off', async ({ person, server }) => {
+  const operator = await person({ locale: 'ko-KR', viewport: { width: 320, height: 640 }, expected });
+  await operator.goto(`/admin#token=${token(server, '--manage', '*')}`);
+  await expect(operator.locator('h1')).toHaveText('운영');
+  await expect(operator.locator('.figures > div').first()).toContainText('준비됨');
+  const width = await operator.evaluate(() => document.documentElement.scrollWidth);
+  expect(width).toBeLessThanOrEqual(320);
+});
