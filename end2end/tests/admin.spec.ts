@@ -26,7 +26,7 @@ test('whoever manages the hub sees how it is, and acts', async ({ person, server
   await expect(figure('State')).toHaveText('ready');
   await expect(figure('Sessions')).toHaveText('2');
   const row = (table: string, text: string) => operator.locator(`[aria-labelledby=${table}] tbody tr`, { hasText: text });
-  const name = (await ada.locator('#me').innerText()).split('\n')[0].trim();
+  const name = await ada.locator('.me-name').innerText();
   await expect(row('connections', 'websocket')).toHaveCount(2);
   await expect(row('rooms', 'tea')).toContainText('2');
   await expect(operator.locator('.admin-plots .curve').first()).toHaveAttribute('d', /^M/);

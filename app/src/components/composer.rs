@@ -222,7 +222,8 @@ pub(crate) fn Composer(view: Arc<RoomView>, refused: Option<Refused>) -> impl In
             // After the browser has put the last syllable into the field. Where a name is offered, Enter takes that.
             let send = send.clone();
             let act = move || {
-                if !mention.take_chosen(field) {
+                // Meanwhile the field may have gone.
+                if field.try_get_untracked().flatten().is_some() && !mention.take_chosen(field) {
                     send();
                 }
             };

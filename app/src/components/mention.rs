@@ -58,7 +58,8 @@ impl Mention {
     }
 
     pub(crate) fn close(self) {
-        if self.offered.with_untracked(|offered| !offered.is_empty()) {
+        // A field that goes loses the focus, too, and then these are gone already.
+        if self.offered.try_with_untracked(|offered| !offered.is_empty()) == Some(true) {
             self.offered.set(Vec::new());
         }
     }

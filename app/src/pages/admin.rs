@@ -184,7 +184,7 @@ fn Figures() -> impl IntoView {
             figures.push((texts.certificate, (texts.days)(days.floor() as i64), String::new()));
         }
         let figure = |(name, value, more): (&'static str, String, String)| {
-            view! { <div><dt>{name}</dt><dd>{value}</dd><dd class="more">{more}</dd></div> }
+            view! { <div><dt>{name}</dt><dd>{value}</dd><dd class="besides">{more}</dd></div> }
         };
         Some(figures.into_iter().map(figure).collect_view())
     };

@@ -106,7 +106,8 @@ fn room(RoomRow { name, members, last_at, settings }: RoomRow) -> impl IntoView 
             <th scope="row" dir="auto"><a href=room_path(&name)>{name.to_string()}</a></th>
             <td>{members}</td>
             <td>{(last_at > 0).then(|| view! { <Moment at=last_at/> })}</td>
-            <td class="acts">
+            <td>
+                <div class="acts">
                 <button type="button" aria-pressed=read_only.to_string() on:click=move |_| hold("read_only", !read_only)>
                     {texts.hold}
                 </button>
@@ -114,6 +115,7 @@ fn room(RoomRow { name, members, last_at, settings }: RoomRow) -> impl IntoView 
                     {texts.close}
                 </button>
                 <button type="button" on:click=clear>{texts.clear}</button>
+                </div>
             </td>
         </tr>
     }
@@ -137,7 +139,7 @@ fn connection(connection: ConnectionRow) -> impl IntoView {
             <td dir="auto"><a href=path>{room.to_string()}</a></td>
             <td>{transport}</td>
             <td><Clock at=since/></td>
-            <td class="acts"><button type="button" on:click=put_out>{texts.put_out}</button></td>
+            <td><button type="button" on:click=put_out>{texts.put_out}</button></td>
         </tr>
     }
 }
@@ -150,10 +152,12 @@ fn out(OutRow { member, until }: OutRow) -> impl IntoView {
         <tr>
             <th scope="row">{member.to_string()}</th>
             <td><Moment at=until/></td>
-            <td class="acts">
+            <td>
+                <div class="acts">
                 <button type="button" on:click=move |_| admin.act("DELETE", path.clone(), None)>
                     {texts.let_in}
                 </button>
+                </div>
             </td>
         </tr>
     }

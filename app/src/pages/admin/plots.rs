@@ -34,7 +34,7 @@ fn Plot(name: &'static str, of: fn(&Second) -> Option<f64>, unit: &'static str) 
     let most = move || values.with(|values| values.iter().flatten().copied().fold(0.0, f64::max));
     let now = move || values.with(|values| values.last().copied().flatten());
     let said = move |value: f64| match value {
-        value if value < 10.0 => format!("{value:.1}{unit}"),
+        value if value < 10.0 && value.fract() != 0.0 => format!("{value:.1}{unit}"),
         value => format!("{value:.0}{unit}"),
     };
     let caption = move || {
