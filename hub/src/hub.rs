@@ -138,10 +138,12 @@ impl Hub {
     ) -> Result<Settings, BrokerError> {
         let settings = self.rules.set(&**self.history.broker(), room, change).await?;
         if let Some(open) = self.rooms.lock().get(room).cloned() {
-            open.change(|states| states.hide(settings.hide_members));
+            // Whichever was decided last, of two at once.
+            open.change(|states| states.hide(self.rules.settings(room).hide_members));
         }
         if let Some(keep) = rules::keep(&settings, at) {
-            self.let_go(room, keep).await?;
+            // It holds; what could not go now goes with the next tidying.
+            let _ = self.let_go(room, keep).await;
         }
         Ok(settings)
     }

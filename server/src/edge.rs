@@ -48,8 +48,8 @@ const HEAD_FIELDS: usize = 100;
 const TELLING: usize = 32;
 /// How long they get to take that in.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How many descriptors are not for connections: the log, its readers, the listener, the system's own.
-const RESERVED: u64 = 64;
+/// How many descriptors are not for connections: the log, its readers, the listener, hooks, the system's own.
+const RESERVED: u64 = 96;
 
 /// Accepts connections until the server stops. Those there are then end by themselves: each holds a receiver of
 /// [`stopping`](crate::state::Parts::stopping).
@@ -94,7 +94,10 @@ async fn accept(server: ServerState, listener: Listener, tls: Option<TlsAcceptor
                     }
                     Err(full) => {
                         tracing::debug!(?full, "no room for a connection");
-                        if let Ok(permit) = telling.clone().try_acquire_owned() {
+                        // With TLS there is no word before hands are shaken.
+                        if tls.is_none()
+                            && let Ok(permit) = telling.clone().try_acquire_owned()
+                        {
                             tokio::spawn(async move {
                                 let _ = timeout(FAREWELL, turn_away(stream, full)).await;
                                 drop(permit);
@@ -232,9 +235,10 @@ async fn talk(server: ServerState, socket: Socket, peer: Peer, app: Router) {
         tracing::debug!(%error, "a connection ended");
     }
     if let (Some(response), Some(parts)) = (lasting.take(), connection.into_parts()) {
+        let within = server.config.timing.silence;
         // A task of its own, for this one is as large as HTTP's machine.
         tokio::spawn(async move {
-            if let Err(error) = lasting::write(parts.io.into_inner(), response).await {
+            if let Err(error) = lasting::write(parts.io.into_inner(), response, within).await {
                 tracing::debug!(%error, "a stream ended");
             }
         });

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioTimer},
 };
 use reqwest::Url;
 use tokio::time::timeout;
@@ -23,6 +23,13 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(20);
 /// It follows no redirect and asks no proxy: an address is the operator's word, and that of nobody else.
 type Asking = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
+/// What is idle is let go of after a while: each is a descriptor.
+fn pool() -> hyper_util::client::legacy::Builder {
+    let mut pool = Client::builder(TokioExecutor::new());
+    pool.pool_timer(TokioTimer::new()).pool_max_idle_per_host(8);
+    pool
+}
+
 /// The one there is, trusting whom the system trusts.
 fn client() -> io::Result<&'static Asking> {
     static CLIENT: OnceLock<Asking> = OnceLock::new();
@@ -31,7 +38,7 @@ fn client() -> io::Result<&'static Asking> {
     }
     let roots = HttpsConnectorBuilder::new().with_native_roots()?;
     let connector = roots.https_or_http().enable_http1().build();
-    Ok(CLIENT.get_or_init(|| Client::builder(TokioExecutor::new()).build(connector)))
+    Ok(CLIENT.get_or_init(|| pool().build(connector)))
 }
 
 /// Reads an address of the operator's: https, or http to this very machine.

@@ -22,6 +22,8 @@ use crate::{
     rights::{Grant, Rights},
 };
 
+/// In the data directory.
+pub(crate) const KEY_FILE: &str = "token.key";
 const COOKIE: &str = "hubbub";
 /// The same where there is TLS: browsers take it from this very host alone, so that no sibling domain can set it
 /// (RFC 6265bis section 4.1.3.2).
@@ -104,7 +106,7 @@ impl Identity {
     ///
     /// When the directory or the key can't be made or read, or the key is too short to be one.
     pub fn load(dir: &Path) -> io::Result<Self> {
-        let path = dir.join("token.key");
+        let path = dir.join(KEY_FILE);
         match fs::read(&path) {
             Ok(key) if key.len() >= KEY_BYTES => {
                 // Whoever reads it can be anybody; however it came here, from now on nobody else can.

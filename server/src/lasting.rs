@@ -7,14 +7,17 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use axum::response::Response;
 use headers::{Connection, Date, HeaderMapExt};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    time::timeout,
+};
 
 use crate::wire::Socket;
 
@@ -46,7 +49,15 @@ impl Slot {
 }
 
 /// Writes all of it, until its body ends or the client is gone.
-pub(crate) async fn write(mut socket: Socket, response: Response) -> io::Result<()> {
+///
+/// # Errors
+///
+/// When the client is gone, or has taken nothing `within` this time.
+pub(crate) async fn write(
+    mut socket: Socket,
+    response: Response,
+    within: Duration,
+) -> io::Result<()> {
     let (parts, mut body) = response.into_parts();
     let (status, mut fields) = (parts.status, parts.headers);
     fields.typed_insert(Date::from(SystemTime::now()));
@@ -58,7 +69,9 @@ pub(crate) async fn write(mut socket: Socket, response: Response) -> io::Result<
     head.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n");
     drop(fields);
     let wire = socket.wire.clone();
-    wire.write_all(head).await?;
+    // Where TCP has given up before, this comes to nothing; a Unix socket gives up nobody.
+    let write_all = async |bytes| timeout(within, wire.write_all(bytes)).await?;
+    write_all(head).await?;
     loop {
         let piece = tokio::select! {
             piece = body.frame() => piece,
@@ -68,13 +81,13 @@ pub(crate) async fn write(mut socket: Socket, response: Response) -> io::Result<
             Some(piece) => {
                 if let Ok(piece) = piece.into_data() {
                     // An empty one has what was pushed in part go out.
-                    wire.write_all(chunk(&piece)).await?;
+                    write_all(chunk(&piece)).await?;
                 }
             }
             None => break,
         }
     }
-    wire.write_all(b"0\r\n\r\n".to_vec()).await?;
+    write_all(b"0\r\n\r\n".to_vec()).await?;
     socket.shutdown().await
 }
 

@@ -106,11 +106,7 @@ impl Server {
             let broker = broker.observed(telemetry.commit.clone());
             (Identity::load(&config.data)?, Arc::new(broker))
         };
-        let server = Parts::new(config, identity, broker, telemetry);
-        if !server.config.ephemeral {
-            restart::welcome(&server.config.data, &server.hub);
-        }
-        Ok(Self(Arc::new(server)))
+        Ok(Self(Arc::new(Parts::new(config, identity, broker, telemetry))))
     }
 
     /// A server over a log of one's own, whose tokens `identity` signs.
@@ -142,6 +138,10 @@ impl Server {
         let Self(server) = self;
         let listener = listener.into();
         server.hub.load().await.map_err(io::Error::other)?;
+        // Behind it, for a room may hide who is in it.
+        if !server.config.ephemeral {
+            restart::welcome(&server.config.data, &server.hub);
+        }
         let drain = server.config.timing.drain;
         let sweeper = tokio::spawn(sweep(server.clone()));
         let keys = server.identity.jwks().map(|jwks| tokio::spawn(jwks.keep_fresh()));

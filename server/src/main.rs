@@ -75,8 +75,8 @@ async fn run(config: Config) -> Result<(), String> {
             Ok(())
         }
         Some(Command::Admin(asked)) => {
-            println!("{}", admin::run(&config.data, asked).await?);
-            Ok(())
+            let told = admin::run(&config.data, asked).await?;
+            print(format!("{told}\n").as_bytes())
         }
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();

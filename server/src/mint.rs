@@ -7,7 +7,7 @@ use common::{MemberId, MemberName, Refusal};
 
 use crate::{
     clock::now_ms,
-    identity::{Identity, TOKEN_BYTES, Visitor},
+    identity::{Identity, KEY_FILE, TOKEN_BYTES, Visitor},
     rights::{Grant, Rights},
 };
 
@@ -60,6 +60,13 @@ pub fn token(data: &Path, asked: &Asked) -> Result<String, String> {
 ///
 /// What is wrong with the key.
 pub(crate) fn managing(data: &Path) -> Result<String, String> {
+    // Whoever only goes to a server makes no key.
+    if !data.join(KEY_FILE).exists() {
+        let data = data.display();
+        return Err(format!(
+            "there is no key in {data}: tell the server's directory with --data, or a token"
+        ));
+    }
     let asked = Asked {
         sub: Some("admin".to_owned()),
         name: Some("admin".to_owned()),

@@ -104,13 +104,55 @@ fn x_forwarded(headers: &HeaderMap) -> Vec<Hop> {
 
 fn forwarded(headers: &HeaderMap) -> Vec<Hop> {
     let lists = headers.get_all("forwarded").iter().map(|list| list.to_str().unwrap_or_default());
-    let hops = lists.flat_map(rfc7239::parse).map(|hop| {
-        let Ok(hop) = hop else { return Hop { address: None, is_secure: None } };
-        let proto = hop.protocol.map(|proto| proto.trim_matches('"').eq_ignore_ascii_case("https"));
-        let address = hop.forwarded_for.and_then(|node| node.ip().copied());
-        Hop { address, is_secure: proto }
-    });
-    hops.collect()
+    lists.flat_map(|list| split(list, b',')).map(|hop| Hop::read(&hop)).collect()
+}
+
+impl Hop {
+    /// `for=192.0.2.60;proto=https`, in any order, with more.
+    fn read(pairs: &str) -> Self {
+        let mut hop = Self { address: None, is_secure: None };
+        for pair in split(pairs, b';') {
+            let Some((name, value)) = pair.split_once('=') else { continue };
+            let value = value.trim().trim_matches('"');
+            match name.trim().to_ascii_lowercase().as_str() {
+                "for" => hop.address = node(value),
+                "proto" => hop.is_secure = Some(value.eq_ignore_ascii_case("https")),
+                _ => {}
+            }
+        }
+        hop
+    }
+}
+
+/// The address in `192.0.2.60:4711` or `[2001:db8::1]:4711`, with a port or without; none of one that hides (RFC 7239
+/// section 6).
+fn node(text: &str) -> Option<IpAddr> {
+    match text.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0.parse().map(IpAddr::V6).ok(),
+        None => text.split(':').next()?.parse().map(IpAddr::V4).ok(),
+    }
+}
+
+/// What stands between `separator`s that are not in quotes. It is read from its end, where our proxy has written: a quote
+/// that somebody before it has not closed hides nothing of that.
+fn split(list: &str, separator: u8) -> Vec<String> {
+    let (mut parts, mut end, mut is_quoted) = (Vec::new(), list.len(), false);
+    let bytes = list.as_bytes();
+    for at in (0..bytes.len()).rev() {
+        let is_escaped =
+            bytes[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+        match bytes[at] {
+            b'"' if !is_escaped => is_quoted = !is_quoted,
+            byte if byte == separator && !is_quoted => {
+                parts.push(list[at + 1..end].trim().to_owned());
+                end = at;
+            }
+            _ => {}
+        }
+    }
+    parts.push(list[..end].trim().to_owned());
+    parts.reverse();
+    parts
 }
 
 /// What each header of version 2 has before its addresses, the count of what follows at its end.
@@ -229,6 +271,11 @@ mod tests {
         assert_eq!(by("10.0.0.1", chain), "198.51.100.7 by TLS");
         assert_eq!(by("10.0.0.1", "for=198.51.100.7, for=_hidden"), "10.0.0.1");
         assert_eq!(by("10.0.0.1", "for=198.51.100.7, nonsense"), "10.0.0.1");
+        assert_eq!(by("10.0.0.1", "for=198.51.100.7;"), "198.51.100.7");
+        assert_eq!(by("10.0.0.1", "for=198.51.100.7:80; proto=\"https\""), "198.51.100.7 by TLS");
+        // What stands in quotes is no list, whoever wrote it there.
+        let host = "for=198.51.100.7;host=\"a,for=1.1.1.1;proto=https\"";
+        assert_eq!(by("10.0.0.1", host), "198.51.100.7");
         // What a client wrote with a quote that never ends does not swallow what the proxy says.
         assert_eq!(by("10.0.0.1", "for=\"1.1.1.1, for=198.51.100.7"), "198.51.100.7");
     }

@@ -15,6 +15,7 @@ use common::{ErrorCode, Member, Publish, Refusal, RoomName};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     fetch,
@@ -26,7 +27,9 @@ use crate::{
 const ANSWER_BYTES: usize = 2 * 1024 * 1024;
 /// How much of its words the sender is told, in characters.
 const WORDS: usize = 200;
-/// After so many in a row that were late nobody waits for it, for so long; then one looks whether it is there.
+/// How many may be asked about at one time: each is a descriptor. The others wait, and that counts.
+const AT_ONCE: usize = 32;
+/// After so many in a row that it was not there for nobody waits for it, for so long; then one looks whether it is.
 const FAILURES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -44,6 +47,7 @@ pub enum Late {
 #[derive(Debug)]
 pub(crate) struct PublishHook {
     hooks: Vec<(Webhook, Mutex<Circuit>)>,
+    places: Semaphore,
     secret: Secret,
     within: Duration,
     late: Late,
@@ -71,10 +75,42 @@ impl Circuit {
         }
     }
 
-    fn answered(&mut self, well: bool, now: Instant) {
-        self.failures = if well { 0 } else { self.failures.saturating_add(1) };
+    fn answered(&mut self, is_there: bool, now: Instant) {
+        self.failures = if is_there { 0 } else { self.failures.saturating_add(1) };
         self.open_until = (self.failures >= FAILURES).then(|| now + PAUSE);
     }
+
+    /// Whoever asked has gone before there was an answer: the next one may ask in its place.
+    fn left(&mut self, now: Instant) {
+        self.open_until = self.open_until.map(|_| now);
+    }
+}
+
+/// One that asks, until it is settled what came of it.
+struct Asking<'c>(Option<&'c Mutex<Circuit>>);
+
+impl Asking<'_> {
+    fn settle(mut self, is_there: bool) {
+        if let Some(circuit) = self.0.take() {
+            circuit.lock().answered(is_there, Instant::now());
+        }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(circuit) = self.0 {
+            circuit.lock().left(Instant::now());
+        }
+    }
+}
+
+/// Why there is no decision.
+enum Undecided {
+    /// It is not there, or has too much to do.
+    Away(String),
+    /// It can't decide about these.
+    Unfit(String),
 }
 
 /// What it may answer; nothing is to let pass.
@@ -104,7 +140,7 @@ impl PublishHook {
         telemetry: Arc<Telemetry>,
     ) -> Self {
         let hooks = hooks.into_iter().map(|hook| (hook, Mutex::default())).collect();
-        Self { hooks, secret, within, late, telemetry }
+        Self { hooks, places: Semaphore::new(AT_ONCE), secret, within, late, telemetry }
     }
 
     /// Whether it is asked about what is said in `room`.
@@ -129,10 +165,11 @@ impl PublishHook {
         if !circuit.lock().asks(Instant::now()) {
             return self.late(messages);
         }
+        let asking = Asking(Some(circuit));
         let data = json!({"room": room, "from": from, "messages": &messages});
-        let decided = self.ask(hook, data).await.and_then(|decision| apply(decision, &messages));
-        circuit.lock().answered(decided.is_ok(), Instant::now());
-        match decided {
+        let decided = self.ask(hook, data).await;
+        asking.settle(!matches!(decided, Err(Undecided::Away(_))));
+        match decided.and_then(|decision| apply(decision, &messages).map_err(Undecided::Unfit)) {
             Ok(Ok(decided)) => {
                 self.telemetry.asked(if decided == messages { "passed" } else { "changed" });
                 Ok(decided)
@@ -141,8 +178,9 @@ impl PublishHook {
                 self.telemetry.asked("refused");
                 Err(refusal)
             }
-            Err(why) => {
-                tracing::warn!(%why, "the publish hook did not decide");
+            // Anybody can have this come, as often as they like.
+            Err(Undecided::Away(why) | Undecided::Unfit(why)) => {
+                tracing::debug!(%why, "the publish hook did not decide");
                 self.late(messages)
             }
         }
@@ -159,20 +197,31 @@ impl PublishHook {
         }
     }
 
-    async fn ask(&self, hook: &Webhook, data: Value) -> Result<Decision, String> {
+    async fn ask(&self, hook: &Webhook, data: Value) -> Result<Decision, Undecided> {
         let id = format!("msg_{}", uuid::Uuid::new_v4().simple());
         let body = json!({"type": "publish", "data": data}).to_string();
         let headers = self.secret.headers(&id, &body);
-        let asked = fetch::ask(Method::POST, hook.url(), &headers, body, ANSWER_BYTES, self.within);
-        let asked = asked.await?;
+        let asking = async {
+            let _place = self.places.acquire().await;
+            fetch::ask(Method::POST, hook.url(), &headers, body, ANSWER_BYTES, self.within).await
+        };
+        let late = |_| Undecided::Away("it was late".to_owned());
+        let asked = timeout(self.within, asking).await.map_err(late)?.map_err(Undecided::Away)?;
+        let why = || format!("it answered {}", asked.status.as_u16());
+        if asked.status.is_server_error() || asked.status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(Undecided::Away(why()));
+        }
         if !asked.status.is_success() {
-            return Err(format!("it answered {}", asked.status.as_u16()));
+            return Err(Undecided::Unfit(why()));
         }
         if asked.status == StatusCode::NO_CONTENT || asked.body.is_empty() {
             return Ok(Decision::default());
         }
-        serde_json::from_slice(&asked.body)
-            .map_err(|error| format!("its answer can't be read: {error}"))
+        // Not the words of the error, which has words of the answer in it.
+        serde_json::from_slice(&asked.body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Undecided::Unfit(format!("its answer can't be read, at line {line}, column {column}"))
+        })
     }
 }
 
@@ -250,6 +299,9 @@ mod tests {
         now += PAUSE;
         assert!(circuit.asks(now));
         assert!(!circuit.asks(now));
+        // Whoever asked is gone: another does.
+        circuit.left(now);
+        assert!(circuit.asks(now));
         circuit.answered(false, now);
         assert!(!circuit.asks(now));
         now += PAUSE;

@@ -565,7 +565,7 @@ impl Session {
         let (began, carrier) =
             (Instant::now(), self.counted.as_ref().map(|counted| counted.carrier));
         // Somebody else's answers may come in any order; what is said is kept in that in which it was said.
-        let turn = server.asks_about(&permit, &room).then(|| self.turn.clone());
+        let turn = server.has_hook(&room).then(|| self.turn.clone());
         let keep = async move {
             let _turn = match &turn {
                 Some(turn) => Some(turn.lock().await),

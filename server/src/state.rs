@@ -213,11 +213,14 @@ impl Parts {
         Ok(())
     }
 
-    /// Whether somebody is asked about what is said in `room` by one who may do so much: those who manage it decide
-    /// themselves.
-    pub(crate) fn asks_about(&self, permit: &Permit, room: &RoomName) -> bool {
+    /// Whether somebody is asked about what is said in `room`.
+    pub(crate) fn has_hook(&self, room: &RoomName) -> bool {
         self.publish_hook.as_ref().is_some_and(|hook| hook.is_of(room))
-            && !permit.has(Right::Manage, room)
+    }
+
+    /// As [`Parts::has_hook`], by one who may do so much: those who manage the room decide themselves.
+    fn asks_about(&self, permit: &Permit, room: &RoomName) -> bool {
+        self.has_hook(room) && !permit.has(Right::Manage, room)
     }
 
     /// Has `messages` kept as `who` says them in `room`, if whoever is asked about them lets them pass.
@@ -233,7 +236,15 @@ impl Parts {
         mut messages: Vec<Publish>,
     ) -> Result<Vec<Published>, Refusal> {
         if let Some(hook) = self.publish_hook.as_ref().filter(|_| self.asks_about(permit, room)) {
+            // Waiting for its turn, and for the answer, takes a while: what was decided meanwhile holds.
+            let still = || {
+                permit.check_time()?;
+                self.check_rules(permit, room, &who.member.id)?;
+                self.check_writing(permit, room)
+            };
+            still()?;
             messages = hook.decide(room, &who.member, messages).await?;
+            still()?;
         }
         self.hub.publish_all(room, who, messages, now_ms()).await.map_err(refusal)
     }

@@ -5,7 +5,15 @@
 //! is told in the order of the log and at least once, whatever happens to either side; after a restart the messages of at
 //! most one batch come twice.
 
-use std::{collections::BTreeSet, fmt, fs, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt, fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use common::{Audience, Offset, Position, RoomName};
@@ -134,7 +142,7 @@ fn digest(parts: &[&str]) -> String {
 
 /// Messages that go there together.
 struct Batch {
-    messages: Vec<std::sync::Arc<Record>>,
+    messages: Vec<Arc<Record>>,
     /// Everything up to here is in it, or not for it.
     up_to: Position,
     /// Before them some may be missing: they were let go of before they could be told.
@@ -158,19 +166,22 @@ pub(crate) struct Teller {
     secret: Secret,
     /// Everything up to here was told; nothing, where that could not be found out.
     at: Option<Position>,
+    /// There will never be anybody there again.
+    is_gone: Arc<AtomicBool>,
 }
 
 impl Teller {
     /// Finds out where it was. What is said from then on is told.
     pub(crate) async fn new(server: ServerState, hook: Webhook, secret: Secret) -> Self {
-        let teller = Self { server, hook, secret, at: None };
+        let teller = Self { server, hook, secret, at: None, is_gone: Arc::default() };
         Self { at: teller.begin().await, ..teller }
     }
 
     /// Another that tells the same webhook.
     pub(crate) fn again(&self) -> Self {
-        let Self { server, hook, secret, .. } = self;
-        Self { server: server.clone(), hook: hook.clone(), secret: secret.clone(), at: None }
+        let Self { server, hook, secret, is_gone, .. } = self;
+        let (server, hook, secret) = (server.clone(), hook.clone(), secret.clone());
+        Self { server, hook, secret, at: None, is_gone: is_gone.clone() }
     }
 
     /// Tells all there is and will be; ends only if there will never be anybody to tell it to.
@@ -259,7 +270,7 @@ impl Teller {
             epoch: page.epoch,
             offset: if page.complete { page.head.max(last) } else { last },
         };
-        let is_told = |record: &std::sync::Arc<Record>| {
+        let is_told = |record: &Arc<Record>| {
             let envelope = &record.envelope;
             // What is for some is for nobody else, also not for the operator's programs.
             matches!(envelope.to, Audience::All | Audience::Others)
@@ -292,15 +303,20 @@ impl Teller {
                 "all": is_first, "at": now_ms(), "occupied": &occupied, "vacated": &vacated,
             });
             let id = format!("msg_{}", uuid::Uuid::new_v4().simple());
-            // Refused or taken, the next says what is new then.
-            if let Told::Gone =
-                self.send(&id, json!({"type": "rooms", "data": data}).to_string()).await
-            {
-                return;
+            match self.send(&id, json!({"type": "rooms", "data": data}).to_string()).await {
+                Told::Gone => return,
+                Told::Taken => {
+                    is_first = false;
+                    told.extend(occupied);
+                    vacated.iter().for_each(|room| _ = told.remove(room));
+                }
+                // It knows nothing then, and is told all of it after a while.
+                Told::Refused => {
+                    tracing::warn!("a webhook refuses what it is told of rooms; again in a minute");
+                    (told, is_first) = (BTreeSet::new(), true);
+                    sleep(LONGEST_WAIT).await;
+                }
             }
-            is_first = false;
-            told.extend(occupied);
-            vacated.iter().for_each(|room| _ = told.remove(room));
         }
     }
 
@@ -345,6 +361,9 @@ impl Teller {
     async fn send(&self, id: &str, body: String) -> Told {
         let (mut wait, mut refusals) = (self.server.config.timing.retry, 0);
         loop {
+            if self.is_gone.load(Ordering::Relaxed) {
+                return Told::Gone;
+            }
             let headers = self.secret.headers(id, &body);
             let answered = fetch::post(&self.hook.url, &headers, body.clone()).await;
             let (why, asked) = match answered {
@@ -356,6 +375,7 @@ impl Teller {
                     tracing::error!(
                         "a webhook is gone for good (410); nothing more is sent there until a restart"
                     );
+                    self.is_gone.store(true, Ordering::Relaxed);
                     return Told::Gone;
                 }
                 Ok(Answered { status, retry_after }) => {

@@ -71,7 +71,28 @@ async fn a_server_is_managed_from_the_shell() {
     assert!(wrong.contains("colour") && wrong.contains("slow_mode_ms"), "{wrong}");
     let forged = shell.admin(&["--token", "forged", "rooms"]).await.unwrap_err();
     assert!(forged.contains("401"), "{forged}");
+    let elsewhere = std::env::temp_dir().join("hubbub-nothing-here");
+    let mut lost = Command::new(env!("CARGO_BIN_EXE_hubbub"));
+    lost.arg("--data").arg(&elsewhere).args(["admin", "rooms"]);
+    let lost = lost.output().await.unwrap();
+    assert!(String::from_utf8_lossy(&lost.stderr).contains("--data"));
+    assert!(!elsewhere.exists());
     let nobody = shell.admin_at("127.0.0.1:1", &["rooms"]).await.unwrap_err();
     assert!(nobody.contains("http://127.0.0.1:1"), "{nobody}");
+    std::fs::remove_dir_all(&shell.dir).unwrap();
+}
+
+#[tokio::test]
+async fn a_room_hides_its_members_after_a_restart_as_before() {
+    let mut shell = Shell::start().await;
+    shell.admin(&["set", "tea", "hide_members=true"]).await.unwrap();
+    let url = format!("ws://{}/ws?room=tea", shell.hubbub.address);
+    let (_ada, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    assert_eq!(shell.admin(&["connections"]).await.unwrap()["count"], 1);
+    shell.hubbub = shell.hubbub.restart().await;
+    // She is expected back, and nobody is told.
+    assert_eq!(shell.admin(&["members", "tea"]).await.unwrap()["count"], 0);
+    shell.admin(&["set", "tea", "hide_members=false"]).await.unwrap();
+    assert_eq!(shell.admin(&["members", "tea"]).await.unwrap()["count"], 1);
     std::fs::remove_dir_all(&shell.dir).unwrap();
 }

@@ -207,3 +207,37 @@ async fn when_it_is_gone_it_is_not_asked_again_and_again() {
     }
     assert_eq!(house.asked(), 5);
 }
+
+#[tokio::test]
+async fn what_it_can_not_decide_about_is_nobody_else_s_trouble() {
+    let house = House::new(|_| ()).await;
+    for _ in 0..20 {
+        assert_eq!(house.post("tea", json!({"value": "nonsense"}), None).await.0, 503);
+    }
+    assert_eq!(house.post("tea", json!({"value": "good"}), None).await.0, 200);
+    assert_eq!(house.asked(), 21);
+}
+
+#[tokio::test]
+async fn what_was_decided_while_it_thought_holds() {
+    let house = House::new(|_| ()).await;
+    let mut ada = house.server.join("?room=tea").await;
+    let member = ada.next_of("hello").await["member"]["id"].as_str().unwrap().to_owned();
+    for text in ["slow", "one", "two"] {
+        ada.say(text).await;
+    }
+    let waits = async {
+        while house.judge.waiting.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.unwrap();
+    let out = house.server.url(&format!("/api/rooms/tea/out/{member}"));
+    let out = reqwest::Client::new().put(out).bearer_auth(&house.manager).send().await.unwrap();
+    assert_eq!(out.status(), 200);
+    house.judge.go_on.notify_one();
+    // Whoever is put out hears no more of what became of it than that.
+    assert_eq!(u16::from(ada.closed().await.unwrap().code), 4005);
+    assert_eq!(house.asked(), 1);
+    assert!(house.values("tea").await.is_empty());
+}

@@ -319,6 +319,18 @@ async fn of_its_rooms_it_is_told_which_somebody_is_in_and_how_it_is_counts() {
     server.join("?room=team-green").await.leave().await;
     ada.leave().await;
     bob.leave().await;
+    let are_gone = async {
+        loop {
+            let text = reqwest::get(server.url("/api/rooms")).await.unwrap().text().await.unwrap();
+            let all: Value = serde_json::from_str(&text).unwrap();
+            let mut rooms = all["rooms"].as_array().unwrap().iter();
+            if rooms.all(|room| room["name"] == "tea" || room["members"] == 0) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), are_gone).await.unwrap();
     told.status.store(0, Ordering::Relaxed);
     told_are(5).await;
     assert_eq!(rooms(3).unwrap(), [json!(false), json!([]), json!(["team-blue"])]);

@@ -19,11 +19,13 @@ pub(crate) fn watch_hub(
     seen: impl Fn(Result<Scrape, ()>) + Copy + 'static,
     listed: impl Fn(Listing) + Copy + 'static,
 ) {
-    let turns = StoredValue::new(0_u32);
+    let (turns, is_asking) = (StoredValue::new(0_u32), StoredValue::new(false));
     let look = move || {
-        if is_hidden() {
+        // A slow hub is not asked again before it has answered.
+        if is_hidden() || is_asking.try_get_value().unwrap_or(true) {
             return;
         }
+        is_asking.set_value(true);
         let turn = turns.try_get_value().unwrap_or_default();
         turns.try_set_value(turn.wrapping_add(1));
         spawn_local(async move {
@@ -33,6 +35,7 @@ pub(crate) fn watch_hub(
             {
                 listed(hub);
             }
+            is_asking.try_set_value(false);
         });
     };
     look();

@@ -175,7 +175,7 @@ fn Figures() -> impl IntoView {
             (
                 texts.refusals,
                 format!("{:.0}", last.refusals),
-                format!("{} {}", count("hubbub_refusals_total"), texts.in_all),
+                (texts.in_all)(&count("hubbub_refusals_total")),
             ),
         ];
         let expires = value("hubbub_certificate_expires_timestamp_seconds");

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Admin;
 use crate::{
     browser,
-    components::{Clock, Moment},
+    components::Moment,
     listing::{ConnectionRow, OutRow, RefusalRow, RoomRow},
     page::room_path,
     shell::strings,
@@ -138,7 +138,7 @@ fn connection(connection: ConnectionRow) -> impl IntoView {
             <th scope="row" dir="auto">{name}</th>
             <td dir="auto"><a href=path>{room.to_string()}</a></td>
             <td>{transport}</td>
-            <td><Clock at=since/></td>
+            <td><Moment at=since/></td>
             <td><button type="button" on:click=put_out>{texts.put_out}</button></td>
         </tr>
     }
@@ -166,7 +166,7 @@ fn out(OutRow { member, until }: OutRow) -> impl IntoView {
 fn refusal(RefusalRow { at, code, over, .. }: RefusalRow) -> impl IntoView {
     view! {
         <tr>
-            <th scope="row"><Clock at/></th>
+            <th scope="row"><Moment at/></th>
             <td><code>{code}</code></td>
             <td>{over}</td>
         </tr>

@@ -248,7 +248,9 @@ impl Writer {
                 ORDER BY offset DESC LIMIT 1 OFFSET ?2), 0),
             coalesce((SELECT offset FROM messages WHERE room = ?1 AND body IS NOT NULL AND at < ?3
                 ORDER BY offset DESC LIMIT 1), 0))";
-        let kept = params![room, keep.messages as i64, keep.since as i64];
+        // To SQLite a negative number of them would be none.
+        let most = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let kept = params![room, most(keep.messages as u64), most(keep.since)];
         let newest: i64 = transaction.prepare_cached(newest)?.query_row(kept, |row| row.get(0))?;
         if newest == 0 {
             return Ok(Offset(0));
