@@ -42,7 +42,7 @@ export class Server {
     this.address = await new Promise((resolve, reject) => {
       child.stdout.on('data', (data) => {
         printed += data;
-        const line = /^listening on http:\/\/(\S+)$/m.exec(printed);
+        const line = /^listening on https?:\/\/(\S+)$/m.exec(printed);
         if (line) resolve(line[1]);
       });
       child.stderr.on('data', (data) => (printed += data));

@@ -3,6 +3,8 @@
 //! Start at [`serve`]. The rule to keep: whatever a connection does not do in time, or has too much of, ends that
 //! connection and no other; and there are always descriptors left for the log.
 
+mod http2;
+
 use std::{
     convert::Infallible,
     future::poll_fn,
@@ -46,7 +48,7 @@ const HEAD_BYTES: usize = 16 * 1024;
 const HEAD_FIELDS: usize = 100;
 /// How many who find no room are told so at one time; the others are just gone.
 const TELLING: usize = 32;
-/// How long they get to take that in.
+/// How long one gets to take in that it is to go.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How many descriptors are not for connections: the log, its readers, the listener, hooks, the system's own.
 const RESERVED: u64 = 96;
@@ -62,7 +64,8 @@ pub(crate) fn serve(
     listener: Listener,
     app: Router,
 ) -> io::Result<impl Future<Output = ()>> {
-    let tls = listener.certificate.as_ref().map(|own| own.acceptor(&[b"http/1.1"])).transpose()?;
+    let tls =
+        listener.certificate.as_ref().map(|own| own.acceptor(&[b"h2", b"http/1.1"])).transpose()?;
     Ok(accept(server, listener, tls, app))
 }
 
@@ -186,8 +189,26 @@ fn tune(server: &ServerState, stream: &Stream) {
     }
 }
 
+/// The request as the handlers get it, with whom it is from.
+fn dressed(server: &ServerState, peer: Peer, request: Request<Incoming>) -> Request<Body> {
+    let mut request = request.map(Body::new);
+    let Config { trusted_proxies, proxy_header, .. } = &server.config;
+    if let Some(address) = peer.address.filter(|_| !peer.is_trusted(trusted_proxies)) {
+        server.warn_of_proxy(address.ip(), request.headers());
+    }
+    let client = peer.speaks_for(request.headers_mut(), *proxy_header, trusted_proxies);
+    if let Some(address) = client.address {
+        request.extensions_mut().insert(ConnectInfo(address));
+    }
+    request
+}
+
 /// Serves the requests of one connection.
 async fn talk(server: ServerState, socket: Socket, peer: Peer, app: Router) {
+    if socket.is_http2 {
+        // Its machine is larger, and nobody else is to have room for it.
+        return Box::pin(http2::talk(server, socket, peer, app)).await;
+    }
     let mut stopping = server.stopping.subscribe();
     let mut stopped = pin!(stopped(&mut stopping));
     let trusted = server.clone();
@@ -195,16 +216,8 @@ async fn talk(server: ServerState, socket: Socket, peer: Peer, app: Router) {
     let (clear, lasting) = (wire.clone(), Slot::default());
     let slot = lasting.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        let Config { trusted_proxies, proxy_header, .. } = &trusted.config;
-        if let Some(address) = peer.address.filter(|_| !peer.is_trusted(trusted_proxies)) {
-            trusted.warn_of_proxy(address.ip(), request.headers());
-        }
-        let client = peer.speaks_for(request.headers_mut(), *proxy_header, trusted_proxies);
+        let mut request = dressed(&trusted, peer, request);
         request.extensions_mut().insert(wire.clone());
-        if let Some(address) = client.address {
-            request.extensions_mut().insert(ConnectInfo(address));
-        }
         let (slot, answered) = (slot.clone(), app.clone().oneshot(request));
         async move {
             let Ok(response) = answered.await;

@@ -128,7 +128,7 @@ pub(crate) async fn measure(
     request: Request,
     next: Next,
 ) -> Response {
-    // There is none in tests without a socket.
+    // There is none over HTTP/2, where many requests share a socket, and in tests without one.
     let Some(meter) = request.extensions().get::<Arc<Wire>>().map(|wire| wire.meter.clone()) else {
         return next.run(request).await;
     };
@@ -190,7 +190,10 @@ pub(crate) async fn tell(
 ) -> Result<Response, Problem> {
     check(&lab)?;
     let counts = server.labs.0.get(&lab).ok_or_else(|| {
-        Refusal::new(ErrorCode::NotFound, "nothing was counted under this name, or it is long ago")
+        Refusal::new(
+            ErrorCode::NotFound,
+            "nothing was counted under this name, as over HTTP/2 nothing is, or it is long ago",
+        )
     })?;
     let load = |count: &AtomicU64| count.load(Relaxed);
     let counted = Counted {

@@ -146,9 +146,7 @@ async fn wrong_method(uri: Uri) -> Problem {
 
 /// A WebSocket that knocks at the wrong door is told so instead of getting a page.
 async fn refuse_other_upgrades(request: Request, next: Next) -> Response {
-    if websocket::is_upgrade(request.headers())
-        && !["/ws", SOCKET_IO].contains(&request.uri().path())
-    {
+    if websocket::is_upgrade(&request) && !["/ws", SOCKET_IO].contains(&request.uri().path()) {
         let message = "no WebSocket is here; connect to /ws";
         return (StatusCode::NOT_FOUND, Problem(Refusal::new(ErrorCode::NotFound, message)))
             .into_response();

@@ -137,6 +137,8 @@ impl Below for Wire {
 pub(crate) struct Socket {
     half: Box<dyn AsyncRead + Send + Unpin>,
     pub(crate) wire: Arc<Wire>,
+    /// Both sides have agreed on HTTP/2 (RFC 7301): there nobody but the owner may write.
+    pub(crate) is_http2: bool,
     _place: Place,
 }
 
@@ -150,7 +152,8 @@ impl Socket {
 
     /// One that is read and written through TLS.
     pub(crate) fn secure(stream: TlsStream<Stream>, place: Place) -> Self {
-        Self::of(tokio::io::split(stream), place)
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Self { is_http2, ..Self::of(tokio::io::split(stream), place) }
     }
 
     fn of(
@@ -159,7 +162,7 @@ impl Socket {
     ) -> Self {
         let out = Out { half: Box::new(write), is_clear: true, rest: Bytes::new() };
         let wire = Arc::new(Wire { meter: Arc::default(), out: Mutex::new(out) });
-        Self { half: Box::new(read), wire, _place: place }
+        Self { half: Box::new(read), wire, is_http2: false, _place: place }
     }
 
     fn poll_out<R>(

@@ -10,24 +10,16 @@ use std::{
     os::fd::OwnedFd,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::Arc,
 };
 
 use futures_util::StreamExt;
-use server::{Config, ProxyHeader};
-use support::TestServer;
+use server::ProxyHeader;
+use support::{TestServer, secure::Secure};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpStream, UnixStream},
 };
-use tokio_rustls::{
-    TlsConnector,
-    client::TlsStream,
-    rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer},
-};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
-
-const NAME: &str = "hub.example.org";
 
 fn new_dir() -> PathBuf {
     let dir = std::env::temp_dir().join(format!("hubbub-listening-{}", uuid::Uuid::new_v4()));
@@ -35,40 +27,10 @@ fn new_dir() -> PathBuf {
     dir
 }
 
-/// A server that speaks TLS, and who trusts its certificate.
-struct Secure {
-    server: TestServer,
-    connector: TlsConnector,
-}
-
 impl Secure {
-    async fn start(change: impl FnOnce(&mut Config)) -> Self {
-        let own = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
-        let dir = new_dir();
-        let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
-        fs::write(&cert, own.cert.pem()).unwrap();
-        fs::write(&key, own.signing_key.serialize_pem()).unwrap();
-        let server = TestServer::with(|config| {
-            (config.tls_cert, config.tls_key) = (Some(cert), Some(key));
-            config.publish_rate = 0;
-            change(config);
-        })
-        .await;
-        fs::remove_dir_all(dir).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(own.cert.der().to_vec())).unwrap();
-        let trusting = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        Self { server, connector: TlsConnector::from(Arc::new(trusting)) }
-    }
-
-    async fn connect(&self) -> TlsStream<TcpStream> {
-        let stream = TcpStream::connect(self.server.address).await.unwrap();
-        self.connector.connect(NAME.try_into().unwrap(), stream).await.unwrap()
-    }
-
     /// Says each of these by a request of its own, over one connection.
     async fn say(&self, texts: std::ops::Range<usize>) {
-        let mut stream = BufReader::new(self.connect().await);
+        let mut stream = BufReader::new(self.connect(&[]).await);
         for text in texts {
             let request = format!(
                 "POST /api/rooms/tea/messages HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\n\
@@ -108,7 +70,7 @@ async fn over_tls_a_websocket_has_all_that_was_said_and_all_that_is() {
     let secure = Secure::start(|_| ()).await;
     secure.say(0..EACH).await;
     let request = "wss://localhost/ws?room=tea&after=0".into_client_request().unwrap();
-    let stream = secure.connect().await;
+    let stream = secure.connect(&[]).await;
     let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
     let hear = async {
         for n in 0..2 * EACH {
@@ -123,7 +85,7 @@ async fn over_tls_a_websocket_has_all_that_was_said_and_all_that_is() {
 async fn over_tls_an_event_stream_has_all_that_was_said_and_all_that_is() {
     let secure = Secure::start(|_| ()).await;
     secure.say(0..EACH).await;
-    let mut stream = BufReader::new(secure.connect().await);
+    let mut stream = BufReader::new(secure.connect(&[]).await);
     let request = get("/api/rooms/tea/events?after=0&fields=value");
     stream.write_all(request.as_bytes()).await.unwrap();
     let hear = async {
@@ -144,7 +106,7 @@ async fn over_tls_an_event_stream_has_all_that_was_said_and_all_that_is() {
 #[tokio::test]
 async fn over_tls_links_and_cookies_are_for_tls() {
     let secure = Secure::start(|_| ()).await;
-    let mut stream = BufReader::new(secure.connect().await);
+    let mut stream = BufReader::new(secure.connect(&[]).await);
     let request = "POST /api/rooms/tea/messages HTTP/1.1\r\nhost: localhost\r\naccept: text/html\r\n\
         content-type: application/x-www-form-urlencoded\r\nx-forwarded-proto: http\r\n\
         content-length: 20\r\n\r\nname=Ada&message=tea";

@@ -11,7 +11,7 @@ use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, FromRequestParts, Query, Request, ws::WebSocketUpgrade},
-    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, Version, header, request::Parts},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -170,7 +170,7 @@ impl Engine {
         query: Vec<(String, String)>,
         pass: Pass,
     ) -> Result<Response, Refusal> {
-        let target = self.verify(&parts, query, is_upgrade(&parts.headers))?;
+        let target = self.verify(&parts, query, is_upgrade(&parts))?;
         match target {
             Target::Poll(session) => Ok(polling::poll(session, self.config.max_payload).await),
             Target::Post(session) => {
@@ -199,6 +199,11 @@ impl Engine {
         query: Vec<(String, String)>,
         upgrade: bool,
     ) -> Result<Target, Refusal> {
+        let method = match parts.method {
+            // Over HTTP/2 this is what GET is for an upgrade.
+            Method::CONNECT if upgrade => &Method::GET,
+            ref method => method,
+        };
         let transport = match socket::last(&query, "transport") {
             Some("polling") => Transport::Polling,
             Some("websocket") => Transport::WebSocket,
@@ -206,7 +211,7 @@ impl Engine {
         };
         if let Some(sid) = socket::last(&query, "sid").filter(|sid| !sid.is_empty()) {
             let session = self.find(sid)?;
-            return match (transport, &parts.method) {
+            return match (transport, method) {
                 (Transport::WebSocket, &Method::GET) if upgrade => Ok(Target::Upgrade(session)),
                 _ if upgrade || transport != session.transport() => Err(Refusal::BadRequest),
                 (Transport::Polling, &Method::GET) => Ok(Target::Poll(session)),
@@ -214,7 +219,7 @@ impl Engine {
                 _ => Err(Refusal::BadRequest),
             };
         }
-        if parts.method != Method::GET {
+        if method != Method::GET {
             return Err(Refusal::BadHandshakeMethod);
         }
         if upgrade != (transport == Transport::WebSocket) {
@@ -361,10 +366,11 @@ impl Drop for CloseOnDrop {
     }
 }
 
-fn is_upgrade(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::UPGRADE)
-        .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+/// Whether a WebSocket is asked for: by an upgrade, or over HTTP/2 by a CONNECT (RFC 8441), which axum looks at closer.
+fn is_upgrade(parts: &Parts) -> bool {
+    let upgrade = parts.headers.get(header::UPGRADE);
+    parts.version == Version::HTTP_2 && parts.method == Method::CONNECT
+        || upgrade.is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 fn millis(duration: Duration) -> u64 {

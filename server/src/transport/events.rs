@@ -72,7 +72,7 @@ pub(crate) async fn stream(
         return Ok(headers.into_response());
     }
     let mut session = Session::enter(caller, Wants::Everything).await?.over(Carrier::Events);
-    // There is none in tests without a socket. Older clients get no chunks.
+    // There is none over HTTP/2, which has no chunks, and in tests without a socket. Older clients get no chunks.
     let wire = wire.map(|Extension(wire)| wire).filter(|_| version == Version::HTTP_11);
     let is_chunked = wire.is_some();
     if let Some(wire) = wire {

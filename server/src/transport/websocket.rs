@@ -14,7 +14,7 @@ use axum::{
         FromRequestParts, Request, State,
         ws::{CloseFrame, Message as Leg, Utf8Bytes, WebSocket, WebSocketUpgrade},
     },
-    http::{HeaderMap, HeaderValue, Method, header},
+    http::{HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use common::{
 };
 use futures_util::SinkExt;
 use hub::{Burst, Outlet, Pushed};
+use hyper::ext::Protocol;
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -56,16 +57,16 @@ mod close {
     pub(super) const POSITION_LOST: u16 = 4001;
 }
 
-/// Whether a request asks for a WebSocket.
-pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::UPGRADE)
-        .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+/// Whether a request asks for a WebSocket: by an upgrade, or over HTTP/2 by an extended CONNECT (RFC 8441 section 4).
+pub(crate) fn is_upgrade(request: &Request) -> bool {
+    let upgrade = request.headers().get(header::UPGRADE).map(HeaderValue::as_bytes);
+    let protocol = request.extensions().get().map(Protocol::as_ref);
+    upgrade.or(protocol).is_some_and(|asked| asked.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// `GET /ws?room=&after=&session=&token=`: joins a room.
 pub(crate) async fn open(State(server): State<ServerState>, request: Request) -> Response {
-    if !is_upgrade(request.headers()) || request.method() != Method::GET {
+    if !is_upgrade(&request) || ![Method::GET, Method::CONNECT].contains(request.method()) {
         let message = "this address is for WebSocket upgrades only";
         return Problem(Refusal::new(ErrorCode::UpgradeRequired, message)).into_response();
     }
@@ -88,12 +89,12 @@ async fn upgrade(server: ServerState, request: Request) -> Result<Response, Prob
         upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
     }
     let wire = parts.extensions.get::<Arc<Wire>>().cloned();
-    let no_socket = || Refusal::new(ErrorCode::UpgradeRequired, "there is no socket to upgrade");
-    let wire = wire.ok_or_else(no_socket)?;
     let wants = if all_frames { Wants::Everything } else { Wants::Messages };
     let mut session = Session::enter(caller, wants).await?.over(Carrier::WebSocket);
-    let frames = Frames { wire: wire.clone(), fields: session.fields() };
-    session = session.pushing_to(Arc::new(frames));
+    if let Some(wire) = wire.clone() {
+        let frames = Frames { wire, fields: session.fields() };
+        session = session.pushing_to(Arc::new(frames));
+    }
     let timing = server.config.timing;
     let session = Box::new(session);
     Ok(tune(upgrade, READ_BYTES)
@@ -144,7 +145,7 @@ pub(super) fn shared(bytes: Vec<u8>) -> Bytes {
     bytes.into_boxed_slice().into()
 }
 
-/// A ping without a text.
+/// A ping without a text, as a frame.
 const PING: [u8; 2] = [0x89, 0];
 
 /// A text frame of a server: whole, and not masked (RFC 6455 section 5.2).
@@ -172,13 +173,39 @@ struct Connection {
     /// What is heard, and what answers that by itself: pings, closing.
     socket: WebSocket,
     /// What is said is written here, whole frames at a time: the library would hold on to a buffer as large as the
-    /// largest of them.
-    wire: Arc<Wire>,
+    /// largest of them. Over HTTP/2 the connection is of others, too, and there is no way past the library.
+    wire: Option<Arc<Wire>>,
     all_frames: bool,
     fields: Fields,
     /// The first hello is over.
     greeted: bool,
     timing: Timing,
+}
+
+/// What goes out in one go.
+enum Going<'a> {
+    /// Frames for the wire.
+    Frames(&'a Wire, Vec<u8>),
+    /// The same for the library.
+    Legs(Vec<Leg>),
+}
+
+impl Going<'_> {
+    fn text(&mut self, text: &[u8]) {
+        match self {
+            Self::Frames(_, bytes) => frame([text, &[]], bytes),
+            // It is JSON.
+            Self::Legs(legs) => legs.extend(str::from_utf8(text).map(Leg::text)),
+        }
+    }
+
+    /// A ping without a text.
+    fn ping(&mut self) {
+        match self {
+            Self::Frames(_, bytes) => bytes.extend(PING),
+            Self::Legs(legs) => legs.push(Leg::Ping(Bytes::new())),
+        }
+    }
 }
 
 /// Why a connection ends. Whatever it is, the client can come back to its position.
@@ -259,17 +286,18 @@ impl Connection {
 
     /// Writes a burst in one go.
     async fn deliver(&mut self, burst: Vec<Out>, epoch: &Epoch) -> Result<(), End> {
-        let mut bytes = Vec::new();
+        let mut going = match &self.wire {
+            Some(wire) => Going::Frames(wire, Vec::new()),
+            None => Going::Legs(Vec::new()),
+        };
         for out in burst {
             match out {
-                Out::Message(record) => {
-                    frame([&self.fields.frame(&record, epoch), &[]], &mut bytes)
-                }
-                Out::State(state) => frame([state.frame.bytes(), &[]], &mut bytes),
+                Out::Message(record) => going.text(&self.fields.frame(&record, epoch)),
+                Out::State(state) => going.text(state.frame.bytes()),
                 Out::Frame(ServerFrame::Beat {}) => {
-                    bytes.extend(PING);
+                    going.ping();
                     // A page does not see pings; this is what tells it that the line is alive.
-                    self.own(&ServerFrame::Beat {}, &mut bytes);
+                    self.own(&ServerFrame::Beat {}, &mut going);
                 }
                 Out::Frame(ServerFrame::Hello(Hello { recovery: Recovery::Reset, .. }))
                     if self.greeted && !self.all_frames =>
@@ -278,16 +306,25 @@ impl Connection {
                 }
                 Out::Frame(own) => {
                     self.greeted = true;
-                    self.own(&own, &mut bytes);
+                    self.own(&own, &mut going);
                 }
                 Out::Answer(Answer { frame, .. }) => {
-                    frame.iter().for_each(|own| self.own(own, &mut bytes));
+                    frame.iter().for_each(|own| self.own(own, &mut going));
                 }
             }
         }
         let write = async {
             self.socket.flush().await.map_err(End::from)?;
-            self.wire.write_all(bytes).await.map_err(|_| End::Gone)?;
+            match going {
+                Going::Frames(wire, bytes) => {
+                    wire.write_all(bytes).await.map_err(|_| End::Gone)?;
+                }
+                Going::Legs(legs) => {
+                    for leg in legs {
+                        self.socket.feed(leg).await?;
+                    }
+                }
+            }
             self.socket.flush().await.map_err(End::from)
         };
         // Whoever reads nothing for so long is gone, or will come back to its position.
@@ -295,9 +332,9 @@ impl Connection {
     }
 
     /// A frame for this client alone; the plain face gets none of these.
-    fn own(&self, own: &ServerFrame, bytes: &mut Vec<u8>) {
+    fn own(&self, own: &ServerFrame, going: &mut Going<'_>) {
         if self.all_frames {
-            frame([own.encode().as_bytes(), &[]], bytes);
+            going.text(own.encode().as_bytes());
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub mod process;
 pub mod road;
+pub mod secure;
 pub mod toy;
 
 use std::{net::SocketAddr, time::Duration};
