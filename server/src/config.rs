@@ -8,6 +8,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use axum::http::Uri;
 use clap::{Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use ipnet::IpNet;
+use rustls::pki_types::ServerName;
 
 use crate::{
     broker::sqlite::Sync,
@@ -99,8 +100,41 @@ pub struct Config {
     #[arg(long, env = "HUBBUB_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
+    /// A name to have a certificate for by ACME, such as hub.example.org (may be repeated; one certificate is for all): TLS
+    /// is spoken then, and nothing else. The directory comes to port 443 of it, which has to lead here; by this you agree to
+    /// its terms.
+    #[arg(
+        long,
+        env = "HUBBUB_ACME",
+        value_name = "DOMAIN",
+        value_delimiter = ',',
+        value_parser = parse_domain,
+        conflicts_with = "tls_cert"
+    )]
+    pub acme: Vec<String>,
+
+    /// Where the directory may write to about it.
+    #[arg(long, env = "HUBBUB_ACME_EMAIL", value_name = "ADDR", value_parser = parse_email, requires = "acme")]
+    pub acme_email: Option<String>,
+
+    /// Who gives certificates: the address of an ACME directory, by https.
+    #[arg(
+        long,
+        env = "HUBBUB_ACME_DIRECTORY",
+        value_name = "URL",
+        value_parser = parse_directory,
+        default_value = "https://acme-v02.api.letsencrypt.org/directory"
+    )]
+    pub acme_directory: reqwest::Url,
+
+    /// A file with the certificates, in PEM, that the directory itself is trusted by, in place of those that the system
+    /// trusts: for one of your own.
+    #[arg(long, env = "HUBBUB_ACME_CA", value_name = "FILE", requires = "acme")]
+    pub acme_ca: Option<PathBuf>,
+
     /// A name this server is reached by, such as hub.example.org, with the port if browsers show one,
-    /// hub.example.org:8443 (may be repeated). Addresses, localhost, and names of the local network need not be told.
+    /// hub.example.org:8443 (may be repeated). Addresses, localhost, names of the local network, and those of --acme need not be
+    /// told.
     #[arg(long = "host", env = "HUBBUB_HOST", value_name = "NAME", value_delimiter = ',', value_parser = HostName::parse)]
     pub hosts: Vec<HostName>,
 
@@ -287,6 +321,9 @@ pub struct Timing {
     pub fetches: Duration,
     /// How long there is between two looks at the files of a certificate. Default 30 seconds.
     pub certificate: Duration,
+    /// How long an order of a certificate that failed waits at first; each next time four times as long, up to an hour.
+    /// Default 10 seconds.
+    pub order: Duration,
     /// How long a webhook that was not taken waits at first; each next time twice as long. Default 1 second.
     pub retry: Duration,
     /// How long connections get to end after SIGTERM. Default 4 seconds.
@@ -305,6 +342,7 @@ impl Default for Timing {
             grace: Duration::from_secs(25),
             fetches: Duration::from_secs(30),
             certificate: Duration::from_secs(30),
+            order: Duration::from_secs(10),
             retry: Duration::from_secs(1),
             drain: Duration::from_secs(4),
         }
@@ -379,6 +417,33 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
     text.parse().ok().or_else(alone).ok_or_else(|| format!("`{text}` is no address or network"))
 }
 
+/// A name that a certificate can be for.
+fn parse_domain(text: &str) -> Result<String, String> {
+    let name = text.to_ascii_lowercase();
+    match ServerName::try_from(name.as_str()) {
+        Ok(ServerName::DnsName(_)) if !name.ends_with('.') => Ok(name),
+        _ => Err(format!("`{text}` is not a name like hub.example.org")),
+    }
+}
+
+fn parse_email(text: &str) -> Result<String, String> {
+    let is_whole = |part: &str| {
+        !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || "@,?%".contains(c))
+    };
+    match text.split_once('@') {
+        Some((name, host)) if is_whole(name) && is_whole(host) => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` is not an address like ada@example.org")),
+    }
+}
+
+fn parse_directory(text: &str) -> Result<reqwest::Url, String> {
+    let url = fetch::parse_url(text)?;
+    match url.scheme() {
+        "https" => Ok(url),
+        _ => Err(format!("`{text}` is not https")),
+    }
+}
+
 fn parse_stun(text: &str) -> Result<String, String> {
     parse_url(text, ["stun", "stuns"])
 }
@@ -427,6 +492,31 @@ mod tests {
         for bad in ["", ":3000", "hub:", "hub:x", "https://hub", "a/b", "*"] {
             assert!(name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_certificate_is_for_a_name_and_its_directory_is_secure() {
+        assert_eq!(parse_domain("Hub.Example.ORG").unwrap(), "hub.example.org");
+        for bad in ["", "*.example.org", "127.0.0.1", "::1", "hub.example.org.", "hub:443", "a b"] {
+            assert!(parse_domain(bad).is_err(), "{bad}");
+        }
+        for bad in ["ada", "ada@", "@example.org", "a@b@c", "ada@example.org,b@example.org"] {
+            assert!(parse_email(bad).is_err(), "{bad}");
+        }
+        assert!(parse_directory("https://127.0.0.1:14000/dir").is_ok());
+        assert!(parse_directory("http://127.0.0.1:14000/dir").is_err());
+    }
+
+    #[test]
+    fn a_certificate_comes_by_one_way() {
+        let read = |flags: &[&str]| Config::try_parse_from([&["hubbub"], flags].concat());
+        let acme = ["--acme", "a.example.org", "--acme", "b.example.org,c.example.org"];
+        let names = read(&acme).unwrap().acme;
+        assert_eq!(names, ["a.example.org", "b.example.org", "c.example.org"]);
+        let files = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+        let error = read(&[&acme[..], &files].concat()).unwrap_err().to_string();
+        assert!(error.contains("cannot be used with"), "{error}");
+        assert!(read(&["--acme-email", "ada@example.org"]).is_err());
     }
 
     #[test]

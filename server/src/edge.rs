@@ -33,6 +33,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::{
+    acme,
     address::{Address, Full, Place},
     config::Config,
     lasting::{self, Slot},
@@ -153,6 +154,10 @@ async fn greet(
         None => Ok((Socket::new(stream, place), peer)),
         Some(tls) => {
             let stream = tls.accept(stream).await?;
+            if stream.get_ref().1.alpn_protocol() == Some(acme::PROTOCOL) {
+                // Who asked has seen what it wanted (RFC 8737 section 3).
+                return Err(io::Error::other("it was for a challenge"));
+            }
             Ok((Socket::secure(stream, place), Peer { is_secure: true, ..peer }))
         }
     }

@@ -152,7 +152,7 @@ async fn send(
 }
 
 /// What went wrong, with its causes.
-fn plain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn plain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -6,6 +6,7 @@
 // A view is one deeply nested type.
 #![recursion_limit = "256"]
 
+mod acme;
 mod address;
 pub mod admin;
 mod api;
@@ -147,7 +148,7 @@ impl Server {
         let keys = server.identity.jwks().map(|jwks| tokio::spawn(jwks.keep_fresh()));
         let certificate = listener.certificate.clone().map(|certificate| {
             let expires = server.telemetry.certificate.clone();
-            tokio::spawn(certificate.keep_fresh(server.config.timing.certificate, expires))
+            tokio::spawn(certificate.keep_fresh(server.config.timing, expires))
         });
 
         let mut hooks = Vec::new();

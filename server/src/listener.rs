@@ -110,10 +110,7 @@ impl Listener {
     ///
     /// When the address can't be had, or the certificate is no good.
     pub async fn open(config: &Config) -> io::Result<Self> {
-        let certificate = match (&config.tls_cert, &config.tls_key) {
-            (Some(cert), Some(key)) => Some(Certificate::load(cert, key)?),
-            _ => None,
-        };
+        let certificate = Certificate::open(config)?;
         let listener = match Self::handed_on()? {
             Some(listener) => listener,
             None => {
@@ -122,6 +119,9 @@ impl Listener {
                 Self::bind(listen).await.map_err(why)?
             }
         };
+        if matches!(listener.kind, Kind::Unix { .. }) && !config.acme.is_empty() {
+            return Err(io::Error::other("--acme is for a port, and a Unix socket has none"));
+        }
         Ok(Self { certificate, ..listener })
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::{
     address::Places,
     clock::now_ms,
-    config::Config,
+    config::{Config, HostName},
     edge,
     identity::{Identity, Visitor},
     issuers::Issuers,
@@ -79,11 +79,13 @@ pub(crate) struct Parts {
 impl Parts {
     /// A server that has heard of nobody yet.
     pub(crate) fn new(
-        config: Config,
+        mut config: Config,
         identity: Identity,
         broker: Arc<dyn Broker>,
         telemetry: Telemetry,
     ) -> Self {
+        let certified = config.acme.iter().map(|name| HostName { name: name.clone(), port: None });
+        config.hosts.extend(certified);
         let room = edge::room_for(config.connections);
         let each = match config.connections_per_address {
             0 => usize::MAX,

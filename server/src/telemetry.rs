@@ -140,7 +140,7 @@ impl Telemetry {
             ("hubbub_ready", "1 while the server takes newcomers and can keep messages."),
             (
                 "hubbub_certificate_expires_timestamp_seconds",
-                "When the certificate that is shown is no good any more: seconds since 1970; without TLS, never.",
+                "When the certificate that is shown is no good any more: seconds since 1970; without TLS, never; 0 until an ordered one is there.",
             ),
             ("process_cpu_seconds_total", "Processor time of the process, in seconds."),
             ("process_resident_memory_bytes", "Resident memory of the process."),

@@ -1,5 +1,5 @@
 //! TLS (RFC 8446) by files: a chain of certificates and its key, which are looked at again from time to time, for whoever
-//! renews them puts new ones in their place.
+//! renews them puts new ones in their place; that may be `acme`, which is asked to when it is time.
 //!
 //! The rule to keep: what is wrong at the start stops it; what is wrong later is told, and the old ones go on.
 
@@ -21,23 +21,37 @@ use rustls::{
 };
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
-use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
+
+use crate::{
+    acme::{self, Acme},
+    config::{Config, Timing},
+};
 
 /// How long before its end a certificate is warned of: it should have been renewed.
 const WARNED: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// The longest between two looks at whether it is time to order one: the clock may be set, and the machine may sleep.
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A chain and its key, and where they are from.
 pub(crate) struct Certificate {
     cert: PathBuf,
     key: PathBuf,
+    /// Who puts new ones there, if it is not for the operator.
+    acme: Option<Acme>,
     provider: Arc<CryptoProvider>,
-    now: RwLock<Now>,
+    /// None, until `acme` has the first.
+    now: RwLock<Option<Now>>,
 }
 
 /// Those that are shown now.
 struct Now {
     shown: Arc<CertifiedKey>,
-    /// Seconds since 1970.
+    /// The names they are for.
+    names: Vec<String>,
+    /// Seconds since 1970, as all times here.
+    begins_at: i64,
     expires_at: i64,
 }
 
@@ -48,18 +62,42 @@ impl fmt::Debug for Certificate {
 }
 
 impl Certificate {
-    /// Reads both files, in PEM: the server's own certificate first, then those that lead to one that clients know.
+    /// As the operator chose; none, if TLS is not to be spoken.
     ///
     /// # Errors
     ///
     /// What is wrong, with the file's name.
-    pub(crate) fn load(cert: &Path, key: &Path) -> io::Result<Arc<Self>> {
+    pub(crate) fn open(config: &Config) -> io::Result<Option<Arc<Self>>> {
+        match (&config.tls_cert, &config.tls_key) {
+            (Some(cert), Some(key)) => Self::load(cert, key).map(Some),
+            _ if config.acme.is_empty() => Ok(None),
+            _ => Self::ordered(config).map(Some),
+        }
+    }
+
+    /// Reads both files, in PEM: the server's own certificate first, then those that lead to one that clients know.
+    fn load(cert: &Path, key: &Path) -> io::Result<Arc<Self>> {
         let provider = Arc::new(ring::default_provider());
         let now = read(cert, key, &provider)?;
-        let certificate =
-            Self { cert: cert.to_owned(), key: key.to_owned(), provider, now: RwLock::new(now) };
-        certificate.warn_of_its_end();
-        Ok(Arc::new(certificate))
+        now.warn_of_its_end();
+        let (cert, key) = (cert.to_owned(), key.to_owned());
+        Ok(Arc::new(Self { cert, key, acme: None, provider, now: RwLock::new(Some(now)) }))
+    }
+
+    /// One that is ordered when it is time, and kept: it need not be there yet.
+    fn ordered(config: &Config) -> io::Result<Arc<Self>> {
+        let provider = Arc::new(ring::default_provider());
+        let acme = Acme::new(config, provider.clone())?;
+        let file = acme.file();
+        let now = match file.exists().then(|| read(&file, &file, &provider)).transpose() {
+            Ok(now) => now,
+            Err(error) => {
+                tracing::error!(%error, "the kept certificate is no good");
+                None
+            }
+        };
+        let (cert, key) = (file.clone(), file);
+        Ok(Arc::new(Self { cert, key, acme: Some(acme), provider, now: RwLock::new(now) }))
     }
 
     /// What shakes hands with it. `protocols` are offered by ALPN (RFC 7301), the best first.
@@ -73,29 +111,33 @@ impl Certificate {
             .map_err(io::Error::other)?;
         let mut config = config.with_no_client_auth().with_cert_resolver(self.clone());
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        if self.acme.is_some() {
+            config.alpn_protocols.push(acme::PROTOCOL.to_vec());
+        }
         Ok(Arc::new(config).into())
     }
 
-    /// When it is no good any more, in seconds since 1970.
+    /// When it is no good any more; 0, if there is none.
     fn expires_at(&self) -> i64 {
-        self.now.read().expires_at
+        self.now.read().as_ref().map(|now| now.expires_at).unwrap_or_default()
     }
 
-    /// Looks each time after `pause` whether the files are others, and sets `expires` to when it is no good any more.
-    pub(crate) async fn keep_fresh(self: Arc<Self>, pause: Duration, expires: Gauge) {
+    /// Has a new one shown when there is one, and sets `expires` to when it is no good any more. Files are looked at each
+    /// time after [`Timing::certificate`]; an order that failed is tried again after [`Timing::order`] at first.
+    pub(crate) async fn keep_fresh(self: Arc<Self>, timing: Timing, expires: Gauge) {
+        match &self.acme {
+            None => self.keep_looking(timing.certificate, expires).await,
+            Some(acme) => self.keep_ordering(acme, timing.order, expires).await,
+        }
+    }
+
+    async fn keep_looking(&self, pause: Duration, expires: Gauge) {
         let mut told = None;
         loop {
             expires.set(self.expires_at() as f64);
             sleep(pause).await;
-            match read(&self.cert, &self.key, &self.provider) {
-                Ok(now) => {
-                    told = None;
-                    if now.shown.cert != self.now.read().shown.cert {
-                        *self.now.write() = now;
-                        tracing::info!("a new certificate is shown from now on");
-                        self.warn_of_its_end();
-                    }
-                }
+            match self.look() {
+                Ok(()) => told = None,
                 // Once for each thing that is wrong.
                 Err(error) => {
                     let error = error.to_string();
@@ -111,9 +153,71 @@ impl Certificate {
         }
     }
 
+    async fn keep_ordering(&self, acme: &Acme, first: Duration, expires: Gauge) {
+        let mut pause = first;
+        loop {
+            expires.set(self.expires_at() as f64);
+            if let Some(left) = self.good_for(acme.names()) {
+                pause = first;
+                sleep(left.min(HOUR)).await;
+                continue;
+            }
+            tracing::info!(names = acme.names().join(","), "a certificate is ordered");
+            if let Err(error) = self.order(acme).await {
+                let (seconds, left) = (pause.as_secs(), self.expires_at() - now());
+                match left > 0 {
+                    true => tracing::error!(
+                        error,
+                        seconds,
+                        hours = left / 3_600,
+                        "the old certificate goes on; trying again"
+                    ),
+                    false => {
+                        tracing::error!(error, seconds, "there is no certificate; trying again");
+                    }
+                }
+                sleep(pause).await;
+                pause = (pause * 4).min(HOUR);
+            }
+        }
+    }
+
+    async fn order(&self, acme: &Acme) -> Result<(), String> {
+        acme.order().await?;
+        self.look().map_err(|error| error.to_string())?;
+        let odd = || "what came is not for these names, or not for now".to_owned();
+        self.good_for(acme.names()).map(|_| ()).ok_or_else(odd)
+    }
+
+    /// Reads the files again, and shows what is in them if that is new.
+    fn look(&self) -> io::Result<()> {
+        let now = read(&self.cert, &self.key, &self.provider)?;
+        let mut shown = self.now.write();
+        if shown.as_ref().is_none_or(|old| old.shown.cert != now.shown.cert) {
+            tracing::info!("a new certificate is shown from now on");
+            if self.acme.is_none() {
+                now.warn_of_its_end();
+            }
+            *shown = Some(now);
+        }
+        Ok(())
+    }
+
+    /// For how long it need not be renewed; `None`, if it is time, or it is not for all these names. A third of its life
+    /// is left then, for directories to be away.
+    fn good_for(&self, names: &[String]) -> Option<Duration> {
+        let shown = self.now.read();
+        let shown =
+            shown.as_ref().filter(|now| names.iter().all(|name| now.names.contains(name)))?;
+        let renewed_at = shown.expires_at - (shown.expires_at - shown.begins_at) / 3;
+        let left = u64::try_from(renewed_at - now()).ok().filter(|left| *left > 0);
+        left.map(Duration::from_secs)
+    }
+}
+
+impl Now {
     fn warn_of_its_end(&self) {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let left = self.expires_at() - since_1970.unwrap_or_default().as_secs().cast_signed();
+        let left = self.expires_at - now();
         if left <= 0 {
             tracing::error!("the certificate has expired: clients will refuse it");
         } else if left < WARNED.as_secs().cast_signed() {
@@ -122,9 +226,17 @@ impl Certificate {
     }
 }
 
+fn now() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since_1970.unwrap_or_default().as_secs().cast_signed()
+}
+
 impl ResolvesServerCert for Certificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.now.read().shown.clone())
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        match &self.acme {
+            Some(acme) if Acme::is_challenge(&hello) => acme.answer(&hello),
+            _ => self.now.read().as_ref().map(|now| now.shown.clone()),
+        }
     }
 }
 
@@ -138,12 +250,20 @@ fn read(cert: &Path, key: &Path, provider: &CryptoProvider) -> io::Result<Now> {
         .map_err(|error| of(cert, &error))?;
     let own = chain.first().ok_or_else(|| of(cert, &"there is no certificate in it"))?;
     let (_, parsed) = X509Certificate::from_der(own).map_err(|error| of(cert, &error))?;
-    let expires_at = parsed.validity().not_after.timestamp();
+    let (begins_at, expires_at) =
+        (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
+    let names = parsed.subject_alternative_name().ok().flatten();
+    let names = names.iter().flat_map(|names| &names.value.general_names);
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    let names = names.collect();
     let secret = PrivateKeyDer::from_pem_slice(&pem(key)?).map_err(|error| of(key, &error))?;
     let secret = provider.key_provider.load_private_key(secret);
     let shown = CertifiedKey::new(chain, secret.map_err(|error| of(key, &error))?);
     shown.keys_match().map_err(|_| of(key, &"it is not the key of the certificate"))?;
-    Ok(Now { shown: Arc::new(shown), expires_at })
+    Ok(Now { shown: Arc::new(shown), names, begins_at, expires_at })
 }
 
 #[cfg(test)]
@@ -199,15 +319,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn it_is_time_for_another_when_a_third_is_left_or_a_name_is_new() {
+        const DAY: i64 = 24 * 3_600;
+        let dir = dir();
+        let (cert, key) = renew(&dir);
+        let certificate = Certificate::load(&cert, &key).unwrap();
+        let good_for = |name: &str, begins_at: i64, expires_at: i64| {
+            let new = Now {
+                begins_at: now() + begins_at,
+                expires_at: now() + expires_at,
+                ..read(&cert, &key, &certificate.provider).unwrap()
+            };
+            *certificate.now.write() = Some(new);
+            certificate.good_for(&[name.to_owned()])
+        };
+        let left = good_for("hub.example.org", -59 * DAY, 31 * DAY).unwrap();
+        assert!(left > Duration::ZERO && left <= Duration::from_secs(24 * 3_600), "{left:?}");
+        assert_eq!(good_for("hub.example.org", -61 * DAY, 29 * DAY), None);
+        assert_eq!(good_for("hub.example.org", -90 * DAY, -DAY), None);
+        assert_eq!(good_for("other.example.org", 0, 90 * DAY), None);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
     #[tokio::test(start_paused = true)]
     async fn renewed_files_are_shown_and_broken_ones_are_not() {
         let dir = dir();
         let (cert, key) = renew(&dir);
         let certificate = Certificate::load(&cert, &key).unwrap();
-        let shown = || certificate.now.read().shown.cert.clone();
+        let shown = || certificate.now.read().as_ref().unwrap().shown.cert.clone();
         let pause = Duration::from_secs(30);
         let gauge = Arc::new(Shown::default());
-        let looking = certificate.clone().keep_fresh(pause, Gauge::from_arc(gauge.clone()));
+        let timing = Timing { certificate: pause, ..Timing::default() };
+        let looking = certificate.clone().keep_fresh(timing, Gauge::from_arc(gauge.clone()));
         tokio::spawn(looking);
         let first = shown();
         sleep(pause * 2).await;

@@ -52,8 +52,9 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Whether a program by this name can be started.
 pub(crate) fn has(program: &str) -> bool {
-    // The last is Caddy's.
-    ["--version", "-v", "version"].iter().any(|version| answers(Command::new(program).arg(version)))
+    // The last are Pebble's and Caddy's.
+    let flags = ["--version", "-v", "-h", "version"];
+    flags.iter().any(|flag| answers(Command::new(program).arg(flag)))
 }
 
 /// Whether cargo knows a command by this name.

@@ -39,7 +39,8 @@ pub(crate) fn all(browser: bool) -> Result {
         run(cargo().args(["test", "--package", "socketio", "--package", "faultdisk"]))?;
         run(cargo().args(["test", "--package", "client", "--package", "lab", "--all-features"]))?;
         run(cargo().args(["test", "--package", "app", "--features", "ssr"]))?;
-        run(cargo().args(["test", "--package", "server"]))
+        let pebble = tool("pebble", "pebble")?;
+        run(cargo().args(["test", "--package", "server"]).env("HUBBUB_PEBBLE", pebble))
     })?;
     if !browser {
         return Ok(());

@@ -83,7 +83,8 @@ impl Hubbub {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let line = timeout(Duration::from_secs(10), lines.next_line()).await.unwrap().unwrap();
         let line = line.expect("the server says where it listens");
-        let address = line.strip_prefix("listening on http://").unwrap().to_owned();
+        let (_, address) = line.split_once("://").unwrap();
+        let address = address.to_owned();
         started.send_modify(|times| *times += 1);
         Self { dir, address, flags, process, started }
     }
@@ -94,12 +95,17 @@ impl Hubbub {
         Self::start_again(dir, &address, flags, started, Stdio::inherit()).await
     }
 
-    /// Stops it as an upgrade does, and starts it again.
-    pub async fn restart(self) -> Self {
-        let Self { dir, address, flags, mut process, started } = self;
-        let id = process.id().unwrap().to_string();
+    /// Stops it as the system does.
+    pub async fn stop(&mut self) {
+        let id = self.process.id().unwrap().to_string();
         Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
-        assert!(process.wait().await.unwrap().success());
+        assert!(self.process.wait().await.unwrap().success());
+    }
+
+    /// Stops it as an upgrade does, and starts it again.
+    pub async fn restart(mut self) -> Self {
+        self.stop().await;
+        let Self { dir, address, flags, started, .. } = self;
         Self::start_again(dir, &address, flags, started, Stdio::inherit()).await
     }
 }
