@@ -1,4 +1,5 @@
-//! What an operator can choose: flags, each also as an environment variable `HUBBUB_…`.
+//! What an operator can choose: flags, each also as an environment variable `HUBBUB_…` and as a key of a file, which
+//! [`Settings`](crate::Settings) reads.
 
 // These comments are what `--help` prints.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls)]
@@ -9,6 +10,7 @@ use axum::http::Uri;
 use clap::{Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
+use tracing_subscriber::EnvFilter;
 
 use crate::{
     broker::sqlite::Sync,
@@ -40,6 +42,11 @@ pub struct Config {
         default_value = "./hubbub-data"
     )]
     pub data: PathBuf,
+
+    /// A file of these settings, in TOML: flags without their dashes, as in listen = ":3000", and arrays where one may be
+    /// repeated. A variable goes before it, and a flag before both.
+    #[arg(long, global = true, env = "HUBBUB_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
     /// What an acknowledged message survives.
     #[arg(long, env = "HUBBUB_SYNC", value_enum, default_value_t)]
@@ -232,7 +239,7 @@ pub struct Config {
     pub log_format: LogFormat,
 
     /// What to log to stderr: error, warn, info, debug, trace, or directives like hub=debug.
-    #[arg(long, env = "HUBBUB_LOG", value_name = "LEVEL", default_value = "info")]
+    #[arg(long, env = "HUBBUB_LOG", value_name = "LEVEL", default_value = "info", value_parser = parse_log)]
     pub log: String,
 
     /// What to do instead of serving.
@@ -267,7 +274,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Write all messages to standard output, one JSON object a line; a server may be running.
     Export,
-    /// Look through all that is kept, and say what is damaged; a server may be running. Ends with 1 if something is.
+    /// Look at the settings, try what they name, look through all that is kept, and say everything that is wrong; a server
+    /// may be running. Ends with 0 only if nothing is.
     Check,
     /// Race the roads that a program can take to a running server: how long there and back takes, and what it costs.
     Lab(crate::lab::Asked),
@@ -409,6 +417,10 @@ fn parse_within(text: &str) -> Result<Duration, String> {
     let seconds =
         seconds.ok_or_else(|| format!("`{text}` is not a number of seconds from 0.01 to 30"));
     seconds.map(Duration::from_secs_f64)
+}
+
+fn parse_log(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// A network, or an address alone.

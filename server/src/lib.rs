@@ -40,6 +40,7 @@ pub mod rights;
 mod roster;
 mod routes;
 pub mod session;
+mod settings;
 pub mod site;
 mod state;
 mod telemetry;
@@ -69,6 +70,7 @@ pub use crate::{
     listener::{Listen, Listener},
     peer::ProxyHeader,
     publish_hook::Late,
+    settings::Settings,
 };
 use crate::{
     identity::Identity,

@@ -5,8 +5,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory, Parser};
-use server::{Command, Config, Listener, LogFormat, Server, admin, lab::Asked, mint, transfer};
+use clap::CommandFactory;
+use server::{
+    Command, Config, Listener, LogFormat, Server, Settings, admin, lab::Asked, mint, transfer,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Gives back to the system what a burst has taken; the system's own keeps it.
@@ -15,7 +17,16 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let settings = Settings::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let is_check = matches!(settings.config.command, Some(Command::Check));
+    let unfit = if is_check { settings.unfit() } else { Vec::new() };
+    for line in settings.wrong.iter().chain(&unfit) {
+        eprintln!("hubbub: {line}");
+    }
+    if !settings.wrong.is_empty() {
+        return ExitCode::from(2);
+    }
+    let config = settings.config;
     let filter = match EnvFilter::try_new(&config.log) {
         Ok(filter) => filter,
         Err(error) => return fail(&format!("--log {}: {error}", config.log)),
@@ -44,31 +55,22 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("can't start: {error}")),
     };
-    match runtime.block_on(run(config)) {
+    match runtime.block_on(run(config, unfit.len())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }
 
+/// Does what is asked for; `unfit` settings were found that can't be used.
 #[allow(clippy::print_stdout)]
-async fn run(config: Config) -> Result<(), String> {
+async fn run(config: Config, unfit: usize) -> Result<(), String> {
     match &config.command {
         None => serve(config).await,
         Some(Command::Export) => {
             let count = transfer::export(&config.data, std::io::stdout());
             count.map(|count| tracing::info!(count, "exported")).map_err(|error| error.to_string())
         }
-        Some(Command::Check) => {
-            let (well, damaged) = transfer::check(&config.data, std::io::stdout())
-                .map_err(|error| error.to_string())?;
-            tracing::info!(well, damaged, "checked");
-            match damaged {
-                0 => Ok(()),
-                _ => Err(format!(
-                    "{damaged} things are damaged; restore a backup, or export what is well"
-                )),
-            }
-        }
+        Some(Command::Check) => check(&config, unfit),
         Some(Command::Lab(asked)) => race(asked).await,
         Some(Command::Token(asked)) => {
             println!("{}", mint::token(&config.data, asked)?);
@@ -95,6 +97,28 @@ async fn run(config: Config) -> Result<(), String> {
             count.map(|count| tracing::info!(count, "imported")).map_err(|error| error.to_string())
         }
     }
+}
+
+/// Looks through what is kept, and says how all of it is, with the `unfit` settings that have been told.
+#[allow(clippy::print_stdout)]
+fn check(config: &Config, unfit: usize) -> Result<(), String> {
+    let (well, damaged) = match config.ephemeral {
+        true => (0, 0),
+        false => {
+            transfer::check(&config.data, std::io::stderr()).map_err(|error| error.to_string())?
+        }
+    };
+    match (damaged, unfit) {
+        (0, 0) if config.ephemeral => println!("all is well"),
+        (0, 0) => println!("all is well; messages: {well}"),
+        (0, _) => return Err(format!("{unfit} settings can't be used")),
+        _ => {
+            return Err(format!(
+                "{damaged} things are damaged; restore a backup, or export what is well"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn print(bytes: &[u8]) -> Result<(), String> {

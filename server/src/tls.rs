@@ -19,7 +19,7 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 
@@ -28,7 +28,8 @@ use crate::{
     config::{Config, Timing},
 };
 
-/// How long before its end a certificate is warned of: it should have been renewed.
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+/// How long before its end a certificate is warned of, each day: it should have been renewed.
 const WARNED: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// The longest between two looks at whether it is time to order one: the clock may be set, and the machine may sleep.
@@ -132,10 +133,14 @@ impl Certificate {
     }
 
     async fn keep_looking(&self, pause: Duration, expires: Gauge) {
-        let mut told = None;
+        let (mut told, mut warned) = (None, Instant::now());
         loop {
             expires.set(self.expires_at() as f64);
             sleep(pause).await;
+            if warned.elapsed() >= DAY {
+                warned = Instant::now();
+                self.now.read().iter().for_each(Now::warn_of_its_end);
+            }
             match self.look() {
                 Ok(()) => told = None,
                 // Once for each thing that is wrong.
@@ -240,10 +245,23 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
+/// Whether these files are good to be shown now: a certificate that has not expired, and its key.
+///
+/// # Errors
+///
+/// What is wrong, behind the name of its file.
+pub(crate) fn try_out(cert: &Path, key: &Path) -> io::Result<()> {
+    match read(cert, key, &ring::default_provider())?.expires_at > now() {
+        true => Ok(()),
+        false => Err(of(cert, &"the certificate has expired")),
+    }
+}
+
+fn of(path: &Path, what: &dyn fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", path.display()))
+}
+
 fn read(cert: &Path, key: &Path, provider: &CryptoProvider) -> io::Result<Now> {
-    let of = |path: &Path, what: &dyn fmt::Display| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", path.display()))
-    };
     let pem = |path: &Path| fs::read(path).map_err(|error| of(path, &error));
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem(cert)?)
         .collect::<Result<_, _>>()
