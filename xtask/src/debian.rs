@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf, process::Command};
 use crate::{
     site::make_dir,
     step::{Result, answers, output, root, run, step},
-    tests,
+    tool::{is_root, tool},
 };
 
 /// The release, and what its C library is called after the `GLIBC_2.`.
@@ -82,11 +82,11 @@ impl Debian {
 
 /// Whether there can be one; says why not.
 fn is_possible() -> Result<bool> {
-    if !tests::is_root() || !answers(Command::new("unshare").args(["--mount", "true"])) {
+    if !is_root() || !answers(Command::new("unshare").args(["--mount", "true"])) {
         println!("    a clean Debian is left out: it takes root, and one who may mount");
         return Ok(false);
     }
-    Ok(!tests::tool("debootstrap", "debootstrap")?.is_empty())
+    Ok(!tool("debootstrap", "debootstrap")?.is_empty())
 }
 
 /// Whether the binary that was built here starts there, or was linked against a newer C library; says so.

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, net::TcpListener, process::Command};
 
 use crate::{
     debian::Debian,
-    packages::serves,
+    serving::serves,
     step::{Result, answers, output, root, run, step},
 };
 

@@ -13,10 +13,12 @@ mod fuzz;
 mod image;
 mod mutants;
 mod packages;
+mod serving;
 mod site;
 mod step;
 mod style;
 mod tests;
+mod tool;
 
 use std::process::{Command, ExitCode};
 

@@ -3,18 +3,14 @@
 //! The archive is unpacked, the package installed on a clean Debian and purged again, the image run. The rule to keep: what
 //! can't be done on this machine is said.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    process::{Child, ChildStdout, Command, Stdio},
-};
+use std::{fs, process::Command};
 
 use crate::{
     debian::{self, Debian},
     dist, image,
+    serving::Serving,
     site::make_dir,
-    step::{Result, answers, host, output, root, run, step},
+    step::{Result, host, output, root, run, step},
 };
 
 /// What the package brings, besides directories.
@@ -150,64 +146,4 @@ fn run_unit(debian: &Debian) -> Result {
 fn is_version(told: &str) -> Result {
     let wanted = format!("hubbub {}", dist::VERSION);
     if told.trim() == wanted { Ok(()) } else { Err(format!("`{told}` is not `{wanted}`")) }
-}
-
-/// It serves, `health` says so, it stops when told, and then `health` says no.
-pub(crate) fn serves(hubbub: &mut Command, health: impl Fn() -> Command) -> Result {
-    let mut serving = Serving::start(hubbub)?;
-    run(&mut health())?;
-    serving.stop()?;
-    if answers(&mut health()) { Err("healthy, though it was stopped".to_owned()) } else { Ok(()) }
-}
-
-/// A server that says where it listens.
-struct Serving {
-    process: Child,
-    /// Held open: it may have more to say.
-    _said: BufReader<ChildStdout>,
-    address: String,
-}
-
-impl Serving {
-    fn start(command: &mut Command) -> Result<Self> {
-        let mut process =
-            command.stdout(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
-        let mut said = BufReader::new(process.stdout.take().ok_or("it has no output")?);
-        let mut line = String::new();
-        let read = said.read_line(&mut line).map_err(|error| error.to_string())?;
-        let mut serving = Self { process, _said: said, address: String::new() };
-        match line.trim().strip_prefix("listening on http://") {
-            Some(address) => serving.address = address.to_owned(),
-            None if read == 0 => return Err("it ended before it listened".to_owned()),
-            None => return Err(format!("it said `{line}`")),
-        }
-        Ok(serving)
-    }
-
-    fn get(&self, path: &str) -> Result<String> {
-        let mut answer = String::new();
-        TcpStream::connect(&self.address)
-            .and_then(|mut stream| {
-                let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close");
-                stream.write_all(format!("{head}\r\n\r\n").as_bytes())?;
-                stream.read_to_string(&mut answer)
-            })
-            .map_err(|error| format!("{path}: {error}"))?;
-        Ok(answer)
-    }
-
-    /// Tells it to stop, and waits until it has.
-    fn stop(&mut self) -> Result {
-        run(Command::new("sh").args(["-c", "kill -TERM $0", &self.process.id().to_string()]))?;
-        let status = self.process.wait().map_err(|error| error.to_string())?;
-        if status.success() { Ok(()) } else { Err(format!("told to stop, it ended with {status}")) }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // It is over already, unless the test failed.
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
 }

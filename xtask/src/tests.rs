@@ -9,8 +9,9 @@ use std::{
 use crate::{
     build, checks, packages,
     site::npm_install,
-    step::{Result, cargo, has, output, root, run, step},
+    step::{Result, cargo, has, root, run, step},
     style,
+    tool::{install, tool},
 };
 
 /// What the tests need of Python's packages.
@@ -80,37 +81,6 @@ fn chromium() -> Result<PathBuf> {
          HUBBUB_CHROMIUM"
             .to_owned()
     })
-}
-
-/// A program that tests talk to, of a package of Debian's; empty where there is none and none can be installed, and the
-/// tests that need it say they are skipped. In CI a test that is left out is a failure.
-pub(crate) fn tool(program: &str, package: &str) -> Result<String> {
-    if !has(program) {
-        install(package)?;
-    }
-    match (has(program), env::var_os("CI")) {
-        (true, _) => Ok(program.to_owned()),
-        (false, Some(_)) => Err(format!("install {package}")),
-        (false, None) => {
-            println!("    {package} is not here, and its tests are left out");
-            Ok(String::new())
-        }
-    }
-}
-
-/// Installs a package of Debian's, as root and where it is Debian.
-fn install(package: &str) -> Result {
-    if is_root() && has("apt-get") {
-        let install = ["install", "--yes", "--no-install-recommends", package];
-        run(Command::new("apt-get").args(["update", "--quiet"]))?;
-        run(Command::new("apt-get").args(install).env("DEBIAN_FRONTEND", "noninteractive"))?;
-    }
-    Ok(())
-}
-
-/// Whether this is root.
-pub(crate) fn is_root() -> bool {
-    output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }
 
 fn find_chromium() -> Option<PathBuf> {
