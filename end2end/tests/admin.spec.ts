@@ -22,6 +22,9 @@ test('whoever manages the hub sees how it is, and acts', async ({ person, server
   await operator.goto(`/admin#token=${token(server, '--name', 'Operator', '--manage', '*')}`);
   await expect(operator.locator('h1')).toHaveText('Operation');
 
+  const code = await operator.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name));
+  expect(code.filter((name) => /split_(admin|lab)_/.test(name)).map((name) => /admin|lab/.exec(name)![0])).toEqual(['admin']);
+
   const figure = (name: string) => operator.locator('.figures > div', { hasText: name }).locator('dd').first();
   await expect(figure('State')).toHaveText('ready');
   await expect(figure('Sessions')).toHaveText('2');
