@@ -1,11 +1,6 @@
 // The operator's page: how the hub is, who is there, and what can be done about it.
 import { AxeBuilder } from '@axe-core/playwright';
-import { execFileSync } from 'node:child_process';
-import { expect, isConnected, say, test, texts, type Server } from './support.js';
-
-function token(server: Server, ...flags: string[]): string {
-  return execFileSync('./hubbub', ['token', ...flags], { cwd: server.dir, env: {}, encoding: 'utf8' }).trim();
-}
+import { expect, isConnected, say, test, texts } from './support.js';
 
 // The browser itself tells of each status that is none of success.
 const expected = /status of 40[134]|status of 429/;
@@ -19,7 +14,7 @@ test('whoever manages the hub sees how it is, and acts', async ({ person, server
   await say(ada, 'hello');
   await operator.goto('/admin');
   await expect(operator.locator('h1')).toHaveText('By invitation only');
-  await operator.goto(`/admin#token=${token(server, '--name', 'Operator', '--manage', '*')}`);
+  await operator.goto(`/admin#token=${server.token('--name', 'Operator', '--manage', '*')}`);
   await expect(operator.locator('h1')).toHaveText('Operation');
 
   const code = await operator.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name));
@@ -63,7 +58,7 @@ test('whoever manages the hub sees how it is, and acts', async ({ person, server
 
 test('in Korean, on a small screen, nothing is cut off', async ({ person, server }) => {
   const operator = await person({ locale: 'ko-KR', viewport: { width: 320, height: 640 }, expected });
-  await operator.goto(`/admin#token=${token(server, '--manage', '*')}`);
+  await operator.goto(`/admin#token=${server.token('--manage', '*')}`);
   await expect(operator.locator('h1')).toHaveText('운영');
   await expect(operator.locator('.figures > div').first()).toContainText('준비됨');
   const width = await operator.evaluate(() => document.documentElement.scrollWidth);

@@ -3,12 +3,7 @@ import { AxeBuilder } from '@axe-core/playwright';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, isConnected, say, test, texts, type Server } from './support.js';
-
-/** A token of the server's own, made from a shell as its operator would. */
-function token(server: Server, ...flags: string[]): string {
-  return execFileSync('./hubbub', ['token', ...flags], { cwd: server.dir, env: {}, encoding: 'utf8' }).trim();
-}
+import { expect, isConnected, say, test, texts } from './support.js';
 
 test.beforeEach(async ({ server }) => {
   await server.stop();
@@ -24,7 +19,7 @@ test('a link with a token lets in, leaves the address, and says what one may', a
   await expect(eve.locator('h1')).toHaveText('By invitation only');
   expect((await new AxeBuilder({ page: eve }).analyze()).violations).toEqual([]);
 
-  const writes = token(server, '--sub', 'ada', '--name', 'Ada', '--read', 'tea', '--write', 'tea');
+  const writes = server.token('--sub', 'ada', '--name', 'Ada', '--read', 'tea', '--write', 'tea');
   await ada.goto(`/rooms/tea#token=${writes}`);
   await isConnected(ada);
   await expect(ada).toHaveURL(/\/rooms\/tea$/);
@@ -34,7 +29,7 @@ test('a link with a token lets in, leaves the address, and says what one may', a
   // The token is in none of the addresses that one could go back to.
   expect(await ada.evaluate(() => JSON.stringify(history.state) + location.href)).not.toContain('eyJ');
 
-  const reads = token(server, '--sub', 'bob', '--name', 'Bob', '--read', 't*');
+  const reads = server.token('--sub', 'bob', '--name', 'Bob', '--read', 't*');
   await bob.goto(`/rooms/tea#token=${reads}`);
   await isConnected(bob);
   await expect(texts(bob)).toHaveText(['only for the invited']);
@@ -47,7 +42,7 @@ test('a link with a token lets in, leaves the address, and says what one may', a
   // Another room is not there, and another link opens it in the same tab.
   await bob.goto('/rooms/coffee');
   await expect(bob.locator('h1')).toHaveText('There is nothing here');
-  const other = token(server, '--sub', 'bob', '--read', 'coffee', '--write', 'coffee');
+  const other = server.token('--sub', 'bob', '--read', 'coffee', '--write', 'coffee');
   await bob.evaluate((token) => (location.hash = `token=${token}`), other);
   await isConnected(bob);
   await expect(bob.locator('textarea[name=message]')).toBeVisible();
@@ -59,7 +54,7 @@ test('without scripts a token can be pasted', async ({ person, server }) => {
   await ada.locator('#token').fill('no such token');
   await ada.getByRole('button', { name: 'Come in' }).click();
   await expect(ada.getByRole('alert')).toHaveText('This token is not good here, or has expired.');
-  await ada.locator('#token').fill(token(server, '--read', 'tea', '--write', 'tea'));
+  await ada.locator('#token').fill(server.token('--read', 'tea', '--write', 'tea'));
   await ada.getByRole('button', { name: 'Come in' }).click();
   await ada.locator('textarea[name=message]').fill('by hand');
   await ada.locator('.send').click();
@@ -69,11 +64,11 @@ test('without scripts a token can be pasted', async ({ person, server }) => {
 test('when the token has expired the page says so, and a new link opens it again', async ({ person, server }) => {
   test.setTimeout(90_000);
   const ada = await person({ expected });
-  await ada.goto(`/rooms/tea#token=${token(server, '--sub', 'ada', '--read', 'tea', '--expires-in', '2')}`);
+  await ada.goto(`/rooms/tea#token=${server.token('--sub', 'ada', '--read', 'tea', '--expires-in', '2')}`);
   await isConnected(ada);
   await expect(ada.locator('[data-conn]')).toHaveAttribute('data-conn', 'over', { timeout: 40_000 });
   await expect(ada.getByText('Your access has ended. To come back, open a new link.')).toBeVisible();
-  await ada.goto(`/rooms/tea#token=${token(server, '--sub', 'ada', '--read', 'tea')}`);
+  await ada.goto(`/rooms/tea#token=${server.token('--sub', 'ada', '--read', 'tea')}`);
   await isConnected(ada);
 });
 
@@ -82,21 +77,21 @@ test("a backend's day, as the README has it, by curl alone", async ({ person, se
   const lines = /What a backend does[^]*?```sh\n([^]*?)```/.exec(readme)![1];
   const [ada, bob] = [await person({ expected }), await person({ expected })];
   const rights = ['--read', 'team-*', '--write', 'team-*'];
-  await ada.goto(`/rooms/team-red#token=${token(server, '--sub', 'ada', '--name', 'Ada', ...rights)}`);
-  await bob.goto(`/rooms/team-red#token=${token(server, '--sub', 'bob', '--name', 'Bob', ...rights)}`);
+  await ada.goto(`/rooms/team-red#token=${server.token('--sub', 'ada', '--name', 'Ada', ...rights)}`);
+  await bob.goto(`/rooms/team-red#token=${server.token('--sub', 'bob', '--name', 'Bob', ...rights)}`);
   await isConnected(ada);
   await isConnected(bob);
   await say(bob, 'something that has to go');
   await expect(texts(ada)).toHaveText(['something that has to go']);
   const { messages } = JSON.parse(
-    execFileSync('curl', ['-s', '-H', `Authorization: Bearer ${token(server, '--manage', '*')}`,
+    execFileSync('curl', ['-s', '-H', `Authorization: Bearer ${server.token('--manage', '*')}`,
       server.url('/api/rooms/team-red/messages')], { encoding: 'utf8' }),
   );
   const script = lines
     .replaceAll('http://127.0.0.1:3000', server.url('').replace(/\/$/, ''))
     .replaceAll('messages/42', `messages/${messages[0].offset}`)
     .replaceAll('curl ', 'curl --fail-with-body --silent --show-error ');
-  const env = { PATH: process.env.PATH, BACKEND: token(server, '--manage', '*') };
+  const env = { PATH: process.env.PATH, BACKEND: server.token('--manage', '*') };
   const said = execFileSync('bash', ['-euc', script], { env, encoding: 'utf8' });
   expect(said).toContain('"slow_mode_ms":5000');
   await expect(texts(ada)).toHaveText(['Build 7 is green']);

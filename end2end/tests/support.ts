@@ -2,7 +2,7 @@
 // the test: a console error (a hydration mismatch and a CSP violation are ones), an uncaught error, a
 // request to another origin.
 import { test as base, expect, type BrowserContextOptions, type Page } from '@playwright/test';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -61,6 +61,11 @@ export class Server {
 
   url(path: string): string {
     return `http://${this.address}${path}`;
+  }
+
+  /** A token of the server's own, made from a shell as its operator would. */
+  token(...flags: string[]): string {
+    return execFileSync('./hubbub', ['token', ...flags], { cwd: this.dir, env: {}, encoding: 'utf8' }).trim();
   }
 }
 
