@@ -5,6 +5,7 @@ mod ice;
 mod manage;
 mod rooms;
 mod token;
+mod watch;
 
 use std::time::Duration;
 
@@ -37,9 +38,9 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/api/rooms/{room}/events", get(events::stream))
         .route("/api/rooms/{room}/frames", get(frames::read).post(frames::take))
         .route("/api/rooms/{room}/messages/{offset}", delete(manage::take_back))
-        .route("/api/rooms/{room}/connections", get(manage::connections_in_room))
-        .route("/api/connections", get(manage::connections))
-        .route("/api/refusals", get(manage::refusals))
+        .route("/api/rooms/{room}/connections", get(watch::connections_in_room))
+        .route("/api/connections", get(watch::connections))
+        .route("/api/refusals", get(watch::refusals))
         .route("/api/rooms/{room}/settings", get(manage::settings).put(manage::set))
         .route("/api/rooms/{room}/out", get(manage::out_of_room))
         .route(
@@ -70,9 +71,9 @@ pub(crate) fn routes() -> Router<ServerState> {
         events::stream,
         frames::read,
         frames::take,
-        manage::connections_in_room,
-        manage::connections,
-        manage::refusals,
+        watch::connections_in_room,
+        watch::connections,
+        watch::refusals,
         manage::settings,
         manage::set,
         manage::out_of_room,

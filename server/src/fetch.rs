@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, sync::OnceLock, time::Duration};
 
-use axum::http::{Method, Request, Response, StatusCode, Uri, header};
+use axum::http::{Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -65,21 +65,8 @@ pub(crate) fn parse_url(text: &str) -> Result<Url, String> {
 ///
 /// Why it can't be had.
 pub(crate) async fn get(url: &Url, most: usize) -> Result<Bytes, String> {
-    let uri: Uri = url.as_str().parse().map_err(|_| "the address can't be used".to_owned())?;
-    let request = Request::get(uri).body(Full::default()).map_err(|error| plain(&error))?;
-    let whole = async {
-        let answer = client().map_err(|error| plain(&error))?.request(request).await;
-        let answer = answer.map_err(|error| plain(&error))?;
-        match answer.status() {
-            status if status.is_success() => {
-                let body = Limited::new(answer.into_body(), most).collect().await;
-                body.map(|body| body.to_bytes()).map_err(|error| plain(&*error))
-            }
-            status => Err(format!("it answered {status}")),
-        }
-    };
-    let late = |_| format!("no answer within {} seconds", WITHIN.as_secs());
-    timeout(WITHIN, whole).await.map_err(late)?
+    let Whole { status, body } = ask(Method::GET, url, &[], String::new(), most, WITHIN).await?;
+    if status.is_success() { Ok(body) } else { Err(format!("it answered {status}")) }
 }
 
 /// Headers of ours.

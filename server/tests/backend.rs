@@ -8,11 +8,7 @@ use std::sync::Arc;
 use hub::broker::{Retention, memory::MemoryBroker};
 use reqwest::{Method, header};
 use serde_json::{Value, json};
-use server::{
-    Config, Server,
-    identity::{Identity, Visitor},
-    rights::{Grant, Rights},
-};
+use server::{Config, Server, identity::Identity};
 use support::{
     road::{ROADS, Road, Traveller},
     *,
@@ -31,12 +27,7 @@ impl Hub {
 
     async fn over(broker: Arc<MemoryBroker>) -> Self {
         let identity = Identity::ephemeral();
-        let rights = Rights::of(&[], &[], &["*".to_owned()]).unwrap();
-        let backend = Visitor {
-            grant: Some(Arc::new(Grant { rights, exp: u64::MAX / 2_000 })),
-            ..Visitor::guest()
-        };
-        let backend = identity.issue(&backend);
+        let backend = manager(&identity);
         let config = Config { publish_rate: 0, ..Config::ephemeral() };
         let server = TestServer::of(config, |config| Server::over(config, identity, broker)).await;
         Self { server, backend }

@@ -15,8 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use server::{
     Config, Late, Server,
-    identity::{Identity, Visitor},
-    rights::{Grant, Rights},
+    identity::Identity,
     webhook::{Secret, Webhook},
 };
 use support::{
@@ -85,9 +84,7 @@ impl House {
         };
         change(&mut config);
         let identity = Identity::ephemeral();
-        let rights = Rights::of(&[], &[], &["*".to_owned()]).unwrap();
-        let grant = Some(Arc::new(Grant { rights, exp: u64::MAX / 2_000 }));
-        let manager = identity.issue(&Visitor { grant, ..Visitor::guest() });
+        let manager = manager(&identity);
         let broker = hub::broker::memory::MemoryBroker::new(hub::broker::Retention::in_memory());
         let open = |config| Server::over(config, identity, Arc::new(broker));
         let server = TestServer::of(config, open).await;

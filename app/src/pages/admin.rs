@@ -154,7 +154,7 @@ fn Figures() -> impl IntoView {
             (
                 texts.connections,
                 count("hubbub_connections"),
-                format!("{} / {most}", grouped(open as u64)),
+                format!("{} / {most} {}", grouped(open as u64), texts.descriptors),
             ),
             (
                 texts.rooms,

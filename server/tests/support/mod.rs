@@ -6,11 +6,15 @@ pub mod road;
 pub mod secure;
 pub mod toy;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use server::{Config, Listen, Listener, Server};
+use server::{
+    Config, Listen, Listener, Server,
+    identity::{Identity, Visitor},
+    rights::{Grant, Rights},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
@@ -79,6 +83,13 @@ impl TestServer {
     pub async fn join_plain(&self, query: &str) -> Client {
         Client::open(self, query, &[]).await.unwrap()
     }
+}
+
+/// A token of `identity`'s that lets its bearer manage all rooms.
+pub fn manager(identity: &Identity) -> String {
+    let rights = Rights::of(&[], &[], &["*".to_owned()]).unwrap();
+    let grant = Some(Arc::new(Grant { rights, exp: u64::MAX / 2_000 }));
+    identity.issue(&Visitor { grant, ..Visitor::guest() })
 }
 
 pub struct Client {
