@@ -8,6 +8,7 @@
 mod ages;
 mod followed;
 pub mod memory;
+mod room_log;
 
 use std::{collections::VecDeque, fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ use common::{Epoch, MessageId, Offset, Position, Refusal, RoomName};
 pub use self::{
     ages::Ages,
     followed::{Followed, Following, News},
+    room_log::{Known, RoomLog, aim, taken},
 };
 use crate::{Draft, Record};
 

@@ -2,19 +2,19 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
+    collections::{BTreeMap, BinaryHeap, HashMap},
     future::ready,
     sync::Arc,
 };
 
-use common::{Epoch, MemberId, Mend, Mends, MessageId, Offset, Position, Refusal, RoomName};
+use common::{Epoch, Offset, Position, RoomName};
 use parking_lot::Mutex;
 
 use super::{
     Ages, Appended, BoxFuture, Broker, BrokerError, Followed, Follower, Keep, KeptRoom, Opened,
-    Page, Part, Read, Retention, mend, new_epoch,
+    Page, Read, Retention, RoomLog, aim, new_epoch, taken,
 };
-use crate::{Draft, Envelope, Record};
+use crate::Draft;
 
 /// A broker that keeps nothing beyond its own life.
 pub struct MemoryBroker {
@@ -33,7 +33,7 @@ impl std::fmt::Debug for MemoryBroker {
 #[derive(Default)]
 struct State {
     head: Offset,
-    rooms: HashMap<RoomName, Log>,
+    rooms: HashMap<RoomName, RoomLog>,
     /// Bytes of all rooms.
     bytes: usize,
     /// The highest floor of any room that was let go of. A room that comes back starts behind it, so
@@ -42,24 +42,6 @@ struct State {
     ages: Ages,
     /// What is kept beside messages.
     kept: BTreeMap<String, String>,
-}
-
-/// The log of one room.
-#[derive(Default)]
-struct Log {
-    records: VecDeque<Arc<Record>>,
-    bytes: usize,
-    floor: Offset,
-    ids: HashMap<MessageId, Known>,
-    /// Ids by age, with the time each was taken.
-    ids_by_age: VecDeque<(u64, MessageId)>,
-}
-
-/// What is remembered of an id.
-struct Known {
-    offset: Offset,
-    member: MemberId,
-    guest: Option<String>,
 }
 
 impl MemoryBroker {
@@ -84,27 +66,25 @@ impl Broker for MemoryBroker {
     fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
         let mut state = self.state.lock();
         let State { head, rooms, bytes, gone, .. } = &mut *state;
-        if let Some(id) = taken(rooms, &drafts) {
+        if let Some(id) = taken(|room| rooms.get(room), &drafts) {
             return Box::pin(ready(Err(BrokerError::IdTaken(id))));
         }
-        let drafts = match aim(rooms, drafts) {
+        let drafts = match aim(|room| rooms.get(room), drafts) {
             Ok(drafts) => drafts,
             Err(refusal) => return Box::pin(ready(Err(refusal.into()))),
         };
         let (mut offsets, mut new) = (Vec::with_capacity(drafts.len()), Vec::new());
         for draft in drafts {
             let floor = *gone;
-            let log = rooms
-                .entry(draft.envelope.room.clone())
-                .or_insert_with(|| Log { floor, ..Log::default() });
-            let known = log.ids.get(&draft.envelope.id).map(|known| known.offset);
-            let offset = known.unwrap_or_else(|| {
+            let log =
+                rooms.entry(draft.envelope.room.clone()).or_insert_with(|| RoomLog::behind(floor));
+            let offset = log.offset_of(&draft.envelope.id).unwrap_or_else(|| {
                 head.0 += 1;
                 let guest = draft.guest.clone();
                 let record = draft.numbered(*head);
-                let before = log.bytes;
+                let before = log.bytes();
                 log.push(record.clone(), guest, &self.retention);
-                *bytes = (*bytes + log.bytes) - before;
+                *bytes = (*bytes + log.bytes()) - before;
                 new.push(record);
                 *head
             });
@@ -137,10 +117,8 @@ impl Broker for MemoryBroker {
     ) -> BoxFuture<'_, Result<Page, BrokerError>> {
         let state = self.state.lock();
         let logs = state.rooms.values();
-        let behind = |log: &Log| {
-            let start = log.records.partition_point(|record| record.offset <= after);
-            log.records.range(start..).take(records).cloned().collect::<Vec<_>>()
-        };
+        let behind =
+            |log: &RoomLog| log.records_behind(after).take(records).cloned().collect::<Vec<_>>();
         let mut all: Vec<_> = logs.clone().flat_map(behind).collect();
         all.sort_by_key(|record| record.offset);
         let (count, mut size) = (all.len(), 0);
@@ -154,7 +132,7 @@ impl Broker for MemoryBroker {
         all.truncate(fitting);
         // Of each room at most so many were looked at.
         let complete = all.len() == count && count < records;
-        let floor = logs.map(|log| log.floor).max().unwrap_or(Offset(0)).max(state.gone);
+        let floor = logs.map(RoomLog::floor).max().unwrap_or(Offset(0)).max(state.gone);
         let page =
             Page { epoch: self.epoch.clone(), records: all, complete, floor, head: state.head };
         Box::pin(ready(Ok(page)))
@@ -163,7 +141,7 @@ impl Broker for MemoryBroker {
     fn rooms(&self, limit: usize) -> BoxFuture<'_, Result<Vec<KeptRoom>, BrokerError>> {
         let state = self.state.lock();
         let kept = state.rooms.iter().filter_map(|(name, log)| {
-            let newest = log.records.back()?;
+            let newest = log.records().next_back()?;
             Some(KeptRoom { name: name.clone(), last_at: newest.envelope.at })
         });
         let mut kept: Vec<_> = kept.collect();
@@ -176,13 +154,9 @@ impl Broker for MemoryBroker {
         let mut state = self.state.lock();
         let State { rooms, bytes, .. } = &mut *state;
         let gone = rooms.get_mut(room).and_then(|log| {
-            let mut gone = None;
-            while log.records.len() > keep.messages
-                || log.records.front().is_some_and(|oldest| oldest.envelope.at < keep.since)
-            {
-                *bytes -= log.pop();
-                gone = Some(log.floor);
-            }
+            let before = log.bytes();
+            let gone = log.let_go(keep);
+            *bytes -= before - log.bytes();
             gone
         });
         Box::pin(ready(Ok(gone.unwrap_or(Offset(0)))))
@@ -214,9 +188,9 @@ impl Broker for MemoryBroker {
         rooms.retain(|_, log| {
             *bytes -= log.let_go_before(oldest);
             log.forget_ids(at, &self.retention);
-            let empty = log.records.is_empty() && log.ids.is_empty();
+            let empty = log.is_forgotten();
             if empty {
-                *gone = (*gone).max(log.floor);
+                *gone = (*gone).max(log.floor());
             }
             !empty
         });
@@ -224,58 +198,9 @@ impl Broker for MemoryBroker {
     }
 }
 
-/// The first id under which somebody else has said something already.
-fn taken(rooms: &HashMap<RoomName, Log>, drafts: &[Draft]) -> Option<MessageId> {
-    let mut own: HashMap<_, &Draft> = HashMap::new();
-    let clash = drafts.iter().find(|draft| {
-        let (room, id) = (&draft.envelope.room, &draft.envelope.id);
-        let kept = rooms.get(room).and_then(|log| log.ids.get(id));
-        let said = own.insert((room, id), draft);
-        let kept = kept.map(|kept| (&kept.member, &kept.guest));
-        let said = kept.or(said.map(|said| (&said.envelope.member, &said.guest)));
-        said.is_some_and(|(member, guest)| !draft.is_by(member.as_str(), guest.as_deref()))
-    })?;
-    Some(clash.envelope.id.clone())
-}
-
-/// The drafts as they may be done to what is kept, and to what of them comes before. What was said before needs nothing.
-fn aim(rooms: &HashMap<RoomName, Log>, drafts: Vec<Draft>) -> Result<Vec<Draft>, Refusal> {
-    if drafts.iter().all(|draft| draft.envelope.mends.is_none()) {
-        return Ok(drafts);
-    }
-    // What of them is said, and what is gone by then.
-    let mut now: HashMap<(RoomName, MessageId), Option<Arc<Record>>> = HashMap::new();
-    let mut aimed = Vec::with_capacity(drafts.len());
-    for draft in drafts {
-        let Envelope { room, id, mends, .. } = draft.envelope.clone();
-        let log = rooms.get(&room);
-        let is_known = log.is_some_and(|log| log.ids.contains_key(&id));
-        let draft = match mends {
-            Some(Mends { of, how })
-                if !is_known && !now.contains_key(&(room.clone(), id.clone())) =>
-            {
-                let key = (room.clone(), of);
-                let target = match now.get(&key) {
-                    Some(target) => target.clone(),
-                    None => log.and_then(|log| log.find(&key.1)).cloned(),
-                };
-                let draft = draft.aimed(target.as_deref())?;
-                let by = draft.clone().numbered(Offset(0));
-                let left = target.filter(|_| how != Mend::Retract).map(|target| target.mended(&by));
-                now.insert(key, left);
-                draft
-            }
-            _ => draft,
-        };
-        now.entry((room, id)).or_insert_with(|| Some(draft.clone().numbered(Offset(0))));
-        aimed.push(draft);
-    }
-    Ok(aimed)
-}
-
 /// Lets go of the oldest messages of all rooms until `bytes` are free; returns how many that made.
-fn trim_all(rooms: &mut HashMap<RoomName, Log>, bytes: usize) -> usize {
-    let oldest = |log: &Log| log.records.front().map(|record| Reverse(record.offset));
+fn trim_all(rooms: &mut HashMap<RoomName, RoomLog>, bytes: usize) -> usize {
+    let oldest = |log: &RoomLog| log.records().next().map(|record| Reverse(record.offset));
     let mut logs: Vec<_> = rooms.values_mut().collect();
     let mut next: BinaryHeap<_> =
         logs.iter().enumerate().filter_map(|(n, log)| Some((oldest(log)?, n))).collect();
@@ -289,127 +214,13 @@ fn trim_all(rooms: &mut HashMap<RoomName, Log>, bytes: usize) -> usize {
     freed
 }
 
-impl Log {
-    /// Appends, and lets go of the oldest that are over the limits; the newest stays whatever its
-    /// size.
-    fn push(&mut self, record: Arc<Record>, guest: Option<String>, retention: &Retention) {
-        let (id, at) = (record.envelope.id.clone(), record.envelope.at);
-        self.bytes += record.body().len();
-        let member = record.envelope.member.clone();
-        self.ids.insert(id.clone(), Known { offset: record.offset, member, guest });
-        self.ids_by_age.push_back((at, id));
-        if mend(&mut self.records, &record) {
-            self.bytes = self.records.iter().map(|record| record.body().len()).sum::<usize>()
-                + record.body().len();
-        }
-        self.records.push_back(record);
-        self.forget_ids_between(retention);
-        while self.records.len() > 1
-            && (self.records.len() > retention.room_messages || self.bytes > retention.room_bytes)
-        {
-            self.pop();
-        }
-        self.forget_ids(at, retention);
-    }
-
-    fn find(&self, id: &MessageId) -> Option<&Arc<Record>> {
-        let offset = self.ids.get(id)?.offset;
-        let at = self.records.binary_search_by_key(&offset, |record| record.offset).ok()?;
-        self.records.get(at)
-    }
-
-    /// Lets go of the oldest message; returns how many bytes that were.
-    fn pop(&mut self) -> usize {
-        let Some(record) = self.records.pop_front() else { return 0 };
-        let bytes = record.body().len();
-        self.bytes -= bytes;
-        self.floor = record.offset;
-        bytes
-    }
-
-    /// Lets go of all messages that are older, wherever they are; returns how many bytes that were.
-    fn let_go_before(&mut self, oldest: u64) -> usize {
-        let before = self.bytes;
-        let (bytes, floor) = (&mut self.bytes, &mut self.floor);
-        self.records.retain(|record| {
-            let old = record.envelope.at < oldest;
-            if old {
-                *bytes -= record.body().len();
-                *floor = (*floor).max(record.offset);
-            }
-            !old
-        });
-        before - self.bytes
-    }
-
-    /// An id is remembered while its message is kept, and a while longer unless there are too many.
-    fn forget_ids(&mut self, now: u64, retention: &Retention) {
-        while let Some((at, id)) = self.ids_by_age.front() {
-            let kept = self.find(id).is_some();
-            let young = now.saturating_sub(*at) <= retention.ids.as_millis() as u64;
-            if kept || (young && self.ids.len() <= retention.room_ids) {
-                return;
-            }
-            self.ids.remove(id);
-            self.ids_by_age.pop_front();
-        }
-    }
-
-    /// What was taken back, or edited again, leaves ids among those of what is kept: the oldest go, some at a time.
-    fn forget_ids_between(&mut self, retention: &Retention) {
-        let most = retention.room_ids.max(self.records.len());
-        let Some(mut over) = self.ids.len().checked_sub(most).filter(|over| *over > most / 8)
-        else {
-            return;
-        };
-        let mut ids_by_age = std::mem::take(&mut self.ids_by_age);
-        ids_by_age.retain(|(_, id)| {
-            let goes = over > 0 && self.find(id).is_none();
-            if goes {
-                self.ids.remove(id);
-                over -= 1;
-            }
-            !goes
-        });
-        self.ids_by_age = ids_by_age;
-    }
-
-    /// The records to read, whether they are all there are, and the floor.
-    fn read(&self, read: Read) -> (Vec<Arc<Record>>, bool, Offset) {
-        let end = |offset| self.records.partition_point(|record| record.offset < offset);
-        let mut bytes = 0;
-        let mut fits = |record: &&Arc<Record>| {
-            let fits = bytes < read.bytes;
-            bytes += record.frame.bytes().len();
-            fits
-        };
-        let (found, all) = match read.part {
-            Part::After(offset) => {
-                let behind = self.records.range(end(Offset(offset.0.saturating_add(1)))..);
-                let all = behind.len();
-                (behind.take(read.records).take_while(&mut fits).cloned().collect::<Vec<_>>(), all)
-            }
-            Part::Before(offset) => {
-                let before = self.records.range(..end(offset)).rev();
-                let all = before.len();
-                let mut found: Vec<_> =
-                    before.take(read.records).take_while(&mut fits).cloned().collect();
-                found.reverse();
-                (found, all)
-            }
-        };
-        let complete = found.len() == all;
-        (found, complete, self.floor)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use common::{Member, MemberName, Message};
+    use common::{Member, MemberId, MemberName, Message, MessageId};
 
-    use super::*;
+    use super::{super::Part, *};
 
     fn draft(room: &str, id: u64, at: u64) -> Draft {
         let name = MemberName::parse("Ada").unwrap();
@@ -482,7 +293,7 @@ mod tests {
         broker.tidy(4).await.unwrap();
         assert_eq!(kept(&broker, "tea").await, (vec![4], Offset(3)));
         let bytes = |broker: &MemoryBroker| -> usize {
-            broker.state.lock().rooms.values().map(|log| log.bytes).sum()
+            broker.state.lock().rooms.values().map(RoomLog::bytes).sum()
         };
         assert_eq!(bytes(&broker), one());
         for n in 5..=7 {
@@ -505,7 +316,7 @@ mod tests {
             edit.envelope.mends = Some(common::Mends { of, how: common::Mend::Edit });
             broker.append(vec![edit]).await.unwrap();
             let state = broker.state.lock();
-            ids = state.rooms.values().map(|log| log.ids.len()).max().unwrap();
+            ids = state.rooms.values().map(RoomLog::ids).max().unwrap();
             assert!(ids <= 18, "{ids} after {n}");
         }
         assert!(ids >= 16);

@@ -1,0 +1,222 @@
+//! How drafts are appended: decided by what is in memory, sent, and looked at once more when they are stored.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use common::{MessageId, Offset, RoomName};
+use hub::{
+    Draft,
+    broker::{Appended, BrokerError, RoomLog, aim, taken},
+};
+
+use crate::{
+    broker::Inner,
+    room::Room,
+    stored::Stored,
+    stream::{Failure, New},
+};
+
+/// How often it is decided anew, because somebody else has said something meanwhile.
+const TRIES: usize = 8;
+
+/// Drafts that are not kept yet, and what is to be sent of them.
+struct Plan {
+    drafts: Vec<Draft>,
+    new: Vec<New>,
+    /// The place of each draft to be sent among all of them.
+    places: Vec<usize>,
+    /// Where the others are.
+    offsets: Vec<Option<Offset>>,
+}
+
+impl Inner {
+    pub(crate) async fn append(
+        self: &Arc<Self>,
+        drafts: Vec<Draft>,
+    ) -> Result<Appended, BrokerError> {
+        let names: BTreeSet<_> = drafts.iter().map(|draft| &draft.envelope.room).collect();
+        let mut rooms = Vec::with_capacity(names.len());
+        for name in names {
+            rooms.push(self.room(name).await?);
+        }
+        // The ids of those that mend are watched as long as this lasts.
+        let mending: Vec<_> = drafts
+            .iter()
+            .filter(|draft| draft.envelope.mends.is_some())
+            .filter_map(|draft| Some((room_of(&rooms, draft)?, draft.envelope.id.clone())))
+            .collect();
+        for (room, id) in &mending {
+            room.state().mending.entry(id.clone()).or_default();
+        }
+        let appended = self.append_to(&rooms, drafts).await;
+        let mut erased = Vec::new();
+        for (room, id) in &mending {
+            erased.extend(room.state().mending.remove(id).unwrap_or_default());
+        }
+        for offset in erased {
+            // It is in no page any more; whoever reads the room next erases it, if this fails.
+            if let Err(error) = self.log.erase(offset).await {
+                tracing::warn!(%error, "what was taken back or edited is not erased yet");
+            }
+        }
+        appended
+    }
+
+    async fn append_to(
+        &self,
+        rooms: &[Arc<Room>],
+        drafts: Vec<Draft>,
+    ) -> Result<Appended, BrokerError> {
+        let mends = drafts.iter().any(|draft| draft.envelope.mends.is_some());
+        let mut salt = None;
+        for _ in 0..TRIES {
+            let epoch = self.epoch();
+            let (mut turns, mut under_way) = (Vec::new(), Vec::new());
+            for room in rooms {
+                turns.push(room.turn.lock().await);
+                if mends {
+                    let alone = room.under_way.write().await;
+                    self.reach(room, room.acknowledged()).await?;
+                    under_way.push(alone.downgrade());
+                } else {
+                    under_way.push(room.under_way.read().await);
+                }
+            }
+            let Plan { drafts, new, places, mut offsets } =
+                plan(rooms, drafts.clone(), salt.as_deref())?;
+            let count = new.len() as u64;
+            if count == 0 {
+                return Ok(Appended { epoch, offsets: offsets.into_iter().flatten().collect() });
+            }
+            let batch = match count {
+                1 => None,
+                _ => self.batches.acquire().await.ok(),
+            };
+            let answer = self.log.send(new).await?;
+            drop(turns);
+            let answer = answer.await;
+            drop(batch);
+            if let Ok((last, false)) = answer {
+                rooms.iter().for_each(|room| room.acknowledge(last));
+            }
+            drop(under_way);
+            let last = match answer {
+                Ok((last, false)) => last,
+                // There already; not known here, if it was just said, or is gone.
+                Ok((known, true)) => {
+                    for room in rooms {
+                        self.reach(room, known).await?;
+                    }
+                    if places.iter().all(|place| !is_known(rooms, &drafts[*place])) {
+                        offsets[places[0]] = Some(known);
+                        return Ok(Appended {
+                            epoch,
+                            offsets: offsets.into_iter().flatten().collect(),
+                        });
+                    }
+                    continue;
+                }
+                Err(Failure::Known) => {
+                    for room in rooms {
+                        self.catch_up(room, Offset(0)).await?;
+                    }
+                    // What is still not known here was let go of: its message is no obstacle any more.
+                    salt = Some(uuid::Uuid::new_v4().simple().to_string());
+                    continue;
+                }
+                Err(failure) => return Err(failure.into()),
+            };
+            let first = last.0 + 1 - count;
+            for (offset, place) in (first..).zip(&places) {
+                offsets[*place] = Some(Offset(offset));
+            }
+            if mends || count > 1 {
+                for room in rooms {
+                    self.reach(room, last).await?;
+                }
+                for place in places {
+                    offsets[place] = self.settled(rooms, &drafts[place], offsets[place]).await?;
+                }
+            }
+            // One that is twice in the batch has the offset of the first.
+            let mut known: HashMap<(&RoomName, &MessageId), Offset> = HashMap::new();
+            for (draft, offset) in drafts.iter().zip(&mut offsets) {
+                let key = (&draft.envelope.room, &draft.envelope.id);
+                match *offset {
+                    Some(offset) => _ = known.insert(key, offset),
+                    None => *offset = known.get(&key).copied(),
+                }
+            }
+            return Ok(Appended { epoch, offsets: offsets.into_iter().flatten().collect() });
+        }
+        Err(BrokerError::Unavailable("others say too much at once".to_owned()))
+    }
+
+    /// Where a draft is, that was stored at `offset`: unless somebody was there before.
+    async fn settled(
+        &self,
+        rooms: &[Arc<Room>],
+        draft: &Draft,
+        offset: Option<Offset>,
+    ) -> Result<Option<Offset>, BrokerError> {
+        let Some(room) = room_of(rooms, draft) else { return Ok(offset) };
+        let there = room.state().log.offset_of(&draft.envelope.id);
+        if there.is_some() || draft.envelope.mends.is_none() {
+            return Ok(there.or(offset));
+        }
+        // It was taken back while this was on its way.
+        if let Some(offset) = offset {
+            self.log.erase(offset).await?;
+        }
+        draft.clone().aimed(None)?;
+        Ok(offset)
+    }
+}
+
+fn room_of<'a>(rooms: &'a [Arc<Room>], draft: &Draft) -> Option<&'a Arc<Room>> {
+    rooms.iter().find(|room| room.name == draft.envelope.room)
+}
+
+fn is_known(rooms: &[Arc<Room>], draft: &Draft) -> bool {
+    room_of(rooms, draft)
+        .is_some_and(|room| room.state().log.offset_of(&draft.envelope.id).is_some())
+}
+
+/// What is to be sent of the drafts, by what is known of their rooms.
+fn plan(rooms: &[Arc<Room>], drafts: Vec<Draft>, salt: Option<&str>) -> Result<Plan, BrokerError> {
+    let states: Vec<_> = rooms.iter().map(|room| (&room.name, room.state())).collect();
+    let logs: HashMap<&RoomName, &RoomLog> =
+        states.iter().map(|(name, state)| (*name, &state.log)).collect();
+    let log = |room: &RoomName| logs.get(room).copied();
+    if let Some(id) = taken(log, &drafts) {
+        return Err(BrokerError::IdTaken(id));
+    }
+    let drafts = aim(log, drafts)?;
+    let (mut new, mut places, mut offsets) = (Vec::new(), Vec::new(), Vec::new());
+    let mut own = BTreeSet::new();
+    for (place, draft) in drafts.iter().enumerate() {
+        let (name, id) = (&draft.envelope.room, &draft.envelope.id);
+        let known = log(name).and_then(|log| log.offset_of(id));
+        offsets.push(known);
+        let (None, true, Some(room)) = (known, own.insert((name, id)), room_of(rooms, draft))
+        else {
+            continue;
+        };
+        let mends = draft.envelope.mends.as_ref();
+        let target = mends.and_then(|mends| log(name)?.offset_of(&mends.of));
+        let payload = Stored::Said { draft: draft.clone(), target }.encode();
+        let token = room.token.clone();
+        new.push(New { id: Some(id_of(&token, id, salt)), token, payload });
+        places.push(place);
+    }
+    drop(states);
+    Ok(Plan { drafts, new, places, offsets })
+}
+
+/// By what the server knows a message again: ids are known to it for the whole stream.
+fn id_of(token: &str, id: &MessageId, salt: Option<&str>) -> String {
+    let said = format!("{token} {id} {}", salt.unwrap_or_default());
+    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, said.as_bytes()).simple().to_string()
+}

@@ -1,0 +1,572 @@
+//! The broker: the rooms that are in memory, what is read of them, and what lets go.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{ConnectOptions, Subscriber};
+use common::{Epoch, Offset, RoomName};
+use futures_util::StreamExt;
+use hub::{
+    Draft,
+    broker::{
+        Ages, Appended, BoxFuture, Broker, BrokerError, Follower, Following, Keep, KeptRoom,
+        Opened, Page, Read, Retention,
+    },
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    names,
+    room::{Gap, Listening, Room},
+    stored::Stored,
+    stream::{Facts, Failure, Item, New, Shape, Stream},
+};
+
+/// How often it is looked whether something was not heard of.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How long a room that nobody follows stays in memory.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long a log may not go as far as it once did, before that is another life: whoever has just become its leader may not
+/// have read all of it yet.
+const PUT_BACK: Duration = Duration::from_secs(10);
+/// How long what was acknowledged may take to be heard of, before it is asked for.
+const ECHO: Duration = Duration::from_millis(100);
+/// What is read at once.
+const ITEMS: usize = 1_000;
+const BYTES: usize = 4 * 1024 * 1024;
+/// How many windows of so many messages are looked through for rooms.
+const WINDOWS: usize = 20;
+/// The server allows fifty batches under way for all hubs together.
+const BATCHES: usize = 12;
+/// Messages are kept for so much longer than their age allows, so that which go is decided by when they were said.
+const AGE_MARGIN: Duration = Duration::from_secs(60 * 60);
+/// Keys of our own, which no name becomes.
+const CHECK: &str = "=check";
+const GONE: &str = "=gone";
+
+/// Where NATS is, and how the log is kept there.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Addresses of its servers: `nats://host:4222`, `tls://…`; with user and password or a token where it wants them.
+    pub servers: Vec<String>,
+    /// What its streams and subjects are called; hubs of one name are one. Default `hubbub1`.
+    pub name: String,
+    /// How many servers keep each message, 1 to 5: counts when the streams are made. Default 1.
+    pub replicas: usize,
+    /// How long anything that is asked of it may take. Default 5 s.
+    pub wait: Duration,
+    /// How long an id is known to all hubs, whatever became of its message. Costs about 270 bytes a message of that time on each
+    /// server. Default 2 minutes.
+    pub window: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            servers: vec!["nats://127.0.0.1:4222".to_owned()],
+            name: "hubbub1".to_owned(),
+            replicas: 1,
+            wait: Duration::from_secs(5),
+            window: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Why the log can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No server answers.
+    #[error("NATS can't be reached: {0}")]
+    Away(String),
+    /// It does not know what is needed.
+    #[error("NATS {0} is too old: it has to be 2.12.1 or newer")]
+    TooOld(String),
+    /// The stream of this name can't be made or had.
+    #[error("the stream {0} can't be had: {1}")]
+    Stream(String, String),
+    /// A stream of this name is there, and in this is not what Hubbub needs.
+    #[error("there is a stream {0} whose `{1}` is not what Hubbub needs")]
+    OtherStream(String, &'static str),
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        Self::Away(failure.to_string())
+    }
+}
+
+/// A log on NATS JetStream.
+pub struct JetStreamBroker {
+    inner: Arc<Inner>,
+    _sweeping: Listening,
+}
+
+impl fmt::Debug for JetStreamBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JetStreamBroker")
+            .field("epoch", &self.inner.epoch())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Inner {
+    pub(crate) log: Stream,
+    /// What is kept beside messages, a subject a key.
+    kept: Stream,
+    pub(crate) retention: Retention,
+    rooms: Mutex<HashMap<RoomName, Arc<Room>>>,
+    epoch: Mutex<Epoch>,
+    ages: Mutex<Ages>,
+    /// What was said before then is too old: milliseconds since 1970.
+    oldest: AtomicU64,
+    /// The newest that any room had in this life of the log, and since when the log has not gone that far.
+    newest: Mutex<(Offset, Option<Instant>)>,
+    pub(crate) batches: Semaphore,
+    pub(crate) wait: Duration,
+}
+
+impl JetStreamBroker {
+    /// Opens the log, and makes its streams if there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]: NATS does not answer, is too old, or has something else under this name.
+    pub async fn open(options: Options, retention: Retention) -> Result<Self, OpenError> {
+        let Options { servers, name, replicas, wait, window } = options;
+        let sweep = Arc::new(Notify::new());
+        let changed = sweep.clone();
+        let client = ConnectOptions::new()
+            .name("hubbub")
+            .connection_timeout(wait)
+            .event_callback(move |event| {
+                tracing::info!(%event, "NATS");
+                // Back again, or too slow: something may not have been heard of.
+                changed.notify_one();
+                std::future::ready(())
+            })
+            .connect(servers)
+            .await
+            .map_err(|error| OpenError::Away(error.to_string()))?;
+        let limit = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let log = Shape {
+            name: name.clone(),
+            subjects: format!("{name}.log"),
+            replicas,
+            // Of what is let go of in a room a part stays, by which its ids are known.
+            per_subject: limit(retention.room_ids.max(retention.room_messages)),
+            max_bytes: limit(retention.total_bytes),
+            max_age: retention.age + AGE_MARGIN,
+            window,
+        };
+        let kept = Shape {
+            name: format!("{name}-kept"),
+            subjects: format!("{name}.kept"),
+            replicas,
+            per_subject: 1,
+            max_bytes: -1,
+            max_age: Duration::ZERO,
+            window,
+        };
+        let log = Stream::open(client.clone(), log, wait).await?;
+        let kept = Stream::open(client, kept, wait).await?;
+        let epoch = epoch_of(&log.facts().await?);
+        let inner = Arc::new(Inner {
+            log,
+            kept,
+            retention,
+            rooms: Mutex::default(),
+            epoch: Mutex::new(epoch),
+            ages: Mutex::default(),
+            oldest: AtomicU64::new(0),
+            newest: Mutex::default(),
+            batches: Semaphore::new(BATCHES),
+            wait,
+        });
+        let sweeping = tokio::spawn(sweep_on(Arc::downgrade(&inner), sweep));
+        Ok(Self { inner, _sweeping: Listening(sweeping.abort_handle()) })
+    }
+}
+
+fn epoch_of(facts: &Facts) -> Epoch {
+    let life = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, facts.life.as_bytes());
+    Epoch::parse(&life.simple().to_string()[20..])
+        .expect("hexadecimal digits are letters or digits")
+}
+
+impl Inner {
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch.lock().clone()
+    }
+
+    /// The room, in memory with all that is stored of it by now, and heard of from now on.
+    pub(crate) async fn room(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Room>, Failure> {
+        let room = {
+            let mut rooms = self.rooms.lock();
+            let new = || Arc::new(Room::new(name.clone()));
+            rooms.entry(name.clone()).or_insert_with(new).clone()
+        };
+        room.touch();
+        let listen = async || {
+            let heard = self.log.listen(&room.token).await?;
+            let (inner, weak) = (Arc::downgrade(self), Arc::downgrade(&room));
+            let task = tokio::spawn(hear_on(inner, weak, heard));
+            Ok(Listening(task.abort_handle()))
+        };
+        room.listening.get_or_try_init(listen).await?;
+        while !room.is_of(&self.epoch()) {
+            self.catch_up(&room, Offset(0)).await?;
+        }
+        Ok(room)
+    }
+
+    /// Reads what is stored of a room and is not in its log yet; unless that goes as far as `enough`, if that is known.
+    /// Returns how far the whole log goes.
+    pub(crate) async fn catch_up(&self, room: &Room, enough: Offset) -> Result<Offset, Failure> {
+        let _one = room.catching_up.lock().await;
+        if enough > Offset(0) && room.is_of(&self.epoch()) && room.have() >= enough {
+            return Ok(enough);
+        }
+        let before = self.facts().await?;
+        let epoch = self.epoch();
+        let begins = !room.is_of(&epoch);
+        let mut last = self.log.last(&room.token).await?;
+        let mut erased = Vec::new();
+        let started = Instant::now();
+        while let Some(newest) = last
+            && room.have() < newest
+        {
+            let (items, _) = self.log.read(Some(&room.token), room.have(), ITEMS, BYTES).await?;
+            if !items.is_empty() {
+                erased.extend(room.take(items, &self.retention));
+                continue;
+            }
+            // That copy does not have it yet; or it is gone by now.
+            last = self.log.last(&room.token).await?;
+            if started.elapsed() > self.wait {
+                return Err(Failure::Away("NATS: its copies of the log lag behind".to_owned()));
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+        if begins {
+            // Asked behind reading: what was gone by then may have been missing.
+            let facts = self.facts().await?;
+            room.begin(&epoch, facts.first, self.oldest.load(Ordering::Relaxed));
+            for offset in erased {
+                self.log.erase(offset).await?;
+            }
+        }
+        Ok(before.last)
+    }
+
+    /// What is known of the log; if it has begun another life, its rooms are read anew.
+    async fn facts(&self) -> Result<Facts, Failure> {
+        let facts = self.log.facts().await?;
+        let epoch = epoch_of(&facts);
+        let is_new = std::mem::replace(&mut *self.epoch.lock(), epoch.clone()) != epoch;
+        if is_new {
+            tracing::warn!(%epoch, "the log has begun another life");
+            self.rooms.lock().values().for_each(|room| room.forget());
+            *self.newest.lock() = (Offset(0), None);
+        }
+        Ok(facts)
+    }
+
+    /// Whether the log was put back to what it was before: it does not go as far any more.
+    fn is_put_back(&self, last: Offset, rooms: &[Arc<Room>]) -> bool {
+        let have = rooms.iter().map(|room| room.have()).max();
+        let mut newest = self.newest.lock();
+        newest.0 = newest.0.max(have.unwrap_or(Offset(0)));
+        if last >= newest.0 {
+            newest.1 = None;
+            return false;
+        }
+        newest.1.get_or_insert_with(Instant::now).elapsed() >= PUT_BACK
+    }
+
+    /// Waits until the room has what is known to be kept up to there.
+    pub(crate) async fn reach(&self, room: &Room, offset: Offset) -> Result<Offset, Failure> {
+        if room.reaches(offset, ECHO).await {
+            return Ok(offset);
+        }
+        self.catch_up(room, offset).await
+    }
+
+    async fn read(self: &Arc<Self>, room: &RoomName, read: Read) -> Result<Page, BrokerError> {
+        let room = self.room(room).await?;
+        let at_least = read.at_least.max(room.acknowledged());
+        let head = match room.have() >= at_least {
+            true => Offset(0),
+            false => self.reach(&room, at_least).await?,
+        };
+        let begun = || Failure::Away("the log has begun another life just now".to_owned());
+        Ok(room.read(read, head).ok_or_else(begun)?)
+    }
+
+    /// The records among what was read of all rooms.
+    fn item(item: &Item) -> Option<(RoomName, Stored)> {
+        let room = RoomName::parse(&names::decode(&item.token)?).ok()?;
+        let stored = Stored::decode(&room, &item.payload);
+        let stored = stored.inspect_err(|why| {
+            tracing::error!(offset = item.offset.0, why, "a message is damaged");
+        });
+        Some((room, stored.ok()?))
+    }
+
+    async fn read_all(
+        &self,
+        after: Offset,
+        records: usize,
+        bytes: usize,
+    ) -> Result<Page, BrokerError> {
+        let (mut read, mut head, mut size, mut complete) = (Vec::new(), after, 0, false);
+        'reading: while !complete {
+            let (items, more) = self.log.read(None, head, ITEMS.min(records), BYTES).await?;
+            complete = !more;
+            for item in items {
+                if read.len() == records || size >= bytes {
+                    complete = false;
+                    break 'reading;
+                }
+                head = item.offset;
+                let Some((_, Stored::Said { draft, .. })) = Self::item(&item) else { continue };
+                let record = draft.numbered(item.offset);
+                size += record.frame.bytes().len();
+                read.push(record);
+            }
+        }
+        let facts = self.facts().await?;
+        let gone = self.gone().await?;
+        let floor = gone.max(Offset(facts.first.0.saturating_sub(1)));
+        Ok(Page { epoch: self.epoch(), records: read, complete, floor, head })
+    }
+
+    /// How far some room was let go of.
+    async fn gone(&self) -> Result<Offset, Failure> {
+        let (items, _) = self.kept.read(Some(GONE), Offset(0), 1, BYTES).await?;
+        let gone = items.first().and_then(|item| std::str::from_utf8(&item.payload).ok());
+        Ok(Offset(gone.and_then(|gone| gone.parse().ok()).unwrap_or(0)))
+    }
+
+    async fn rooms(&self, limit: usize) -> Result<Vec<KeptRoom>, BrokerError> {
+        let facts = self.facts().await?;
+        let mut newest: HashMap<RoomName, u64> = HashMap::new();
+        let mut end = facts.last;
+        for _ in 0..WINDOWS {
+            if newest.len() >= limit || end < facts.first || end == Offset(0) {
+                break;
+            }
+            let start = Offset(end.0.saturating_sub(ITEMS as u64));
+            let (mut window, mut after) = (HashMap::new(), start);
+            while after < end {
+                let (items, more) = self.log.read(None, after, ITEMS, BYTES).await?;
+                let Some(last) = items.last() else { break };
+                after = last.offset;
+                for item in items.iter().filter(|item| item.offset <= end) {
+                    if let Some((room, Stored::Said { draft, .. })) = Self::item(item) {
+                        window.insert(room, draft.envelope.at);
+                    }
+                }
+                if !more {
+                    break;
+                }
+            }
+            for (room, at) in window {
+                newest.entry(room).or_insert(at);
+            }
+            end = start;
+        }
+        let rooms = newest.into_iter().map(|(name, last_at)| KeptRoom { name, last_at });
+        let mut rooms: Vec<_> = rooms.collect();
+        rooms.sort_by(|a, b| (b.last_at, &a.name).cmp(&(a.last_at, &b.name)));
+        rooms.truncate(limit);
+        Ok(rooms)
+    }
+
+    async fn let_go(self: &Arc<Self>, name: &RoomName, keep: Keep) -> Result<Offset, BrokerError> {
+        let room = self.room(name).await?;
+        self.reach(&room, room.acknowledged()).await?;
+        let Some(up_to) = room.state().log.going(keep) else { return Ok(Offset(0)) };
+        let payload = Stored::LetGo(up_to).encode();
+        let new = New { token: room.token.clone(), id: None, payload };
+        let (offset, _) = self.log.send(vec![new]).await?.await?;
+        room.acknowledge(offset);
+        self.reach(&room, offset).await?;
+        if self.gone().await? < up_to {
+            self.put(GONE.to_owned(), up_to.0.to_string()).await?;
+        }
+        // Last: until then whoever reads on is told by what was stored.
+        self.log.purge(&room.token, Offset(up_to.0 + 1)).await?;
+        Ok(up_to)
+    }
+
+    async fn put(&self, token: String, value: String) -> Result<(), Failure> {
+        let new = New { token, id: None, payload: value.into() };
+        self.kept.send(vec![new]).await?.await.map(drop)
+    }
+
+    async fn all_kept(&self) -> Result<Vec<(String, String)>, Failure> {
+        let (mut kept, mut after) = (Vec::new(), Offset(0));
+        loop {
+            let (items, more) = self.kept.read(None, after, ITEMS, BYTES).await?;
+            after = items.last().map_or(after, |last| last.offset);
+            kept.extend(items.into_iter().filter_map(|item| {
+                let value = std::str::from_utf8(&item.payload).ok()?.strip_prefix('=')?;
+                Some((names::decode(&item.token)?, value.to_owned()))
+            }));
+            if !more {
+                kept.sort();
+                return Ok(kept);
+            }
+        }
+    }
+
+    async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
+        let age = self.retention.age.as_millis() as u64;
+        let now = self.ages.lock().at(at);
+        let oldest = now.saturating_sub(age);
+        self.oldest.store(oldest, Ordering::Relaxed);
+        let facts = self.facts().await?;
+        let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
+        for room in rooms {
+            if let Some(gone) = room.tidy(now, oldest, facts.first, &self.retention) {
+                self.log.purge(&room.token, gone).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether something was not heard of, and lets go of rooms that nobody asks for.
+    async fn sweep(&self) -> Result<(), Failure> {
+        self.rooms.lock().retain(|_, room| {
+            // Nobody else may have it by now, and nobody can get it while this is locked.
+            !(Arc::strong_count(room) == 1 && room.is_idle(IDLE))
+        });
+        let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
+        let facts = self.facts().await?;
+        if self.is_put_back(facts.last, &rooms) {
+            tracing::error!(last = facts.last.0, "the log was put back to an older copy");
+            self.log.begin_life().await?;
+            self.facts().await?;
+        }
+        let tokens: Vec<_> = rooms.iter().map(|room| room.token.clone()).collect();
+        let lasts: HashMap<_, _> = self.log.lasts(&tokens).await?.into_iter().collect();
+        for room in rooms {
+            let last = lasts.get(&room.token).copied().unwrap_or(Offset(0));
+            if room.have() < last || !room.is_of(&self.epoch()) {
+                self.catch_up(&room, last).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hears what is stored of a room, as long as there are both.
+async fn hear_on(inner: Weak<Inner>, room: Weak<Room>, heard: Subscriber) {
+    let mut heard = heard.ready_chunks(256);
+    while let Some(messages) = heard.next().await {
+        let (Some(inner), Some(room)) = (inner.upgrade(), room.upgrade()) else { return };
+        let news = messages.into_iter().filter_map(|message| inner.log.news(message));
+        let mut news: VecDeque<_> = news.collect();
+        while room.hear(&mut news, &inner.retention) == Gap::Before {
+            let Some(missing) = news.front().map(|next| next.previous) else { break };
+            let caught_up = inner.catch_up(&room, missing).await;
+            // What is still missing is found by sweeping.
+            if caught_up.is_err() || (room.have() < missing) {
+                news.pop_front();
+            }
+        }
+    }
+}
+
+/// Sweeps now and then, and when the connection has changed.
+async fn sweep_on(inner: Weak<Inner>, changed: Arc<Notify>) {
+    loop {
+        // Either way it is time.
+        let _ = timeout(SWEEP, changed.notified()).await;
+        let Some(inner) = inner.upgrade() else { return };
+        if !inner.log.is_connected() {
+            continue;
+        }
+        if let Err(error) = inner.sweep().await {
+            tracing::warn!(%error, "it is not known whether something was not heard of");
+        }
+    }
+}
+
+impl Broker for JetStreamBroker {
+    fn open(
+        &self,
+        room: &RoomName,
+        follower: Follower,
+    ) -> BoxFuture<'_, Result<Opened, BrokerError>> {
+        let room = room.clone();
+        Box::pin(async move {
+            let (room, position) = loop {
+                let room = self.inner.room(&room).await?;
+                self.inner.reach(&room, room.acknowledged()).await?;
+                if let Some(position) = room.follow(follower.clone()) {
+                    break (room, position);
+                }
+            };
+            let following = Following::new(move || room.unfollow(&follower));
+            Ok(Opened { position, following })
+        })
+    }
+
+    fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
+        Box::pin(self.inner.append(drafts))
+    }
+
+    fn read(&self, room: &RoomName, read: Read) -> BoxFuture<'_, Result<Page, BrokerError>> {
+        let room = room.clone();
+        Box::pin(async move { self.inner.read(&room, read).await })
+    }
+
+    fn read_all(
+        &self,
+        after: Offset,
+        records: usize,
+        bytes: usize,
+    ) -> BoxFuture<'_, Result<Page, BrokerError>> {
+        Box::pin(self.inner.read_all(after, records, bytes))
+    }
+
+    fn rooms(&self, limit: usize) -> BoxFuture<'_, Result<Vec<KeptRoom>, BrokerError>> {
+        Box::pin(self.inner.rooms(limit))
+    }
+
+    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
+        Box::pin(self.inner.tidy(at))
+    }
+
+    fn let_go(&self, room: &RoomName, keep: Keep) -> BoxFuture<'_, Result<Offset, BrokerError>> {
+        let room = room.clone();
+        Box::pin(async move { self.inner.let_go(&room, keep).await })
+    }
+
+    fn keep(&self, key: &str, value: Option<&str>) -> BoxFuture<'_, Result<(), BrokerError>> {
+        let key = names::encode(key);
+        // An empty one is none; before a value there is a sign that it is one.
+        let value = value.map(|value| format!("={value}")).unwrap_or_default();
+        Box::pin(async move { Ok(self.inner.put(key, value).await?) })
+    }
+
+    fn kept(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, BrokerError>> {
+        Box::pin(async move { Ok(self.inner.all_kept().await?) })
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), BrokerError>> {
+        Box::pin(async move { Ok(self.inner.put(CHECK.to_owned(), String::new()).await?) })
+    }
+}

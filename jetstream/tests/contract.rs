@@ -1,0 +1,23 @@
+//! The broker on JetStream keeps the contract of all brokers, on a real server.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::{Arc, LazyLock};
+
+use hub::broker::{Broker, Retention};
+use jetstream::{JetStreamBroker, Options};
+use tokio::{runtime::Handle, task::block_in_place};
+
+use support::Nats;
+
+static NATS: LazyLock<Nats> = LazyLock::new(Nats::start);
+
+fn jetstream(retention: Retention) -> Arc<dyn Broker> {
+    let name = format!("test-{}", uuid::Uuid::new_v4().simple());
+    let options = Options { servers: vec![NATS.url()], name, ..Options::default() };
+    let opening = JetStreamBroker::open(options, retention);
+    Arc::new(block_in_place(|| Handle::current().block_on(opening)).unwrap())
+}
+
+hub::broker_contract!(jetstream;);

@@ -1,0 +1,285 @@
+//! Several hubs on one NATS are one.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use std::{fs, process::Command, sync::Arc, time::Duration};
+
+use common::{EventName, Mend, Message, MessageId, Offset};
+use futures_util::future::join_all;
+use hub::{
+    Draft,
+    broker::{Broker, BrokerError, Keep, Retention},
+    contract::{draft, message},
+};
+
+use support::{Ear, Nats, hub, page, said, tea};
+
+/// What Ada does to the message `of`.
+fn mend(id: &str, how: Mend, of: &str, value: serde_json::Value) -> Draft {
+    let message = Message {
+        value,
+        event: Some(EventName::parse(how.word()).unwrap()),
+        of: Some(MessageId::parse(of).unwrap()),
+        ..message("tea", id, 0)
+    };
+    Draft::new(message, None)
+}
+
+async fn append(broker: &dyn Broker, draft: Draft) -> Offset {
+    broker.append(vec![draft]).await.unwrap().offsets[0]
+}
+
+#[tokio::test]
+async fn what_is_said_at_one_is_heard_at_all_in_one_order() {
+    let nats = Nats::start();
+    let hubs = [(); 3].map(|()| hub(&nats, "one", Retention::default()));
+    let hubs: Vec<_> = join_all(hubs).await.into_iter().map(Arc::new).collect();
+    let ears = join_all(hubs.iter().map(|hub| Ear::open(hub))).await;
+    let writers = hubs.iter().enumerate().map(|(at, hub)| {
+        let hub = hub.clone();
+        tokio::spawn(async move {
+            for n in 0..100 {
+                append(&*hub, draft("tea", &format!("{at}-{n}"), 0)).await;
+            }
+        })
+    });
+    for written in join_all(writers).await {
+        written.unwrap();
+    }
+    for ear in &ears {
+        ear.until("all is heard", |ear| ear.ids().len() == 300).await;
+        assert_eq!(ear.ids(), ears[0].ids());
+    }
+    let read = page(&hubs[1], Offset(0)).await;
+    let ids: Vec<_> = read.records.iter().map(|record| record.envelope.id.to_string()).collect();
+    assert_eq!(ids, ears[0].ids());
+}
+
+#[tokio::test]
+async fn what_one_has_acknowledged_another_reads_at_once() {
+    let nats = Nats::start();
+    let (one, other) = (
+        hub(&nats, "one", Retention::default()).await,
+        hub(&nats, "one", Retention::default()).await,
+    );
+    for n in 0..100 {
+        let offset = append(&one, draft("tea", &n.to_string(), 0)).await;
+        assert_eq!(page(&other, offset).await.records.last().unwrap().offset, offset);
+    }
+}
+
+#[tokio::test]
+async fn one_id_said_at_two_at_once_is_kept_once() {
+    let nats = Nats::start();
+    let (one, other) = (
+        hub(&nats, "one", Retention::default()).await,
+        hub(&nats, "one", Retention::default()).await,
+    );
+    for n in 0..50 {
+        let id = format!("m{n}");
+        let said = || draft("tea", &id, 0);
+        let other_id = || draft("tea", &format!("n{n}"), 0);
+        // Alone, in arrays, and an array against one alone.
+        let (first, second) = match n % 3 {
+            0 => (vec![said()], vec![said()]),
+            1 => (vec![said(), other_id()], vec![other_id(), said()]),
+            _ => (vec![other_id(), said()], vec![said()]),
+        };
+        let (first, second) = tokio::join!(one.append(first), other.append(second));
+        let at = |appended: &hub::broker::Appended, place: usize| appended.offsets[place];
+        let (first, second) = (first.unwrap(), second.unwrap());
+        match n % 3 {
+            0 => assert_eq!(at(&first, 0), at(&second, 0)),
+            1 => assert_eq!((at(&first, 0), at(&first, 1)), (at(&second, 1), at(&second, 0))),
+            _ => assert_eq!(at(&first, 1), at(&second, 0)),
+        }
+    }
+    let last = append(&one, draft("tea", "last", 0)).await;
+    for hub in [&one, &other] {
+        assert_eq!(
+            page(hub, last).await.records.len(),
+            50 + 34 - 1 + 1,
+            "{:?}",
+            page(hub, last).await
+        );
+    }
+}
+
+/// Hubs do at random what may be done, at once; then all of them, and one that has just come, have the same.
+#[tokio::test]
+async fn every_hub_makes_the_same_of_what_is_stored() {
+    let nats = Nats::start();
+    for seed in 0..6 {
+        let retention = || Retention { room_messages: 40, ..Retention::default() };
+        let name = format!("seed-{seed}");
+        let hubs = [(); 2].map(|()| hub(&nats, &name, retention()));
+        let hubs: Vec<_> = join_all(hubs).await.into_iter().map(Arc::new).collect();
+        let writers = hubs.iter().enumerate().map(|(at, hub)| {
+            let (hub, mut random) = (hub.clone(), fastrand::Rng::with_seed(seed * 10 + at as u64));
+            tokio::spawn(async move {
+                for n in 0..120 {
+                    let id = format!("{at}-{n}");
+                    let of = format!("{}-{}", random.u8(0..2), random.usize(0..=n));
+                    let done = match random.u8(0..20) {
+                        0..12 => hub.append(vec![draft("tea", &id, 0)]).await,
+                        12..14 => {
+                            hub.append(vec![mend(&id, Mend::Edit, &of, id.as_str().into())]).await
+                        }
+                        14..16 => {
+                            hub.append(vec![mend(
+                                &id,
+                                Mend::Reaction,
+                                &of,
+                                serde_json::json!(["👍"]),
+                            )])
+                            .await
+                        }
+                        16..18 => {
+                            hub.append(vec![mend(&id, Mend::Retract, &of, serde_json::json!({}))])
+                                .await
+                        }
+                        18 => {
+                            hub.append(
+                                ["a", "b"]
+                                    .map(|part| draft("tea", &format!("{id}{part}"), 0))
+                                    .into(),
+                            )
+                            .await
+                        }
+                        _ => {
+                            let keep = Keep { messages: 20, since: 0 };
+                            hub.let_go(&tea(), keep).await.unwrap();
+                            continue;
+                        }
+                    };
+                    assert!(matches!(done, Ok(_) | Err(BrokerError::Refused(_))), "{done:?}");
+                }
+            })
+        });
+        for written in join_all(writers).await {
+            written.unwrap();
+        }
+        let last = append(&*hubs[0], draft("tea", "last", 0)).await;
+        let expected = page(&hubs[0], last).await;
+        let newcomer = hub(&nats, &name, retention()).await;
+        for (who, hub) in [("the other", &*hubs[1]), ("a newcomer", &newcomer)] {
+            let page = page(hub, last).await;
+            assert_eq!(said(&page), said(&expected), "{who}, seed {seed}");
+            assert!(
+                page.floor >= expected.floor,
+                "{who}, seed {seed}: {} {}",
+                page.floor,
+                expected.floor
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_back_stays_away_wherever_it_is_said_again() {
+    let nats = Nats::start();
+    let one = hub(&nats, "one", Retention::default()).await;
+    let said = append(&one, draft("tea", "m1", 0)).await;
+    append(&one, mend("b1", Mend::Retract, "m1", serde_json::json!({}))).await;
+    // It has never had it.
+    let newcomer = hub(&nats, "one", Retention::default()).await;
+    assert_eq!(append(&newcomer, draft("tea", "m1", 0)).await, said);
+    assert_eq!(page(&newcomer, Offset(0)).await.records.len(), 1);
+}
+
+#[tokio::test]
+async fn of_what_was_taken_back_not_a_word_is_left_in_the_files() {
+    let nats = Nats::start();
+    let one = hub(&nats, "one", Retention::default()).await;
+    let text =
+        |id, text: &str| Draft::new(Message { value: text.into(), ..message("tea", id, 0) }, None);
+    append(&one, text("m1", "hippopotamus")).await;
+    append(&one, text("m2", "rhinoceros")).await;
+    let is_there = |word: &str| {
+        Command::new("grep").args(["-rqa", word]).arg(nats.dir()).status().unwrap().success()
+    };
+    assert_eq!((is_there("hippopotamus"), is_there("rhinoceros")), (true, true));
+    append(&one, mend("b1", Mend::Retract, "m1", serde_json::json!({}))).await;
+    assert_eq!((is_there("hippopotamus"), is_there("rhinoceros")), (false, true));
+    one.let_go(&tea(), Keep::NOTHING).await.unwrap();
+    assert_eq!(page(&one, Offset(0)).await.records.len(), 0);
+}
+
+#[tokio::test]
+async fn while_nats_is_away_nothing_is_promised_and_what_is_in_memory_is_read() {
+    let mut nats = Nats::start();
+    let (one, other) = (
+        hub(&nats, "one", Retention::default()).await,
+        hub(&nats, "one", Retention::default()).await,
+    );
+    let ear = Ear::open(&other).await;
+    let first = append(&one, draft("tea", "m1", 0)).await;
+    let epoch = page(&one, first).await.epoch;
+    ear.until("it is heard", |ear| ear.ids() == ["m1"]).await;
+    nats.kill();
+    let started = std::time::Instant::now();
+    let refused = one.append(vec![draft("tea", "m2", 0)]).await;
+    assert!(matches!(refused, Err(BrokerError::Unavailable(_))), "{refused:?}");
+    assert!(one.check().await.is_err());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert_eq!(page(&one, Offset(0)).await.records.len(), 1);
+    nats.start_again();
+    // By itself; what was not promised may be there, and is there once.
+    let second = loop {
+        match one.append(vec![draft("tea", "m2", 0)]).await {
+            Ok(appended) => break appended.offsets[0],
+            Err(refused) => assert!(matches!(refused, BrokerError::Unavailable(_)), "{refused}"),
+        }
+    };
+    ear.until("it is heard", |ear| ear.ids() == ["m1", "m2"]).await;
+    let read = page(&one, second).await;
+    assert_eq!((read.records.len(), read.epoch), (2, epoch));
+    assert!(ear.lives().is_empty());
+}
+
+#[tokio::test]
+async fn a_log_that_is_made_anew_is_told_as_another_life() {
+    let nats = Nats::start();
+    let one = hub(&nats, "one", Retention::default()).await;
+    let ear = Ear::open(&one).await;
+    append(&one, draft("tea", "m1", 0)).await;
+    let before = page(&one, Offset(0)).await.epoch;
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    async_nats::jetstream::new(client).delete_stream("one").await.unwrap();
+    // Somebody else makes it: a hub that has it goes on with what is there, and makes nothing by itself.
+    let other = hub(&nats, "one", Retention::default()).await;
+    ear.until("it is told", |ear| !ear.lives().is_empty()).await;
+    append(&other, draft("tea", "m2", 0)).await;
+    ear.until("it goes on", |ear| ear.ids() == ["m1", "m2"]).await;
+    let read = page(&one, Offset(0)).await;
+    assert_ne!(read.epoch, before);
+    assert_eq!((read.records.len(), ear.lives()), (1, vec![read.epoch]));
+}
+
+#[tokio::test]
+async fn a_log_that_is_put_back_is_told_as_another_life() {
+    let mut nats = Nats::start();
+    let one = hub(&nats, "one", Retention::default()).await;
+    append(&one, draft("tea", "m1", 0)).await;
+    nats.kill();
+    let copy = nats.dir().with_extension("copy");
+    let copied = Command::new("cp").arg("-a").arg(nats.dir()).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    nats.start_again();
+    let ear = Ear::open(&one).await;
+    while one.append(vec![draft("tea", "m2", 0)]).await.is_err() {}
+    ear.until("it is heard", |ear| ear.ids() == ["m2"]).await;
+    let before = page(&one, Offset(0)).await.epoch;
+    nats.kill();
+    fs::remove_dir_all(nats.dir()).unwrap();
+    fs::rename(copy, nats.dir()).unwrap();
+    nats.start_again();
+    ear.until("it is told", |ear| !ear.lives().is_empty()).await;
+    // The same number again, in another life.
+    while one.append(vec![draft("tea", "m3", 0)]).await.is_err() {}
+    ear.until("it goes on", |ear| ear.ids() == ["m2", "m3"]).await;
+    let read = page(&one, Offset(0)).await;
+    assert_ne!(read.epoch, before);
+    assert_eq!(said(&read).iter().map(|(offset, _)| offset.0).collect::<Vec<_>>(), [1, 2]);
+}
