@@ -2,6 +2,7 @@
 //! kept to the rooms, and makes readers.
 
 mod looking;
+mod neighbours;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,8 +11,8 @@ use std::{
 };
 
 use common::{
-    After, Epoch, Member, MemberId, MemberName, Members, Message, MessageId, Offset, Position,
-    Publish, Recovery, RoomName, Settings,
+    After, Epoch, Member, MemberId, MemberName, Message, MessageId, Offset, Position, Publish,
+    Recovery, RoomName, Settings,
 };
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::watch};
@@ -19,8 +20,11 @@ use tokio::{runtime::Handle, sync::watch};
 pub use self::looking::{Found, Stretch};
 use crate::{
     Draft, Limits, Present, Reader, Who,
-    broker::{Appended, Broker, BrokerError, Keep, KeptRoom, Part, Read, new_message_id},
+    broker::{
+        Appended, Broker, BrokerError, Following, Keep, KeptRoom, Part, Read, new_message_id,
+    },
     history::History,
+    peers::{Others, Peers},
     room::Room,
     rules::{self, Out, Rules},
 };
@@ -35,6 +39,9 @@ pub struct Hub {
     published: watch::Sender<()>,
     rooms: Mutex<HashMap<RoomName, Arc<Room>>>,
     runtime: Handle,
+    /// The other hubs of the same log, where there are any.
+    others: Option<Arc<Others>>,
+    _hearing: Option<[Following; 2]>,
 }
 
 /// A message that was taken.
@@ -90,10 +97,27 @@ pub enum HubError {
 impl Hub {
     /// A hub over `broker`, which must serve no other. To be called in a runtime: readers are woken on it.
     pub fn new(broker: Arc<dyn Broker>, limits: Limits) -> Arc<Self> {
+        Self::among(None, broker, limits)
+    }
+
+    /// As [`Hub::new`], with other hubs of the same log, if there are `peers`: who is in a room is told of all of them.
+    pub fn among(
+        peers: Option<Arc<dyn Peers>>,
+        broker: Arc<dyn Broker>,
+        limits: Limits,
+    ) -> Arc<Self> {
         let (history, runtime) = (Arc::new(History::new(broker)), Handle::current());
-        let rules = Rules::default();
-        let published = watch::Sender::new(());
-        Arc::new(Self { limits, history, rules, published, rooms: Mutex::default(), runtime })
+        let others = peers.map(|peers| Arc::new(Others::new(peers)));
+        Arc::new_cyclic(|hub| Self {
+            limits,
+            history,
+            rules: Rules::default(),
+            published: watch::Sender::new(()),
+            rooms: Mutex::default(),
+            runtime,
+            _hearing: others.clone().map(|others| neighbours::hear(&others, hub.clone())),
+            others,
+        })
     }
 
     /// Reads what was decided before; to be called before anybody is let in.
@@ -331,17 +355,12 @@ impl Hub {
         self.rooms.lock().contains_key(room)
     }
 
-    /// Who is in `room` now.
-    pub fn members(&self, room: &RoomName) -> Members {
-        let room = self.rooms.lock().get(room).cloned();
-        room.map(|room| room.look(|states| states.members())).unwrap_or_default()
-    }
-
     /// The rooms that somebody is in.
     pub fn occupied(&self) -> BTreeSet<RoomName> {
         let rooms = self.open_rooms();
         let occupied = rooms.iter().filter(|room| room.look(|states| states.count()) > 0);
-        occupied.map(|room| room.name.clone()).collect()
+        let elsewhere = self.others.iter().flat_map(|others| others.rooms().into_keys());
+        occupied.map(|room| room.name.clone()).chain(elsewhere).collect()
     }
 
     /// What a member of `room` goes by, as long as it is listed there.
@@ -390,6 +409,10 @@ impl Hub {
             })
             .map(|summary| (summary.name.clone(), summary))
             .collect();
+        for (name, members) in self.elsewhere(&may_see) {
+            let summary = RoomSummary { name: name.clone(), members, last_at: 0 };
+            rooms.entry(name).or_insert(summary);
+        }
         for kept in self.kept_rooms(limit, &may_see).await? {
             let summary = RoomSummary { name: kept.name.clone(), members: 0, last_at: 0 };
             let room = rooms.entry(kept.name).or_insert(summary);
@@ -430,12 +453,13 @@ impl Hub {
     pub fn sweep(&self, now: Instant, at: u64) {
         let rooms = self.open_rooms();
         rooms.iter().for_each(|room| room.change(|states| states.expire(now)));
+        self.tell_others(&rooms, now);
         self.shrink_tails(rooms);
         self.rooms.lock().retain(|_, room| {
             // Whoever reads, publishes or is present holds the room, and takes it under this lock:
             // one holder means this table alone. Nothing is lost: the broker has it all.
             Arc::strong_count(room) > 1
-                || room.look(|states| states.count()) > 0
+                || room.look(|states| states.own_count()) > 0
                 || !is_idle(room, at, self.limits.idle_room)
         });
     }
@@ -513,10 +537,12 @@ impl Hub {
         if rooms.len() >= limit {
             return Err(TooManyRooms { limit });
         }
-        let room = Arc::new(Room::new(name.clone(), &self.limits, self.runtime.clone()));
+        let (runtime, others) = (self.runtime.clone(), self.others.clone());
+        let room = Arc::new(Room::new(name.clone(), &self.limits, runtime, others));
         let hidden = self.rules.settings(name).hide_members;
         room.change(|states| states.hide(hidden));
         rooms.insert(name.clone(), room.clone());
+        room.hear_others();
         Ok(room)
     }
 

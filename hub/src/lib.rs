@@ -16,6 +16,7 @@ mod hub;
 mod limits;
 mod line;
 mod mailbox;
+pub mod peers;
 mod present;
 mod query;
 mod reader;

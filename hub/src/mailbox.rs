@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// How many letters wait at the most.
-const LETTERS: usize = 64;
+pub(crate) const LETTERS: usize = 64;
 /// How many bytes of them one taking takes; the last may go beyond.
 const TAKEN_BYTES: usize = 32 * 1024;
 

@@ -42,9 +42,13 @@ impl Present {
     /// # Errors
     ///
     /// [`Undelivered`].
-    pub fn send(&self, to: &SessionId, letter: Letter) -> Result<(), Undelivered> {
-        let mailbox = self.room.look(|states| states.mailbox(to));
-        mailbox.ok_or(Undelivered::NotHere)?.put(letter)
+    pub fn send(
+        &self,
+        to: &SessionId,
+        letter: Letter,
+    ) -> impl Future<Output = Result<(), Undelivered>> + use<> {
+        let (room, to) = (self.room.clone(), to.clone());
+        async move { room.post(&to, letter).await }
     }
 
     /// Waits until others have sent something to this session alone.

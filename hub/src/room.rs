@@ -6,29 +6,30 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use common::{Epoch, Offset, RoomName};
+use common::{Epoch, MemberId, Offset, RoomName, SessionId};
 use futures_util::{FutureExt, future::join_all};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use slab::Slab;
 use tokio::{
     runtime::Handle,
-    sync::OnceCell,
+    sync::{Notify, OnceCell},
     task::yield_now,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::{
-    Limits, StateFrame,
+    Letter, Limits, StateFrame, Undelivered,
     broker::{Broker, BrokerError, Following, Heard},
     history::{BATCH_BYTES, BATCH_RECORDS},
     line::{Batch, Faces, Line},
-    state::{Seen, States},
+    peers::{HubId, Others, Said, Shown},
+    state::{Place, Seen, States},
     tail::Tail,
 };
 
@@ -39,6 +40,10 @@ pub(crate) struct Room {
     limits: Limits,
     /// There once the log is followed.
     following: OnceCell<Following>,
+    /// The other hubs, where there are any, and what hears of them.
+    others: Option<Arc<Others>>,
+    hearing: OnceLock<Following>,
+    heard: Notify,
     states: Mutex<Told>,
     /// Grows with each state that is told, so that whoever has taken it all need not ask.
     told: AtomicU64,
@@ -50,6 +55,8 @@ pub(crate) struct Room {
     changes: AtomicUsize,
     runtime: Handle,
 }
+
+type SaidOfMembers = Said<MemberId, Shown>;
 
 /// How far the passes have got.
 #[derive(Debug, Default)]
@@ -85,15 +92,27 @@ struct Told {
 }
 
 impl Room {
-    pub(crate) fn new(name: RoomName, limits: &Limits, runtime: Handle) -> Self {
+    pub(crate) fn new(
+        name: RoomName,
+        limits: &Limits,
+        runtime: Handle,
+        others: Option<Arc<Others>>,
+    ) -> Self {
         let long_ago = Instant::now() - interval(usize::MAX, limits);
         let (life, _) = uuid::Uuid::new_v4().as_u64_pair();
+        let mut states = States::default();
+        if let Some(others) = &others {
+            states.share(others.own, life);
+        }
         Self {
             name,
             tail: RwLock::default(),
             limits: limits.clone(),
             following: OnceCell::new(),
-            states: Mutex::new(Told { states: States::default(), at: long_ago, due: false }),
+            others,
+            hearing: OnceLock::new(),
+            heard: Notify::new(),
+            states: Mutex::new(Told { states, at: long_ago, due: false }),
             told: AtomicU64::new(0),
             life,
             lines: Mutex::default(),
@@ -283,10 +302,79 @@ impl Room {
     }
 
     fn tell(self: &Arc<Self>, told: &mut Told) {
+        self.tell_others(told, Instant::now().into_std());
         if told.states.tick() {
             told.at = Instant::now();
             self.told.fetch_add(1, Ordering::Release);
             self.ring();
+        }
+    }
+
+    fn tell_others(&self, told: &mut Told, now: std::time::Instant) {
+        let Some(others) = &self.others else { return };
+        if let Some(share) = told.states.take_share(now) {
+            told.at = Instant::now();
+            others.peers.tell(Some(&self.name), SaidOfMembers::Told(share).encode());
+        }
+    }
+
+    /// Tells the other hubs again, if it is time, how far what they were told goes; to be called now and then.
+    pub(crate) fn tell_others_again(&self, now: std::time::Instant) {
+        self.tell_others(&mut self.states.lock(), now);
+    }
+
+    /// Hears of other hubs who is there, from now on.
+    pub(crate) fn hear_others(self: &Arc<Self>) {
+        let Some(others) = &self.others else { return };
+        let room = Arc::downgrade(self);
+        let hear = Arc::new(move |text: &[u8]| {
+            if let Some(room) = room.upgrade() {
+                room.hear_other(text);
+            }
+        });
+        self.hearing.get_or_init(|| others.peers.listen(Some(&self.name), hear));
+        self.ask_others(others);
+    }
+
+    fn ask_others(&self, others: &Others) {
+        others.peers.tell(Some(&self.name), SaidOfMembers::Ask(others.own).encode());
+    }
+
+    fn hear_other(self: &Arc<Self>, text: &[u8]) {
+        let Some(others) = &self.others else { return };
+        match SaidOfMembers::decode(text) {
+            Some(Said::Ask(hub)) if hub != others.own => self.change(States::ask),
+            Some(Said::Told(told)) if told.hub != others.own => {
+                if self.change(|states| states.hear(told)) {
+                    self.ask_others(others);
+                }
+                self.heard.notify_waiters();
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits until these hubs have told who is there, for so long at the most.
+    pub(crate) async fn hears_of(&self, hubs: &[HubId], within: Duration) {
+        let hears = async {
+            loop {
+                let heard = self.heard.notified();
+                if self.look(|states| states.knows(hubs)) {
+                    return;
+                }
+                heard.await;
+            }
+        };
+        // Who has not told by then is missing.
+        let _ = timeout(within, hears).await;
+    }
+
+    /// Leaves a letter for a session, wherever that is.
+    pub(crate) async fn post(&self, to: &SessionId, letter: Letter) -> Result<(), Undelivered> {
+        match (self.look(|states| states.place(to)), &self.others) {
+            (Some(Place::Here(mailbox)), _) => mailbox.put(letter),
+            (Some(Place::At(hub)), Some(others)) => others.post(hub, &self.name, to, &letter).await,
+            _ => Err(Undelivered::NotHere),
         }
     }
 

@@ -7,6 +7,9 @@
 
 mod listing;
 mod sessions;
+mod share;
+
+pub(crate) use self::share::Place;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -18,8 +21,12 @@ use common::{
     Listed, Member, MemberId, MemberName, Members, SessionId, StateKind, limits::CALL_SESSIONS,
 };
 
-use self::{listing::Listing, sessions::Sessions};
-use crate::{StateFrame, Who, mailbox::Mailbox};
+use self::{listing::Listing, sessions::Sessions, share::Share};
+use crate::{
+    StateFrame, Who,
+    mailbox::Mailbox,
+    peers::{HubId, Shown},
+};
 
 const KINDS: usize = StateKind::ALL.len();
 
@@ -34,24 +41,75 @@ pub(crate) struct States {
     ends: BTreeSet<(Instant, MemberId, Ending)>,
     /// Whose sessions take what others send to them alone.
     mailboxes: HashMap<SessionId, MemberId>,
+    /// What other hubs are told, where there are any.
+    share: Option<Share>,
 }
 
 #[derive(Debug)]
 struct Here {
     name: MemberName,
+    /// How often the name has changed.
+    named: u64,
     sessions: Sessions,
     marks: [Mark; KINDS],
     /// When one of the sessions is to be forgotten.
     forget: Option<Instant>,
+    /// What other hubs tell of it.
+    elsewhere: Vec<(HubId, Shown)>,
 }
 
 impl Here {
+    /// Whether a list of this kind tells of it.
+    fn is(&self, kind: StateKind) -> bool {
+        let own = self.marks[kind as usize] != Mark::Off;
+        let mut elsewhere = self.elsewhere.iter().map(|(_, shown)| shown);
+        match kind {
+            StateKind::Members => own || !self.elsewhere.is_empty(),
+            StateKind::Typing => own || elsewhere.any(|shown| shown.typing),
+            // Nobody looks at any of its sessions, wherever they are.
+            StateKind::Idle => {
+                (own || !self.is_own())
+                    && (own || !self.elsewhere.is_empty())
+                    && elsewhere.all(|shown| shown.idle)
+            }
+            StateKind::Direct => !self.direct().is_empty(),
+            StateKind::Call => !self.in_call().is_empty(),
+        }
+    }
+
+    /// Whether it is here at this hub.
+    fn is_own(&self) -> bool {
+        self.marks[StateKind::Members as usize] != Mark::Off
+    }
+
+    /// All its sessions, if each can be reached directly.
+    fn direct(&self) -> Vec<SessionId> {
+        let mut all = self.sessions.direct();
+        if all.is_empty() && !self.sessions.is_empty() {
+            return all;
+        }
+        for (_, shown) in &self.elsewhere {
+            match &shown.direct {
+                Some(direct) => all.extend_from_slice(direct),
+                None => return Vec::new(),
+            }
+        }
+        all
+    }
+
+    /// Its sessions that are in the room's call.
+    fn in_call(&self) -> Vec<SessionId> {
+        let mut all = self.sessions.in_call();
+        all.extend(self.elsewhere.iter().flat_map(|(_, shown)| shown.call.iter().cloned()));
+        all
+    }
+
     /// What a list of this kind tells of it.
     fn listed(&self, id: &MemberId, kind: StateKind) -> Listed {
         let member = Member { id: id.clone(), name: self.name.clone() };
         match kind {
-            StateKind::Direct => Listed { member, sessions: self.sessions.direct() },
-            StateKind::Call => Listed { member, sessions: self.sessions.in_call() },
+            StateKind::Direct => Listed { member, sessions: self.direct() },
+            StateKind::Call => Listed { member, sessions: self.in_call() },
             _ => member.into(),
         }
     }
@@ -78,8 +136,9 @@ impl States {
     /// One connection more.
     pub(crate) fn enter(&mut self, Who { member, session, .. }: &Who) {
         let known = self.here.get(&member.id);
+        let is_away = |here: &Here| !here.sessions.is_connected() && here.elsewhere.is_empty();
         // Whoever is connected goes by the name of now, whatever a later connection was told before.
-        if known.is_some_and(|here| !here.sessions.is_connected()) {
+        if known.is_some_and(is_away) {
             self.rename(&member.id, member.name.clone());
         }
         self.here_or_new(member).sessions.enter(session.as_ref());
@@ -107,11 +166,28 @@ impl States {
 
     pub(crate) fn rename(&mut self, id: &MemberId, name: MemberName) {
         let Some(here) = self.here.get_mut(id) else { return };
-        here.name = name.clone();
-        for kind in
-            StateKind::ALL.into_iter().filter(|kind| here.marks[*kind as usize] != Mark::Off)
-        {
-            self.lists[kind as usize].insert(here.listed(id, kind));
+        if here.name != name {
+            (here.name, here.named) = (name, here.named + 1);
+            self.touch(id);
+            self.list_anew(id);
+        }
+    }
+
+    /// Has all lists tell of a member what is so now.
+    fn list_anew(&mut self, id: &MemberId) {
+        let here = self.here.get(id);
+        for (kind, list) in StateKind::ALL.into_iter().zip(&mut self.lists) {
+            match here.filter(|here| here.is(kind)) {
+                Some(here) => list.insert(here.listed(id, kind)),
+                None => list.remove(id),
+            }
+        }
+    }
+
+    /// Something has changed of a member here, of which other hubs are to be told.
+    fn touch(&mut self, id: &MemberId) {
+        if let Some(share) = &mut self.share {
+            share.touch(id);
         }
     }
 
@@ -156,6 +232,7 @@ impl States {
     /// Where this session of `id` finds what others send to it alone; from now on they can.
     pub(crate) fn open_mailbox(&mut self, id: &MemberId, session: &SessionId) -> Arc<Mailbox> {
         self.mailboxes.insert(session.clone(), id.clone());
+        self.touch(id);
         let here = self.here.get_mut(id);
         let mailbox = here.map(|here| &mut here.sessions.of(Some(session)).mailbox);
         mailbox.map(|mailbox| mailbox.get_or_insert_default().clone()).unwrap_or_default()
@@ -174,7 +251,6 @@ impl States {
         let forget = here.sessions.until();
         let before = std::mem::replace(&mut here.forget, forget);
         let idle = here.sessions.is_connected().then(|| here.sessions.are_idle());
-        let told = [StateKind::Direct, StateKind::Call].map(|kind| (kind, here.listed(id, kind)));
         if before != forget {
             before.map(|until| self.ends.remove(&(until, id.clone(), Ending::Session)));
             forget.map(|until| self.ends.insert((until, id.clone(), Ending::Session)));
@@ -182,13 +258,15 @@ impl States {
         if let Some(idle) = idle {
             self.mark(id, StateKind::Idle, if idle { Mark::On } else { Mark::Off });
         }
-        for (kind, listed) in told {
-            match listed.sessions.is_empty() {
-                true => self.mark(id, kind, Mark::Off),
-                false => {
-                    self.mark(id, kind, Mark::On);
-                    self.lists[kind as usize].insert(listed);
-                }
+        self.touch(id);
+        let Some(here) = self.here.get(id) else { return };
+        if !here.elsewhere.is_empty() {
+            return self.list_anew(id);
+        }
+        for kind in [StateKind::Direct, StateKind::Call] {
+            match here.is(kind) {
+                true => self.lists[kind as usize].insert(here.listed(id, kind)),
+                false => self.lists[kind as usize].remove(id),
             }
         }
     }
@@ -204,9 +282,15 @@ impl States {
             match ending {
                 Ending::Mark(kind) if StateKind::ALL[kind] == StateKind::Members => {
                     StateKind::ALL.into_iter().for_each(|kind| self.mark(&id, kind, Mark::Off));
-                    if let Some(Here { forget: Some(until), .. }) = self.here.remove(&id) {
+                    let Some(here) = self.here.get_mut(&id) else { continue };
+                    here.sessions = Sessions::default();
+                    if let Some(until) = here.forget.take() {
                         self.ends.remove(&(until, id.clone(), Ending::Session));
                     }
+                    if here.elsewhere.is_empty() {
+                        self.here.remove(&id);
+                    }
+                    self.list_anew(&id);
                 }
                 Ending::Mark(kind) => self.mark(&id, StateKind::ALL[kind], Mark::Off),
                 Ending::Session => {
@@ -229,9 +313,11 @@ impl States {
     fn here_or_new(&mut self, member: &Member) -> &mut Here {
         self.here.entry(member.id.clone()).or_insert_with(|| Here {
             name: member.name.clone(),
+            named: 0,
             sessions: Sessions::default(),
             marks: Default::default(),
             forget: None,
+            elsewhere: Vec::new(),
         })
     }
 
@@ -245,12 +331,14 @@ impl States {
         if let Mark::Until(until) = mark {
             self.ends.insert(ending(until));
         }
-        match (before, mark) {
-            (Mark::Off, Mark::Off) => {}
-            (_, Mark::Off) => self.lists[kind as usize].remove(id),
-            (Mark::Off, _) => self.lists[kind as usize].insert(here.listed(id, kind)),
-            _ => {}
+        if (before == Mark::Off) == (mark == Mark::Off) {
+            return;
         }
+        match here.is(kind) {
+            true => self.lists[kind as usize].insert(here.listed(id, kind)),
+            false => self.lists[kind as usize].remove(id),
+        }
+        self.touch(id);
     }
 
     pub(crate) fn name_of(&self, id: &MemberId) -> Option<&MemberName> {
@@ -259,6 +347,14 @@ impl States {
 
     pub(crate) fn count(&self) -> usize {
         self.here.len()
+    }
+
+    /// How many are here at this hub.
+    pub(crate) fn own_count(&self) -> usize {
+        match self.share {
+            None => self.here.len(),
+            Some(_) => self.here.values().filter(|here| here.is_own()).count(),
+        }
     }
 
     /// Whether nobody is told who is here.
@@ -284,6 +380,7 @@ impl States {
     /// Whether there may be something to tell.
     pub(crate) fn has_changed(&self) -> bool {
         self.lists.iter().any(Listing::has_changed)
+            || self.share.as_ref().is_some_and(Share::has_changed)
     }
 
     /// Works out what is to be told; true if there is anything.

@@ -41,10 +41,10 @@ async fn what_is_sent_to_a_session_waits_for_it_in_order_also_between_its_connec
     let hub = hub();
     let (ada, bob) = (enter(&hub, "ada", "a"), enter(&hub, "bob", "b"));
     assert!(bob.mail().now_or_never().is_none());
-    ada.send(&session("b"), letter(1)).unwrap();
+    ada.send(&session("b"), letter(1)).await.unwrap();
     assert!(bob.mail().now_or_never().is_some());
     drop(bob);
-    ada.send(&session("b"), letter(2)).unwrap();
+    ada.send(&session("b"), letter(2)).await.unwrap();
     let bob = enter(&hub, "bob", "b");
     assert!(bob.mail().now_or_never().is_some());
     assert_eq!(numbers(bob.take_mail()), [1, 2]);
@@ -59,11 +59,13 @@ async fn whoever_is_not_here_or_takes_none_or_has_too_much_gets_nothing() {
     let _deaf = hub.enter(&room("tea"), &who("deaf")).unwrap();
     let _elsewhere = hub.enter(&room("coffee"), &who("bob")).unwrap().with_mailbox();
     for nobody in ["deaf-tab", "bob-tab", "x"] {
-        assert_eq!(ada.send(&session(nobody), letter(0)), Err(Undelivered::NotHere));
+        assert_eq!(ada.send(&session(nobody), letter(0)).await, Err(Undelivered::NotHere));
     }
     let mut bob = enter(&hub, "bob", "b");
-    (0..64).for_each(|n| ada.send(&session("b"), letter(n)).unwrap());
-    assert_eq!(ada.send(&session("b"), letter(64)), Err(Undelivered::Full(64)));
+    for n in 0..64 {
+        ada.send(&session("b"), letter(n)).await.unwrap();
+    }
+    assert_eq!(ada.send(&session("b"), letter(64)).await, Err(Undelivered::Full(64)));
     // One burst has so many bytes; the rest is there at once.
     assert_eq!(numbers(bob.take_mail()), Vec::from_iter(0..33));
     assert!(bob.mail().now_or_never().is_some());
@@ -73,8 +75,8 @@ async fn whoever_is_not_here_or_takes_none_or_has_too_much_gets_nothing() {
     bob.leave(hub.limits());
     drop(bob);
     hub.sweep(Instant::now() + hub.limits().closed, 0);
-    assert_eq!(ada.send(&session("b"), letter(0)), Err(Undelivered::NotHere));
-    assert_eq!(ada.send(&session("c"), letter(0)), Ok(()));
+    assert_eq!(ada.send(&session("b"), letter(0)).await, Err(Undelivered::NotHere));
+    assert_eq!(ada.send(&session("c"), letter(0)).await, Ok(()));
 }
 
 #[tokio::test]

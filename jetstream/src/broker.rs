@@ -13,6 +13,7 @@ use std::{
 use async_nats::{ConnectOptions, Subscriber};
 use common::{Epoch, Offset, RoomName};
 use futures_util::StreamExt;
+use hub::peers::Peers;
 use hub::{
     Draft,
     broker::{
@@ -28,6 +29,7 @@ use tokio::{
 
 use crate::{
     names,
+    peers::NatsPeers,
     room::{Gap, Listening, Room},
     stored::Stored,
     stream::{Facts, Failure, Item, New, Shape, Stream},
@@ -109,6 +111,7 @@ impl From<Failure> for OpenError {
 /// A log on NATS JetStream.
 pub struct JetStreamBroker {
     inner: Arc<Inner>,
+    peers: Arc<NatsPeers>,
     _sweeping: Listening,
 }
 
@@ -179,7 +182,8 @@ impl JetStreamBroker {
             window,
         };
         let log = Stream::open(client.clone(), log, wait).await?;
-        let kept = Stream::open(client, kept, wait).await?;
+        let kept = Stream::open(client.clone(), kept, wait).await?;
+        let peers = Arc::new(NatsPeers::new(client, name));
         let epoch = epoch_of(&log.facts().await?);
         let inner = Arc::new(Inner {
             log,
@@ -194,7 +198,12 @@ impl JetStreamBroker {
             wait,
         });
         let sweeping = tokio::spawn(sweep_on(Arc::downgrade(&inner), sweep));
-        Ok(Self { inner, _sweeping: Listening(sweeping.abort_handle()) })
+        Ok(Self { inner, peers, _sweeping: Listening(sweeping.abort_handle()) })
+    }
+
+    /// The way from this hub to the others of the same log.
+    pub fn peers(&self) -> Arc<dyn Peers> {
+        self.peers.clone()
     }
 }
 

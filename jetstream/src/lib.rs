@@ -10,6 +10,7 @@
 mod append;
 mod broker;
 mod names;
+mod peers;
 mod room;
 mod stored;
 mod stream;

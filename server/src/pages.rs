@@ -317,7 +317,7 @@ pub(crate) async fn room_page(
         past: !matches!(shows, Shows::Newest),
         read_only: !may_write,
         position: stretch.position,
-        members: server.hub.members(&room),
+        members: server.hub.members(&room).await.unwrap_or_default(),
         form_id: MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a message id"),
         refused,
         ice: ice::of(&server.config, &who.member.id, now_ms()),

@@ -17,7 +17,7 @@ use common::{
     ClientFrame, ErrorCode, Hello, Member, Position, Publish, Recovery, Refusal, RoomName,
     ServerFrame, SessionId, Signalling, Terms,
 };
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use futures_util::{FutureExt, StreamExt, TryFutureExt, future::BoxFuture, stream::FuturesOrdered};
 use hub::{Delivery, Letter, Outlet, Present, Reader, Record, StateFrame, Undelivered};
 use serde_json::Value;
 use tokio::{
@@ -32,6 +32,7 @@ use crate::{
     problem::refusal,
     rights::{Permit, Right},
     roster::Entry,
+    state::ServerState,
     telemetry::{Carrier, Counted, Telemetry},
 };
 
@@ -474,21 +475,21 @@ impl Session {
                 };
                 self.present.set_call(call).map_err(full).err().map(ServerFrame::Error)
             }
-            Ok(ClientFrame::Signalling { to, data }) => {
-                self.signal(&to, data).err().map(ServerFrame::Error)
-            }
+            Ok(ClientFrame::Signalling { to, data }) => match self.signal(&to, data) {
+                Err(refusal) => Some(ServerFrame::Error(refusal)),
+                Ok(mut sending) => match (&mut sending).now_or_never() {
+                    Some(sent) => sent.err().map(ServerFrame::Error),
+                    // It is on its way to another hub.
+                    None => return self.answer_later(sending, ticket),
+                },
+            },
             Ok(ClientFrame::Token { token }) => Some(match self.renew(&token) {
                 Ok(terms) => ServerFrame::Terms(terms),
                 Err(refusal) => ServerFrame::Error(refusal),
             }),
             Err(refusal) => Some(ServerFrame::Error(refusal)),
         };
-        // What is answered to a request is counted there.
-        if let Some(ServerFrame::Error(refusal)) = &frame
-            && let Some(Counted { carrier, .. }) = &self.counted
-        {
-            self.telemetry().refused(refusal.code, carrier.word());
-        }
+        count_refused(&self.caller.server, self.carrier(), frame.as_ref());
         if frame.is_some() || ticket.is_some() {
             self.answers.push_back(Answer { ticket, frame });
         }
@@ -528,8 +529,32 @@ impl Session {
         Ok(self.caller.terms())
     }
 
-    /// Hands `data` on to one other session in the room.
-    fn signal(&self, to: &SessionId, data: Value) -> Result<(), Refusal> {
+    /// What is answered to a request is counted there, and carried by none.
+    fn carrier(&self) -> Option<Carrier> {
+        self.counted.as_ref().map(|counted| counted.carrier)
+    }
+
+    /// Answers, in its turn, what came of what is under way.
+    fn answer_later(
+        &mut self,
+        sending: BoxFuture<'static, Result<(), Refusal>>,
+        ticket: Option<u64>,
+    ) {
+        let (server, carrier) = (self.caller.server.clone(), self.carrier());
+        let answer = async move {
+            let frame = sending.await.err().map(ServerFrame::Error);
+            count_refused(&server, carrier, frame.as_ref());
+            Answer { ticket, frame }
+        };
+        self.appending.push_back(answer.boxed());
+    }
+
+    /// Hands `data` on to one other session in the room: what comes of it.
+    fn signal(
+        &self,
+        to: &SessionId,
+        data: Value,
+    ) -> Result<BoxFuture<'static, Result<(), Refusal>>, Refusal> {
         let Caller { server, who, session, address, .. } = &self.caller;
         if to.public() == session.public() {
             return Err(Refusal::field("to", "`to` is this session itself"));
@@ -542,7 +567,7 @@ impl Session {
         let text = ServerFrame::Signalling(frame).encode();
         let place = server.mail.take_some(*address, text.len().div_ceil(1024));
         let held = Box::new(place.map_err(Full::too_much_waiting)?);
-        self.present.send(to, Letter { text, held }).map_err(|error| match error {
+        let sent = self.present.send(to, Letter { text, held }).map_err(|error| match error {
             Undelivered::NotHere => Refusal {
                 field: Some("to".to_owned()),
                 ..Refusal::new(ErrorCode::NotHere, error.to_string())
@@ -552,7 +577,8 @@ impl Session {
                 limit: Some(limit as u64),
                 ..Refusal::new(ErrorCode::MailboxFull, error.to_string())
             },
-        })
+        });
+        Ok(sent.boxed())
     }
 
     fn keep(&mut self, publish: Publish, id: Option<String>, ticket: Option<u64>) {
@@ -562,8 +588,7 @@ impl Session {
         }
         let Caller { server, room, who, permit, .. } = self.caller.clone();
         let (own, (who, publish)) = (who.member.id.clone(), as_whom(who, publish));
-        let (began, carrier) =
-            (Instant::now(), self.counted.as_ref().map(|counted| counted.carrier));
+        let (began, carrier) = (Instant::now(), self.carrier());
         // Somebody else's answers may come in any order; what is said is kept in that in which it was said.
         let turn = server.has_hook(&room).then(|| self.turn.clone());
         let keep = async move {
@@ -577,16 +602,12 @@ impl Session {
                 server.hub.rules().give_back_turn(&room, &own);
             }
             let none = || Refusal::new(ErrorCode::Internal, "nothing came of it");
-            let frame = match taken.and_then(|mut taken| taken.pop().ok_or_else(none)) {
+            let frame = Some(match taken.and_then(|mut taken| taken.pop().ok_or_else(none)) {
                 Ok(taken) => ServerFrame::Ack { id: taken.id, offset: taken.position.offset },
                 Err(refusal) => ServerFrame::Error(refusal.about(id.as_deref())),
-            };
-            if let ServerFrame::Error(refusal) = &frame
-                && let Some(carrier) = carrier
-            {
-                server.telemetry.refused(refusal.code, carrier.word());
-            }
-            Answer { ticket, frame: Some(frame) }
+            });
+            count_refused(&server, carrier, frame.as_ref());
+            Answer { ticket, frame }
         };
         self.appending.push_back(keep.boxed());
     }
@@ -603,6 +624,12 @@ impl Session {
     pub async fn leave(&mut self) {
         while self.appending.next().await.is_some() {}
         self.present.leave(self.caller.server.hub.limits());
+    }
+}
+
+fn count_refused(server: &ServerState, carrier: Option<Carrier>, frame: Option<&ServerFrame>) {
+    if let (Some(ServerFrame::Error(refusal)), Some(carrier)) = (frame, carrier) {
+        server.telemetry.refused(refusal.code, carrier.word());
     }
 }
 

@@ -74,6 +74,16 @@ impl Sessions {
         self.0.iter().filter(|session| session.connections > 0).all(|session| session.idle)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that take what others send to them alone.
+    pub(super) fn with_mailbox(&self) -> Vec<SessionId> {
+        let with = self.0.iter().filter(|session| session.mailbox.is_some());
+        with.filter_map(|session| session.id.clone()).collect()
+    }
+
     /// All of them, if each can be reached directly; none if one can't, for it would miss what goes directly, or if they
     /// are many.
     pub(super) fn direct(&self) -> Vec<SessionId> {

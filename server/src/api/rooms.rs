@@ -84,5 +84,6 @@ pub(crate) async fn members(
     caller: Caller,
 ) -> Result<Json<Members>, Problem> {
     caller.check(Right::Read)?;
-    Ok(Json(server.hub.members(&caller.room)))
+    let members = server.hub.members(&caller.room).await;
+    Ok(Json(members.map_err(hub::HubError::from)?))
 }

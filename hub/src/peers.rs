@@ -1,0 +1,332 @@
+//! What hubs of one log tell each other: who is in their rooms, and what is for one session alone. It is not kept.
+//!
+//! Each hub tells its own share, and what has changed of it ([`Told`]); whoever has missed a change asks for the whole
+//! ([`Said::Ask`]). A hub that is silent for [`GONE`] is gone, and its share with it. How that gets from one to the other
+//! is for [`Peers`].
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Debug,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use common::{MemberName, RoomName, SessionId};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    Letter, Undelivered,
+    broker::{BoxFuture, Following},
+};
+
+/// How often a hub says at the least that it is there.
+pub(crate) const BEAT: Duration = Duration::from_secs(2);
+/// After so much silence a hub is gone.
+pub(crate) const GONE: Duration = Duration::from_secs(7);
+/// How often a share is told of in which nothing has changed, so that whoever has missed something learns of it.
+pub(crate) const AGAIN: Duration = Duration::from_secs(10);
+/// How many KiB of letters from other hubs may wait to be taken.
+const LETTERS_KIB: usize = 8 * 1024;
+
+/// A hub, from its start to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HubId(pub u64);
+
+impl HubId {
+    /// One unlike any other.
+    pub fn new() -> Self {
+        Self(uuid::Uuid::new_v4().as_u64_pair().0)
+    }
+}
+
+impl Default for HubId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Hears what others tell. It must be quick.
+pub type Hear = Arc<dyn Fn(&[u8]) + Send + Sync>;
+/// Answers another hub.
+pub type Answer = Arc<dyn Fn(&[u8]) -> Bytes + Send + Sync>;
+
+/// The way from one hub to the others. What is told may be lost, and is never kept; what one tells on a topic is heard in
+/// the order in which it was told.
+pub trait Peers: Debug + Send + Sync {
+    /// Tells all others who listen to this room, or without one, all others.
+    fn tell(&self, room: Option<&RoomName>, text: Bytes);
+
+    /// Hears what is told so, until the value is dropped. This hub's own is heard, too.
+    fn listen(&self, room: Option<&RoomName>, hear: Hear) -> Following;
+
+    /// Asks one other hub; `None` if it does not answer.
+    fn ask(&self, hub: HubId, text: Bytes) -> BoxFuture<'_, Option<Bytes>>;
+
+    /// Answers what others ask this hub, until the value is dropped.
+    fn answer(&self, own: HubId, answer: Answer) -> Following;
+}
+
+/// What is said on a topic.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Said<K, V> {
+    /// Let everybody tell their share whole.
+    Ask(HubId),
+    /// What has become of a share.
+    Told(Told<K, V>),
+}
+
+impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Said<K, V> {
+    pub(crate) fn encode(&self) -> Bytes {
+        // Names and numbers always encode.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    /// `None` for what a newer version says.
+    pub(crate) fn decode(text: &[u8]) -> Option<Self> {
+        serde_json::from_slice(text).ok()
+    }
+}
+
+/// What has become of a hub's share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Told<K, V> {
+    pub(crate) hub: HubId,
+    /// Versions begin anew in another life.
+    pub(crate) life: u64,
+    /// What it was before; 0 if this is all of it.
+    pub(crate) base: u64,
+    pub(crate) version: u64,
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) set: Vec<(K, V)>,
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gone: Vec<K>,
+}
+
+/// How far a share is known.
+pub(crate) type Known = (u64, u64);
+
+/// What to do with what was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It is all there is.
+    Whole,
+    /// It comes next.
+    Next,
+    /// It was known.
+    Old,
+    /// Something before it was not heard.
+    Missed,
+}
+
+impl<K, V> Told<K, V> {
+    pub(crate) fn step(&self, known: Option<Known>) -> Step {
+        match known {
+            _ if self.base == 0 => Step::Whole,
+            Some((life, version)) if life == self.life && version >= self.version => Step::Old,
+            Some(known) if known == (self.life, self.base) => Step::Next,
+            _ => Step::Missed,
+        }
+    }
+}
+
+/// What a hub tells of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    pub(crate) name: MemberName,
+    /// How often its name has changed: the later one counts.
+    pub(crate) named: u64,
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub(crate) typing: bool,
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub(crate) idle: bool,
+    /// The sessions there, if each can be reached directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) direct: Option<Vec<SessionId>>,
+    /// Those that are in the room's call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) call: Vec<SessionId>,
+    /// Those that take what others send to them alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mail: Vec<SessionId>,
+}
+
+fn is_not(is: &bool) -> bool {
+    !is
+}
+
+/// A letter on its way to a session at another hub.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Post<'a> {
+    pub(crate) room: RoomName,
+    pub(crate) to: SessionId,
+    #[serde(borrow)]
+    pub(crate) text: std::borrow::Cow<'a, str>,
+}
+
+/// What became of a letter.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Posted {
+    Delivered,
+    NotHere,
+    Full(usize),
+}
+
+impl From<Result<(), Undelivered>> for Posted {
+    fn from(put: Result<(), Undelivered>) -> Self {
+        match put {
+            Ok(()) => Self::Delivered,
+            Err(Undelivered::NotHere) => Self::NotHere,
+            Err(Undelivered::Full(limit)) => Self::Full(limit),
+        }
+    }
+}
+
+impl From<Posted> for Result<(), Undelivered> {
+    fn from(posted: Posted) -> Self {
+        match posted {
+            Posted::Delivered => Ok(()),
+            Posted::NotHere => Err(Undelivered::NotHere),
+            Posted::Full(limit) => Err(Undelivered::Full(limit)),
+        }
+    }
+}
+
+/// The other hubs, as one of them knows them.
+#[derive(Debug)]
+pub(crate) struct Others {
+    pub(crate) own: HubId,
+    pub(crate) peers: Arc<dyn Peers>,
+    state: Mutex<State>,
+    /// Room for their letters, in KiB.
+    letters: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    hubs: HashMap<HubId, Other>,
+    /// What the others were told of this one's rooms.
+    told: BTreeMap<RoomName, usize>,
+    version: u64,
+    told_at: Option<Instant>,
+    is_asked: bool,
+}
+
+#[derive(Debug)]
+struct Other {
+    known: Known,
+    /// Its rooms with somebody in them, and how many that are.
+    rooms: BTreeMap<RoomName, usize>,
+    heard: Instant,
+}
+
+type SaidOfRooms = Said<RoomName, usize>;
+
+impl Others {
+    pub(crate) fn new(peers: Arc<dyn Peers>) -> Self {
+        let letters = Arc::new(Semaphore::new(LETTERS_KIB));
+        Self { own: HubId::new(), peers, state: Mutex::default(), letters }
+    }
+
+    /// Hears what another tells of its rooms.
+    pub(crate) fn hear(&self, text: &[u8], now: Instant) {
+        let mut state = self.state.lock();
+        let told = match SaidOfRooms::decode(text) {
+            Some(Said::Ask(hub)) if hub != self.own => return state.is_asked = true,
+            Some(Said::Told(told)) if told.hub != self.own => told,
+            _ => return,
+        };
+        let known = state.hubs.get(&told.hub).map(|other| other.known);
+        let step = told.step(known);
+        let new = || Other { known: (told.life, 0), rooms: BTreeMap::new(), heard: now };
+        let other = state.hubs.entry(told.hub).or_insert_with(new);
+        other.heard = now;
+        match step {
+            Step::Old => return,
+            Step::Missed => {
+                drop(state);
+                return self.peers.tell(None, SaidOfRooms::Ask(self.own).encode());
+            }
+            Step::Whole => other.rooms.clear(),
+            Step::Next => {}
+        }
+        other.known = (told.life, told.version);
+        other.rooms.extend(told.set);
+        told.gone.iter().for_each(|room| _ = other.rooms.remove(room));
+    }
+
+    /// Tells the others in how many rooms how many are, if that has changed, or for once again.
+    pub(crate) fn tell(&self, rooms: BTreeMap<RoomName, usize>, now: Instant) {
+        let mut state = self.state.lock();
+        let is_whole = std::mem::take(&mut state.is_asked) || state.version == 0;
+        let changed = rooms != state.told;
+        let beat = state.told_at.is_none_or(|at| now.duration_since(at) >= BEAT);
+        if !(is_whole || changed || beat) {
+            return;
+        }
+        let before = std::mem::replace(&mut state.told, rooms);
+        let base = if is_whole { 0 } else { state.version };
+        state.version += u64::from(changed || is_whole);
+        state.told_at = Some(now);
+        let is_new = |room: &RoomName, count: &usize| is_whole || before.get(room) != Some(count);
+        let set = state.told.iter().filter(|(room, count)| is_new(room, count));
+        let told = Told {
+            hub: self.own,
+            life: 0,
+            base,
+            version: state.version,
+            set: set.map(|(room, count)| (room.clone(), *count)).collect(),
+            gone: before.into_keys().filter(|room| !state.told.contains_key(room)).collect(),
+        };
+        drop(state);
+        self.peers.tell(None, SaidOfRooms::Told(told).encode());
+    }
+
+    /// Those who have been silent for too long, and are forgotten now.
+    pub(crate) fn gone(&self, now: Instant) -> Vec<HubId> {
+        let mut state = self.state.lock();
+        let gone = state.hubs.extract_if(|_, other| now.duration_since(other.heard) >= GONE);
+        gone.map(|(hub, _)| hub).collect()
+    }
+
+    /// The rooms somebody is in elsewhere, and how many that are; one who is at two hubs counts twice.
+    pub(crate) fn rooms(&self) -> HashMap<RoomName, usize> {
+        let mut rooms = HashMap::new();
+        for (room, count) in self.state.lock().hubs.values().flat_map(|other| &other.rooms) {
+            *rooms.entry(room.clone()).or_default() += count;
+        }
+        rooms
+    }
+
+    /// At which hubs somebody is in this room.
+    pub(crate) fn with(&self, room: &RoomName) -> Vec<HubId> {
+        let state = self.state.lock();
+        let with = state.hubs.iter().filter(|(_, other)| other.rooms.contains_key(room));
+        with.map(|(hub, _)| *hub).collect()
+    }
+
+    /// Hands a letter to a session at another hub.
+    pub(crate) async fn post(
+        &self,
+        hub: HubId,
+        room: &RoomName,
+        to: &SessionId,
+        letter: &Letter,
+    ) -> Result<(), Undelivered> {
+        let post = Post { room: room.clone(), to: to.clone(), text: letter.text.as_str().into() };
+        // Texts always encode.
+        let text = serde_json::to_vec(&post).unwrap_or_default();
+        let answer = self.peers.ask(hub, text.into()).await.ok_or(Undelivered::NotHere)?;
+        serde_json::from_slice::<Posted>(&answer).unwrap_or(Posted::NotHere).into()
+    }
+
+    /// Room for a letter of another hub.
+    pub(crate) fn room_for(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).ok()?;
+        self.letters.clone().try_acquire_many_owned(kib).ok()
+    }
+}
