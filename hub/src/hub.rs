@@ -19,7 +19,7 @@ use tokio::{runtime::Handle, sync::watch};
 
 pub use self::looking::{Found, Stretch};
 use crate::{
-    Draft, Limits, Present, Reader, Who,
+    Draft, Lag, Limits, Present, Reader, Who,
     broker::{
         Appended, Broker, BrokerError, Following, Keep, KeptRoom, Part, Read, new_message_id,
     },
@@ -481,6 +481,16 @@ impl Hub {
             members: rooms.iter().map(|room| room.look(|states| states.count())).sum(),
             tail_bytes: self.held_bytes(),
         }
+    }
+
+    /// How far readers are behind; `at` is now, in milliseconds since 1970. Looks at each of them, and lets others have their
+    /// turn in between.
+    pub async fn lag(&self, at: u64) -> Lag {
+        let mut lag = Lag::default();
+        for room in self.open_rooms() {
+            room.add_lag(&mut lag, at).await;
+        }
+        lag
     }
 
     /// How many bytes of messages are in memory, in all rooms.

@@ -13,6 +13,7 @@ pub mod contract;
 mod frame;
 mod history;
 mod hub;
+mod lag;
 mod limits;
 mod line;
 mod mailbox;
@@ -29,6 +30,7 @@ mod tail;
 pub use self::{
     frame::{FACES, Frame, StateFrame},
     hub::{Figures, Found, Hub, HubError, Published, RoomSummary, Stretch, TooManyRooms},
+    lag::Lag,
     limits::Limits,
     line::{Burst, Outlet, Pushed},
     mailbox::{Letter, Undelivered},

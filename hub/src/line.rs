@@ -9,6 +9,7 @@
 //! | the reader | [`Line::look`] | reads on by itself: the line is not live, and nothing has rung since |
 //! | | [`Line::go_live`] | has read everything: the line is live, unless it was rung meanwhile |
 //! | | [`Line::poll_rung`] | waits until it is rung |
+//! | | [`Line::take`] | has something to write, and comes back once that is done |
 //! | the pass | [`Line::hear`] | pushes if the line is live; rings if it is not, or is no more after that |
 //! | | [`Line::call`] | rings: there is something that the pass has not got |
 
@@ -22,6 +23,7 @@ use std::{
 use bytes::Bytes;
 use common::{Epoch, Offset, Position};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::{Record, Who};
 
@@ -86,14 +88,18 @@ impl Batch {
 
     /// Pushes what `who` has not read and may, from behind `offset`.
     fn push(&self, faces: &Faces, who: &Who, offset: Offset, outlet: &dyn Outlet) -> Pushed {
-        let start = self.records.partition_point(|record| record.offset <= offset);
-        let unread = &self.records[start..];
+        let unread = self.behind(offset);
         if self.is_public {
-            let faces = (start == 0).then_some(faces);
+            let faces = (unread.len() == self.records.len()).then_some(faces);
             return self.push_all(unread, faces, outlet);
         }
         let for_it = unread.iter().filter(|record| record.envelope.is_for(who)).cloned();
         self.push_all(&for_it.collect::<Vec<_>>(), None, outlet)
+    }
+
+    fn behind(&self, offset: Offset) -> &[Arc<Record>] {
+        let start = self.records.partition_point(|record| record.offset <= offset);
+        &self.records[start..]
     }
 
     fn push_all(
@@ -112,6 +118,7 @@ impl Batch {
 /// One reader.
 pub(crate) struct Line {
     pub(crate) who: Who,
+    began: Instant,
     stand: Mutex<Stand>,
 }
 
@@ -130,6 +137,11 @@ struct Stand {
     epoch: Option<Epoch>,
     /// The outlet keeps the rest of something.
     is_stuck: bool,
+    /// Up to here everything is written, if that is not where [`Stand::read`] is; none before the reader has looked for
+    /// the first time.
+    written: Option<Offset>,
+    /// When the oldest message was kept that was taken to be written since: milliseconds since 1970.
+    writing: Option<u64>,
 }
 
 /// What a reader finds when it looks.
@@ -141,9 +153,20 @@ pub(crate) struct Looked {
     pub(crate) is_stuck: bool,
 }
 
+/// How far a reader's client has got, as far as can be known: what is with the system counts as read.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// Up to here everything is written.
+    pub(crate) written: Offset,
+    /// When the oldest message was kept that is being written: milliseconds since 1970.
+    pub(crate) writing: Option<u64>,
+    /// Since when the reader reads.
+    pub(crate) began: Instant,
+}
+
 impl Line {
     pub(crate) fn new(who: Who) -> Self {
-        Self { who, stand: Mutex::default() }
+        Self { who, began: Instant::now(), stand: Mutex::default() }
     }
 
     pub(crate) fn set_outlet(&self, outlet: Arc<dyn Outlet>) {
@@ -154,16 +177,38 @@ impl Line {
         self.stand.lock().wants_state = true;
     }
 
-    /// The reader reads on by itself. What comes from now on rings again.
-    pub(crate) fn look(&self) -> Looked {
+    /// The reader, which is there, reads on by itself: what it took before is written, unless it knows of a rest that is not.
+    /// What comes from now on rings again.
+    pub(crate) fn look(&self, position: Offset, is_stuck: bool) -> Looked {
         let mut stand = self.stand.lock();
         (stand.rung, stand.is_live) = (false, false);
-        Looked { read: stand.read.take(), is_stuck: std::mem::take(&mut stand.is_stuck) }
+        let looked =
+            Looked { read: stand.read.take(), is_stuck: std::mem::take(&mut stand.is_stuck) };
+        if !is_stuck && !looked.is_stuck {
+            (stand.written, stand.writing) = (Some(looked.read.unwrap_or(position)), None);
+        }
+        looked
+    }
+
+    /// The reader has taken messages to be written, the oldest of which was kept then: milliseconds since 1970.
+    pub(crate) fn take(&self, at: u64) {
+        self.stand.lock().writing.get_or_insert(at);
+    }
+
+    /// How far the client has got; `None` if nobody reads for it.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        let stand = self.stand.lock();
+        let written = stand.written?;
+        let read = stand.read.filter(|_| stand.writing.is_none());
+        let written = read.unwrap_or(written);
+        Some(Progress { written, writing: stand.writing, began: self.began })
     }
 
     /// The reader has read everything up to there and will wait; `is_all` says whether that is still all there is.
     pub(crate) fn go_live(&self, position: &Position, is_all: impl FnOnce() -> bool) {
         let mut stand = self.stand.lock();
+        // What was not for it is behind it as well.
+        stand.written = Some(position.offset);
         if stand.outlet.is_some() && !stand.rung && is_all() {
             (stand.is_live, stand.read) = (true, Some(position.offset));
             if stand.epoch.as_ref() != Some(&position.epoch) {
@@ -199,6 +244,10 @@ impl Line {
             let pushed = batch.push(faces, &self.who, read, &**outlet);
             stand.is_live = pushed == Pushed::All;
             stand.is_stuck = pushed == Pushed::Some;
+            if stand.is_stuck {
+                stand.written = Some(read);
+                stand.writing = batch.behind(read).first().map(|record| record.envelope.at);
+            }
             if pushed != Pushed::None {
                 stand.read = Some(last.offset.max(read));
             }

@@ -79,7 +79,7 @@ impl Reader {
 
     /// From now on nothing is pushed any more.
     pub fn stop_pushing(&mut self) {
-        let looked = self.line.look();
+        let looked = self.line.look(self.position.offset, self.is_stuck);
         self.position.offset = looked.read.unwrap_or(self.position.offset);
         self.is_stuck |= looked.is_stuck;
     }
@@ -154,6 +154,9 @@ impl Reader {
             let Some(taken) = Box::pin(self.take_from_broker()).await? else { break };
             (delivery.reset, delivery.records) = taken;
         }
+        if let Some(oldest) = delivery.records.first() {
+            self.line.take(oldest.envelope.at);
+        }
         if let Some(State { seen, told }) = &mut self.state {
             delivery.states = self.room.take_state(seen, told);
         }
@@ -214,7 +217,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.line.look();
+        self.line.look(self.position.offset, self.is_stuck);
         self.room.unlist(self.key);
     }
 }

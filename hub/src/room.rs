@@ -27,6 +27,7 @@ use crate::{
     Letter, Limits, StateFrame, Undelivered,
     broker::{Broker, BrokerError, Following, Heard},
     history::{BATCH_BYTES, BATCH_RECORDS},
+    lag::Lag,
     line::{Batch, Faces, Line},
     peers::{HubId, Others, Said, Shown},
     state::{Place, Seen, States},
@@ -214,14 +215,8 @@ impl Room {
     async fn go_round(self: Arc<Self>, round: Arc<Round>) {
         let (faces, mut lines) = (Faces::default(), Vec::with_capacity(STRETCH));
         loop {
-            let start = round.next.fetch_add(STRETCH, Ordering::Relaxed);
-            {
-                let all = self.lines.lock();
-                let end = all.capacity().min(start + STRETCH);
-                if end <= start {
-                    return;
-                }
-                lines.extend((start..end).filter_map(|key| all.get(key).cloned()));
+            if !self.add_stretch(round.next.fetch_add(STRETCH, Ordering::Relaxed), &mut lines) {
+                return;
             }
             if lines.is_empty() {
                 continue;
@@ -232,6 +227,31 @@ impl Room {
                     None => line.call(),
                 }
             }
+            yield_now().await;
+        }
+    }
+
+    /// Adds the lines of the stretch that begins at `start`; whether there may be some from there on.
+    fn add_stretch(&self, start: usize, lines: &mut Vec<Arc<Line>>) -> bool {
+        let all = self.lines.lock();
+        let end = all.capacity().min(start + STRETCH);
+        lines.extend((start..end).filter_map(|key| all.get(key).cloned()));
+        start < end
+    }
+
+    /// Counts the readers that are behind; `at` is now, in milliseconds since 1970.
+    pub(crate) async fn add_lag(&self, lag: &mut Lag, at: u64) {
+        let (mut start, mut lines) = (0, Vec::with_capacity(STRETCH));
+        while self.add_stretch(start, &mut lines) {
+            // Before looking at the readers: what comes while looking is nobody's fault.
+            let head = self.tail.read().head();
+            let all = lines.drain(..).filter_map(|line| line.progress());
+            let behind = all.filter(|reader| reader.written < head || reader.writing.is_some());
+            for reader in behind.collect::<Vec<_>>() {
+                let unread = self.tail.read().unread(reader.written);
+                lag.add(&reader, unread, at);
+            }
+            start += STRETCH;
             yield_now().await;
         }
     }

@@ -82,6 +82,12 @@ impl Tail {
         })
     }
 
+    /// How many of the records in here are behind `offset`, and when the first of those was taken: milliseconds since 1970.
+    pub(crate) fn unread(&self, offset: Offset) -> (usize, Option<u64>) {
+        let start = self.records.partition_point(|record| record.offset <= offset);
+        (self.records.len() - start, self.records.get(start).map(|record| record.envelope.at))
+    }
+
     /// The life of the log.
     pub(crate) fn epoch(&self) -> Option<&Epoch> {
         self.epoch.as_ref()

@@ -134,6 +134,18 @@ impl Telemetry {
             ("hubbub_connections", "Connections there are, below HTTP."),
             ("hubbub_rooms", "Rooms that are in memory."),
             ("hubbub_members", "Members in those rooms; one in two rooms counts twice."),
+            (
+                "hubbub_readers_behind",
+                "Readers for whom a message has waited for more than a second.",
+            ),
+            (
+                "hubbub_reader_lag_messages",
+                "Messages that wait for the reader for whom most do, as far as they are in memory.",
+            ),
+            (
+                "hubbub_reader_lag_seconds",
+                "How long the oldest message has waited for the reader for whom one has waited longest.",
+            ),
             ("hubbub_tail_bytes", "Bytes of the newest messages that are in memory."),
             ("hubbub_log_bytes", "Bytes of the files of the log; 0 in memory."),
             ("hubbub_info", "1, with the version."),
@@ -305,12 +317,16 @@ pub(crate) async fn metrics(State(server): State<ServerState>) -> Response {
     let version = key("hubbub_info", [("version", env!("CARGO_PKG_VERSION"))]);
     telemetry.recorder.register_gauge(&version, &METADATA).set(1.0);
     let figures = server.hub.figures();
+    let lag = server.hub.lag(now_ms()).await;
     let ready = server.check_ready().await.is_ok();
     let log = if server.config.ephemeral { 0 } else { file_bytes(&server.config.data) };
     for (name, value) in [
         ("hubbub_connections", server.connections.taken() as f64),
         ("hubbub_rooms", figures.rooms as f64),
         ("hubbub_members", figures.members as f64),
+        ("hubbub_readers_behind", lag.behind as f64),
+        ("hubbub_reader_lag_messages", lag.messages as f64),
+        ("hubbub_reader_lag_seconds", lag.oldest.as_secs_f64()),
         ("hubbub_tail_bytes", figures.tail_bytes as f64),
         ("hubbub_log_bytes", log as f64),
         ("hubbub_ready", f64::from(u8::from(ready))),

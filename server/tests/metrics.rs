@@ -13,6 +13,7 @@ use support::{
     road::{ROADS, Traveller},
     *,
 };
+use tokio::io::AsyncWriteExt;
 
 /// Each series of a scrape, with its value.
 async fn scrape(server: &TestServer) -> BTreeMap<String, f64> {
@@ -83,6 +84,50 @@ async fn what_happens_is_counted_by_what_it_is() {
     }
     assert!(series["hubbub_members"] >= 1.0 && series["hubbub_connections"] >= 2.0);
     assert!(series["process_resident_memory_bytes"] > 1e6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_does_not_read_is_seen_to_be_behind_until_it_does() {
+    let server = TestServer::with(|config| config.publish_rate = 0).await;
+    let lag = |series: &BTreeMap<String, f64>| {
+        ["readers_behind", "reader_lag_messages", "reader_lag_seconds"]
+            .map(|name| series[&format!("hubbub_{name}")])
+    };
+    for road in [
+        "GET /ws?room=tea HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        "GET /api/rooms/tea/events HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    ] {
+        let (mut ada, mut read) = (server.connect_narrowly().await, Vec::new());
+        ada.write_all(road.as_bytes()).await.unwrap();
+        read_until(&mut ada, &mut read, b"\r\n\r\n").await;
+        until(&server, |series| lag(series) == [0.0; 3]).await;
+        say_more_than_a_socket_holds(&server).await;
+        until(&server, |series| {
+            let [readers, messages, seconds] = lag(series);
+            readers == 1.0 && messages >= 50.0 && seconds > 1.0
+        })
+        .await;
+        let [_, _, seconds] = lag(&scrape(&server).await);
+        until(&server, |series| lag(series)[2] > seconds + 0.2).await;
+        read_until(&mut ada, &mut read, b"the last").await;
+        until(&server, |series| lag(series) == [0.0; 3]).await;
+    }
+}
+
+/// In a room where somebody does not read; less than the log keeps.
+async fn say_more_than_a_socket_holds(server: &TestServer) {
+    let mut bob = server.join("?room=tea").await;
+    for _ in 0..100 {
+        for _ in 0..16 {
+            bob.say(&"x".repeat(4_000)).await;
+        }
+        for _ in 0..16 {
+            bob.next_of("ack").await;
+        }
+    }
+    bob.say("the last").await;
+    bob.next_of("ack").await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use support::*;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     time::sleep,
 };
 use tokio_tungstenite::{client_async, tungstenite::Message};
@@ -17,13 +17,6 @@ use tokio_tungstenite::{client_async, tungstenite::Message};
 /// So many messages of so many bytes: more than a socket holds, and less than the log keeps.
 const COUNT: usize = 1_600;
 const LONG: usize = 4_000;
-
-/// A connection that takes little at once.
-async fn narrow(server: &TestServer) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(32 * 1024).unwrap();
-    socket.connect(server.address).await.unwrap()
-}
 
 async fn server() -> TestServer {
     TestServer::with(|config| config.publish_rate = 0).await
@@ -52,7 +45,7 @@ fn number(frame: &serde_json::Value) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_websocket_that_is_read_in_fits_and_starts_gets_each_message_whole_and_in_order() {
     let server = server().await;
-    let stream = narrow(&server).await;
+    let stream = server.connect_narrowly().await;
     let url = format!("ws://{}/ws?room=tea", server.address);
     let (mut ada, _) = client_async(url, stream).await.unwrap();
     let saying = say_all(&server);
@@ -82,7 +75,7 @@ async fn a_websocket_that_is_read_in_fits_and_starts_gets_each_message_whole_and
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_stream_that_is_read_in_fits_and_starts_has_each_chunk_whole_and_in_order() {
     let server = server().await;
-    let mut stream = narrow(&server).await;
+    let mut stream = server.connect_narrowly().await;
     let head = "GET /api/rooms/tea/events HTTP/1.1\r\nhost: localhost\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     // It starts where the log is when it comes in: what is said before is not for it.
@@ -136,7 +129,7 @@ fn take_chunk(bytes: &mut Vec<u8>) -> Option<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn socket_io_that_is_read_in_fits_and_starts_gets_each_packet_whole_and_in_order() {
     let server = server().await;
-    let stream = narrow(&server).await;
+    let stream = server.connect_narrowly().await;
     let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket&room=tea", server.address);
     let (mut ada, _) = client_async(url, stream).await.unwrap();
     ada.send("40".into()).await.unwrap();
@@ -231,12 +224,6 @@ async fn be_closed((mut stream, mut bytes): (TcpStream, Vec<u8>)) -> Vec<u8> {
     stream.write_all(&[0x81, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0]).await.unwrap();
     stream.read_to_end(&mut bytes).await.unwrap();
     bytes
-}
-
-async fn read_until(stream: &mut TcpStream, bytes: &mut Vec<u8>, expected: &[u8]) {
-    while !bytes.windows(expected.len()).any(|some| some == expected) {
-        assert!(stream.read_buf(bytes).await.unwrap() > 0, "the connection ended");
-    }
 }
 
 /// What kinds of frames a server has sent (RFC 6455 section 5.2).

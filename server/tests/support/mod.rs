@@ -16,7 +16,8 @@ use server::{
     rights::{Grant, Rights},
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::AsyncReadExt,
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::oneshot,
     task::JoinHandle,
     time::timeout,
@@ -74,6 +75,13 @@ impl TestServer {
         format!("http://{}{path}", self.address)
     }
 
+    /// A connection that takes little at once.
+    pub async fn connect_narrowly(&self) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(32 * 1024).unwrap();
+        socket.connect(self.address).await.unwrap()
+    }
+
     /// Someone who sees all frames, in the room of `query`.
     pub async fn join(&self, query: &str) -> Client {
         Client::open(self, query, &[("sec-websocket-protocol", "hubbub.v1")]).await.unwrap()
@@ -82,6 +90,16 @@ impl TestServer {
     /// The smallest client there is.
     pub async fn join_plain(&self, query: &str) -> Client {
         Client::open(self, query, &[]).await.unwrap()
+    }
+}
+
+/// Reads on until this is among what was read.
+pub async fn read_until(stream: &mut TcpStream, bytes: &mut Vec<u8>, expected: &[u8]) {
+    let mut looked = 0;
+    while !bytes[looked..].windows(expected.len()).any(|some| some == expected) {
+        looked = bytes.len().saturating_sub(expected.len());
+        let read = timeout(PATIENCE, stream.read_buf(bytes)).await.expect("nothing comes");
+        assert!(read.unwrap() > 0, "the connection ended");
     }
 }
 
