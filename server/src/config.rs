@@ -21,6 +21,7 @@ use crate::{
     peer::ProxyHeader,
     publish_hook::Late,
     rights::Access,
+    telemetry::traces,
     webhook::{Secret, Webhook},
 };
 
@@ -234,6 +235,16 @@ pub struct Config {
     #[arg(long, env = "HUBBUB_DRAIN_DELAY", value_name = "SECONDS", default_value = "0", value_parser = parse_seconds)]
     pub drain_delay: Duration,
 
+    /// Where traces are sent: the address of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318, where
+    /// /v1/traces is put behind it. They say what was done and how long it took; not for whom, where, or what was said.
+    #[arg(long, env = "HUBBUB_OTLP", value_name = "URL", value_parser = traces::parse_url)]
+    pub otlp: Option<reqwest::Url>,
+
+    /// How much of what begins here is traced, from 0 to 1. What a request is a part of, by its header traceparent, has
+    /// decided for it.
+    #[arg(long, env = "HUBBUB_OTLP_SAMPLE", value_name = "RATIO", default_value = "1", value_parser = parse_ratio)]
+    pub otlp_sample: f64,
+
     /// How to log: for people, or as one JSON object a line.
     #[arg(long, env = "HUBBUB_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
@@ -419,6 +430,11 @@ fn parse_within(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs_f64)
 }
 
+fn parse_ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| format!("`{text}` is not a number from 0 to 1"))
+}
+
 fn parse_log(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
@@ -551,6 +567,16 @@ mod tests {
             "/api/x",
         ] {
             assert!(parse_base(bad).is_err() || bad == "//", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_ratio_is_from_none_to_all() {
+        for (text, ratio) in [("0", 0.0), ("0.01", 0.01), ("1", 1.0)] {
+            assert_eq!(parse_ratio(text), Ok(ratio));
+        }
+        for bad in ["", "-0.1", "1.1", "50%", "NaN", "inf"] {
+            assert!(parse_ratio(bad).is_err(), "{bad}");
         }
     }
 

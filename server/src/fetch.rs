@@ -79,14 +79,38 @@ pub(crate) struct Answered {
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// Posts JSON to `url`. What is answered is not read, but for its head.
+/// What is sent.
+pub(crate) struct Body {
+    kind: &'static str,
+    bytes: Bytes,
+}
+
+impl Body {
+    /// An encoded message of Protocol Buffers.
+    pub(crate) fn protobuf(bytes: Vec<u8>) -> Self {
+        Self { kind: "application/x-protobuf", bytes: bytes.into() }
+    }
+}
+
+/// JSON.
+impl From<String> for Body {
+    fn from(json: String) -> Self {
+        Self { kind: "application/json", bytes: json.into() }
+    }
+}
+
+/// Posts something to `url`. What is answered is not read, but for its head.
 ///
 /// # Errors
 ///
 /// Why there was no answer.
-pub(crate) async fn post(url: &Url, headers: &Headers, body: String) -> Result<Answered, String> {
+pub(crate) async fn post(
+    url: &Url,
+    headers: &Headers,
+    body: impl Into<Body>,
+) -> Result<Answered, String> {
     let late = |_| format!("no answer within {} seconds", TAKEN_WITHIN.as_secs());
-    let posting = send(Method::POST, url, headers, body);
+    let posting = send(Method::POST, url, headers, body.into());
     let answer = timeout(TAKEN_WITHIN, posting).await.map_err(late)??;
     let retry_after = answer.headers().get(header::RETRY_AFTER);
     let seconds = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
@@ -113,7 +137,7 @@ pub(crate) async fn ask(
     within: Duration,
 ) -> Result<Whole, String> {
     let asking = async {
-        let answer = send(method, url, headers, body).await?;
+        let answer = send(method, url, headers, body.into()).await?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), most).collect().await;
         Ok(Whole { status, body: body.map_err(|error| plain(&*error))?.to_bytes() })
@@ -126,14 +150,14 @@ async fn send(
     method: Method,
     url: &Url,
     headers: &Headers,
-    body: String,
+    Body { kind, bytes }: Body,
 ) -> Result<Response<Incoming>, String> {
     let request = Request::builder().method(method).uri(url.as_str());
-    let mut request = request.header(header::CONTENT_TYPE, "application/json");
+    let mut request = request.header(header::CONTENT_TYPE, kind);
     for (name, value) in headers {
         request = request.header(*name, value);
     }
-    let request = request.body(Full::from(body)).map_err(|error| plain(&error))?;
+    let request = request.body(Full::from(bytes)).map_err(|error| plain(&error))?;
     let answer = client().map_err(|error| plain(&error))?.request(request).await;
     answer.map_err(|error| plain(&error))
 }

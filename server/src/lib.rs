@@ -75,7 +75,7 @@ pub use crate::{
 use crate::{
     identity::Identity,
     state::{Parts, ServerState},
-    telemetry::Telemetry,
+    telemetry::{Telemetry, traces::Traces},
     webhook::Teller,
 };
 
@@ -99,7 +99,7 @@ impl Server {
     ///
     /// [`OpenError`] when the data directory can't be used.
     pub fn open(config: Config) -> Result<Self, OpenError> {
-        let telemetry = Telemetry::new();
+        let telemetry = Telemetry::new(Traces::of(&config));
         let (identity, broker): (_, Arc<dyn Broker>) = if config.ephemeral {
             let retention = config.retention.clone().unwrap_or_else(Retention::in_memory);
             (Identity::ephemeral(), Arc::new(MemoryBroker::new(retention)))
@@ -114,7 +114,8 @@ impl Server {
 
     /// A server over a log of one's own, whose tokens `identity` signs.
     pub fn over(config: Config, identity: Identity, broker: Arc<dyn Broker>) -> Self {
-        Self(Arc::new(Parts::new(config, identity, broker, Telemetry::new())))
+        let telemetry = Telemetry::new(Traces::of(&config));
+        Self(Arc::new(Parts::new(config, identity, broker, telemetry)))
     }
 
     /// All its addresses, to be served by other means than [`Server::serve`].
@@ -182,6 +183,7 @@ impl Server {
         if !server.config.ephemeral {
             restart::leave(&server.config.data, &server.hub);
         }
+        server.telemetry.traces.close().await;
         Ok(())
     }
 }

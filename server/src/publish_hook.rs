@@ -19,7 +19,10 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     fetch,
-    telemetry::Telemetry,
+    telemetry::{
+        Telemetry,
+        traces::{Span, Work},
+    },
     webhook::{Secret, Webhook},
 };
 
@@ -166,21 +169,27 @@ impl PublishHook {
             return self.late(messages);
         }
         let asking = Asking(Some(circuit));
+        let span = self.telemetry.traces.begin(Work::PublishHook);
         let data = json!({"room": room, "from": from, "messages": &messages});
-        let decided = self.ask(hook, data).await;
+        let decided = self.ask(hook, data, &span).await;
         asking.settle(!matches!(decided, Err(Undecided::Away(_))));
         match decided.and_then(|decision| apply(decision, &messages).map_err(Undecided::Unfit)) {
             Ok(Ok(decided)) => {
-                self.telemetry.asked(if decided == messages { "passed" } else { "changed" });
+                let outcome = if decided == messages { "passed" } else { "changed" };
+                span.came_to(outcome);
+                self.telemetry.asked(outcome);
                 Ok(decided)
             }
             Ok(Err(refusal)) => {
+                span.came_to("refused");
                 self.telemetry.asked("refused");
                 Err(refusal)
             }
             // Anybody can have this come, as often as they like.
             Err(Undecided::Away(why) | Undecided::Unfit(why)) => {
                 tracing::debug!(%why, "the publish hook did not decide");
+                span.came_to("late");
+                span.fail();
                 self.late(messages)
             }
         }
@@ -197,16 +206,18 @@ impl PublishHook {
         }
     }
 
-    async fn ask(&self, hook: &Webhook, data: Value) -> Result<Decision, Undecided> {
+    async fn ask(&self, hook: &Webhook, data: Value, span: &Span) -> Result<Decision, Undecided> {
         let id = format!("msg_{}", uuid::Uuid::new_v4().simple());
         let body = json!({"type": "publish", "data": data}).to_string();
-        let headers = self.secret.headers(&id, &body);
+        let headers: Vec<_> =
+            self.secret.headers(&id, &body).into_iter().chain(span.parent()).collect();
         let asking = async {
             let _place = self.places.acquire().await;
             fetch::ask(Method::POST, hook.url(), &headers, body, ANSWER_BYTES, self.within).await
         };
         let late = |_| Undecided::Away("it was late".to_owned());
         let asked = timeout(self.within, asking).await.map_err(late)?.map_err(Undecided::Away)?;
+        span.answered(asked.status.as_u16());
         let why = || format!("it answered {}", asked.status.as_u16());
         if asked.status.is_server_error() || asked.status == StatusCode::TOO_MANY_REQUESTS {
             return Err(Undecided::Away(why()));

@@ -24,7 +24,7 @@ use crate::{
     rights::nothing_here,
     site,
     state::ServerState,
-    telemetry,
+    telemetry::{self, traces},
     transport::{socket_io, websocket},
     wire::Wire,
 };
@@ -74,8 +74,12 @@ pub(crate) fn router(server: ServerState) -> Router {
         .layer(middleware::from_fn_with_state(server.clone(), count))
         .layer(middleware::from_fn_with_state(server.clone(), host::check))
         .layer(middleware::map_response(harden))
-        .layer(middleware::from_fn_with_state(server.clone(), meter::measure))
-        .with_state(server);
+        .layer(middleware::from_fn_with_state(server.clone(), meter::measure));
+    let site = match server.telemetry.traces.is_on() {
+        true => site.layer(middleware::from_fn_with_state(server.clone(), traces::trace)),
+        false => site,
+    };
+    let site = site.with_state(server);
     match base.as_str() {
         "" => site,
         // A proxy may leave it out, or not.

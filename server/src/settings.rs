@@ -265,6 +265,8 @@ mod tests {
             "publish-hook" => "[\"t*=https://a.example\", \"https://b.example\"]".to_owned(),
             "publish-hook-within" => "0.5".to_owned(),
             "publish-hook-late" => "\"allow\"".to_owned(),
+            "otlp" => "\"http://collector:4318\"".to_owned(),
+            "otlp-sample" => "0.25".to_owned(),
             "log-format" => "\"json\"".to_owned(),
             "log" => "\"hub=debug\"".to_owned(),
             other => panic!("give --{other} a value here, and one that it needs with it below"),

@@ -29,7 +29,7 @@ use crate::{
     rights::{Access, Permit, Right, token_needed},
     roster::Roster,
     session::End,
-    telemetry::Telemetry,
+    telemetry::{Telemetry, traces::Work},
 };
 
 /// How many KiB of long bodies and answers may be under way, in all; one address has an eighth of that.
@@ -235,6 +235,19 @@ impl Parts {
         permit: &Permit,
         room: &RoomName,
         who: &Who,
+        messages: Vec<Publish>,
+    ) -> Result<Vec<Published>, Refusal> {
+        let span = self.telemetry.traces.begin(Work::Publish);
+        span.of_messages(messages.len());
+        let published = span.over(self.ask_and_keep(permit, room, who, messages)).await;
+        published.inspect_err(|refusal| span.refused(refusal.code))
+    }
+
+    async fn ask_and_keep(
+        &self,
+        permit: &Permit,
+        room: &RoomName,
+        who: &Who,
         mut messages: Vec<Publish>,
     ) -> Result<Vec<Published>, Refusal> {
         if let Some(hook) = self.publish_hook.as_ref().filter(|_| self.asks_about(permit, room)) {
@@ -248,7 +261,9 @@ impl Parts {
             messages = hook.decide(room, &who.member, messages).await?;
             still()?;
         }
-        self.hub.publish_all(room, who, messages, now_ms()).await.map_err(refusal)
+        let span = self.telemetry.traces.begin(Work::Append);
+        let kept = span.over(self.hub.publish_all(room, who, messages, now_ms())).await;
+        kept.map_err(refusal).inspect_err(|refusal| span.refused(refusal.code))
     }
 
     /// Something was decided of a room or a member: every session looks whether it concerns it.

@@ -5,6 +5,7 @@
 //! ever one, so that there are as many series after a million members as after one.
 
 mod process;
+pub(crate) mod traces;
 
 use std::{
     collections::VecDeque,
@@ -27,6 +28,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use self::traces::Traces;
 use crate::{
     clock::now_ms,
     problem::{Problem, refusal},
@@ -84,6 +86,8 @@ pub(crate) struct Telemetry {
     pub(crate) commit: Histogram,
     /// When the certificate that is shown ends.
     pub(crate) certificate: Gauge,
+    /// What is done for whom, and how long that takes.
+    pub(crate) traces: Traces,
     last_refusals: Mutex<VecDeque<Refused>>,
     /// The server will stop soon: whoever asks whether it is ready should ask another.
     pub(crate) is_leaving: AtomicBool,
@@ -126,7 +130,8 @@ impl Drop for Counted {
 }
 
 impl Telemetry {
-    pub(crate) fn new() -> Self {
+    /// Nothing was counted yet; what is traced is told there.
+    pub(crate) fn new(traces: Traces) -> Self {
         let builder = PrometheusBuilder::new().set_buckets(&SECONDS);
         let recorder = builder.expect("there are bounds").build_recorder();
         let described = [
@@ -215,6 +220,7 @@ impl Telemetry {
             publish,
             commit,
             certificate,
+            traces,
             last_refusals: Mutex::default(),
             is_leaving,
         }
@@ -244,9 +250,7 @@ impl Telemetry {
 
     /// Counts what was refused, over what.
     pub(crate) fn refused(&self, code: ErrorCode, over: &'static str) {
-        let word = serde_json::to_value(code).ok();
-        let word = word.as_ref().and_then(serde_json::Value::as_str).unwrap_or("other");
-        self.count("hubbub_refusals_total", [("code", word.to_owned())]);
+        self.count("hubbub_refusals_total", [("code", code_word(code))]);
         let mut last = self.last_refusals.lock();
         let number = last.front().map_or(1, |newest| newest.number + 1);
         last.push_front(Refused { number, at: now_ms(), code, over });
@@ -301,6 +305,12 @@ impl Telemetry {
     fn set(&self, name: &'static str, value: f64) {
         self.recorder.register_gauge(&Key::from_static_name(name), &METADATA).set(value);
     }
+}
+
+/// The code's word for programs.
+fn code_word(code: ErrorCode) -> String {
+    let word = serde_json::to_value(code).ok();
+    word.as_ref().and_then(serde_json::Value::as_str).unwrap_or("other").to_owned()
 }
 
 fn key<const N: usize>(

@@ -29,6 +29,7 @@ use crate::{
     fetch::{self, Answered},
     rights::Pattern,
     state::ServerState,
+    telemetry::traces::Work,
 };
 
 /// How many messages are in a batch, and how many bytes of them; the last may go beyond.
@@ -364,10 +365,16 @@ impl Teller {
             if self.is_gone.load(Ordering::Relaxed) {
                 return Told::Gone;
             }
-            let headers = self.secret.headers(id, &body);
+            let span = self.server.telemetry.traces.begin(Work::Webhook);
+            let headers: Vec<_> =
+                self.secret.headers(id, &body).into_iter().chain(span.parent()).collect();
             let answered = fetch::post(&self.hook.url, &headers, body.clone()).await;
+            if let Ok(answered) = &answered {
+                span.answered(answered.status);
+            }
             let (why, asked) = match answered {
                 Ok(Answered { status: 200..300, .. }) => {
+                    span.came_to("taken");
                     self.server.telemetry.hooked("taken");
                     return Told::Taken;
                 }
@@ -386,6 +393,10 @@ impl Teller {
                 }
                 Err(error) => (error, None),
             };
+            span.came_to("failed");
+            span.fail();
+            // The wait until the next try is no part of it.
+            drop(span);
             self.server.telemetry.hooked("failed");
             if refusals >= REFUSALS {
                 return Told::Refused;
