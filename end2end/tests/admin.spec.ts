@@ -5,6 +5,9 @@ import { expect, isConnected, say, test, texts } from './support.js';
 // The browser itself tells of each status that is none of success.
 const expected = /status of 40[134]|status of 429/;
 
+/** What there is, is listed at every fifth look, of which there is one a second at the most. */
+const LISTED = { timeout: 60_000 };
+
 test('whoever manages the hub sees how it is, and acts', async ({ person, server }) => {
   const [operator, ada, bob] = [await person({ expected }), await person({ expected }), await person()];
   for (const page of [ada, bob]) {
@@ -16,6 +19,8 @@ test('whoever manages the hub sees how it is, and acts', async ({ person, server
   await expect(operator.locator('h1')).toHaveText('By invitation only');
   await operator.goto(`/admin#token=${server.token('--name', 'Operator', '--manage', '*')}`);
   await expect(operator.locator('h1')).toHaveText('Operation');
+  // Its heading is there before its code is.
+  await expect(operator.locator('html[data-hydrated]')).toBeAttached();
 
   const code = await operator.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name));
   expect(code.filter((name) => /split_(admin|lab)_/.test(name)).map((name) => /admin|lab/.exec(name)![0])).toEqual(['admin']);
@@ -25,8 +30,8 @@ test('whoever manages the hub sees how it is, and acts', async ({ person, server
   await expect(figure('Sessions')).toHaveText('2');
   const row = (table: string, text: string) => operator.locator(`[aria-labelledby=${table}] tbody tr`, { hasText: text });
   const name = await ada.locator('.me-name').innerText();
-  await expect(row('connections', 'websocket')).toHaveCount(2);
-  await expect(row('rooms', 'tea')).toContainText('2');
+  await expect(row('connections', 'websocket')).toHaveCount(2, LISTED);
+  await expect(row('rooms', 'tea')).toContainText('2', LISTED);
   await expect(operator.locator('.admin-plots .curve').first()).toHaveAttribute('d', /^M/);
   expect((await new AxeBuilder({ page: operator }).analyze()).violations).toEqual([]);
 
@@ -41,7 +46,7 @@ test('whoever manages the hub sees how it is, and acts', async ({ person, server
   operator.on('dialog', (dialog) => dialog.accept());
   await row('connections', name).getByRole('button', { name: 'Put out for an hour' }).click();
   await expect(ada.locator('[data-conn]')).toHaveAttribute('data-conn', 'over');
-  await expect(row('connections', 'websocket')).toHaveCount(1);
+  await expect(row('connections', 'websocket')).toHaveCount(1, LISTED);
   await ada.reload();
   await expect(ada.locator('h1')).toHaveText('By invitation only');
   await operator.locator('[aria-labelledby=out]').getByRole('button', { name: 'Let in' }).click();
@@ -52,7 +57,7 @@ test('whoever manages the hub sees how it is, and acts', async ({ person, server
   await row('rooms', 'tea').getByRole('button', { name: 'Clear' }).click();
   await expect.poll(async () => (await fetch(server.url('/api/rooms/tea/messages?after=0')).then((r) => r.json())).messages).toEqual([]);
   await fetch(server.url('/api/rooms/tea/messages'), { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{' });
-  await expect(row('refusals', 'invalid_json')).toContainText('http');
+  await expect(row('refusals', 'invalid_json')).toContainText('http', LISTED);
   await expect(texts(bob)).toHaveText(['hello']);
 });
 

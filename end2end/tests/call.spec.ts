@@ -1,10 +1,10 @@
 // A call: what one shows is seen moving by all, and whoever leaves has nothing open any more.
 import type { Page } from '@playwright/test';
 import { enter, join, openTracks, press, seesMoving, withDevices } from './call.js';
+import { isDirect } from './direct.js';
 import { expect, test } from './support.js';
 
 test.use({ launchOptions: withDevices('--use-fake-ui-for-media-stream') });
-test.setTimeout(120_000);
 
 const tiles = (page: Page) => page.locator('.tile:not(.mine):not(.screen)');
 
@@ -43,7 +43,7 @@ test('a screen is seen beside the face, and those who write to each other direct
   for (const page of [ada, bob]) {
     await page.getByRole('button', { name: /^Write to .* alone$/ }).click();
   }
-  await expect(ada.locator('.addressee')).toHaveAttribute('data-road', 'direct');
+  await isDirect(ada);
   await Promise.all([join(ada), join(bob)]);
   await press(ada, 'Share screen');
   await expect(bob.locator('.tile.screen')).toBeVisible();

@@ -1,7 +1,7 @@
 // The contract with the smallest clients: Node's `ws`, Python's `websockets` and a page.
 import { spawn } from 'node:child_process';
 import { WebSocket as NodeSocket } from 'ws';
-import { expect, open, python as packages, say, test, texts } from './support.js';
+import { expect, open, python as packages, STARTED, say, test, texts } from './support.js';
 
 const PYTHON = `
 import asyncio, json, sys
@@ -40,8 +40,8 @@ test('node, python and a browser in the lobby hear each other', async ({ person,
   let printed = '';
   python.stdout.on('data', (data) => (printed += data));
   python.stderr.on('data', (data) => (printed += data));
-  const ended = new Promise((resolve) => python.once('exit', resolve));
-  await expect(texts(ada)).toHaveText(['hi from node', 'hi from python']);
+  const ended = new Promise((resolve) => python.once('close', resolve));
+  await expect(texts(ada)).toHaveText(['hi from node', 'hi from python'], STARTED);
 
   await say(ada, 'bye');
   expect(await ended, printed).toBe(0);

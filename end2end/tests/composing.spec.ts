@@ -60,7 +60,8 @@ for (const [where, steps] of sequences) {
     await play(ada, steps);
     await expect(texts(ada)).toHaveText(['네']);
     await expect(ada.locator('textarea[name=message]')).toHaveValue('');
-    // Nothing comes after it.
+    // Nothing comes after it. (For 60 ms another Enter would be taken for the same press.)
+    await ada.waitForTimeout(150);
     await ada.locator('textarea[name=message]').fill('끝');
     await ada.locator('textarea[name=message]').press('Enter');
     await expect(texts(ada)).toHaveText(['네', '끝']);

@@ -22,6 +22,7 @@ async function freePort(): Promise<number> {
 
 test('every case of the WebSocket conformance suite passes', async () => {
   test.skip(python === '' || !echo, 'there is no Python 3 with kosoku, or no example, here');
+  test.setTimeout(300_000);
   const address = `127.0.0.1:${await freePort()}`;
   const server = spawn(echo!, [address.split(':')[1]]);
   const reports = mkdtempSync(join(tmpdir(), 'kosoku-'));
@@ -32,7 +33,7 @@ test('every case of the WebSocket conformance suite passes', async () => {
   let printed = '';
   suite.stdout.on('data', (data) => (printed += data));
   suite.stderr.on('data', (data) => (printed += data));
-  const code = await new Promise((resolve) => suite.once('exit', resolve));
+  const code = await new Promise((resolve) => suite.once('close', resolve));
   server.kill();
   rmSync(reports, { recursive: true });
   expect([code, printed]).toEqual([0, expect.stringContaining('301 cases passed')]);

@@ -27,6 +27,13 @@ async function withWays(page: Page): Promise<void> {
 export const setWays = (page: Page, open: boolean) =>
   page.evaluate((open) => (window as unknown as { setWays(open: boolean): void }).setWays(open), open);
 
+/**
+ * What is written goes straight to the other one. Before both have picked each other a try may be declined, and then two
+ * may cross: each time it is some seconds until the next.
+ */
+export const isDirect = (page: Page) =>
+  expect(page.locator('.addressee')).toHaveAttribute('data-road', 'direct', { timeout: 60_000 });
+
 /** From now on writes to the other one who is here, alone. */
 export async function writeToTheOther(page: Page): Promise<void> {
   await page.getByRole('button', { name: /^Write to .* alone$/ }).click();

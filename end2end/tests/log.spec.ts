@@ -1,6 +1,6 @@
 // The log: where it stands, what is in it, and how it reads.
 import type { Page } from '@playwright/test';
-import { expect, hold, isConnected, open, say, test, texts, type Server } from './support.js';
+import { drawn, expect, hold, isConnected, open, say, test, texts, type Server } from './support.js';
 
 /** Says so many lines at once, as a program does that may say as much as it likes. */
 async function fill(server: Server, room: string, count: number): Promise<void> {
@@ -54,6 +54,7 @@ test('the scroll position is the reader’s', async ({ person, server }) => {
   await open(bob, '/rooms/tea');
   await ada.locator('#log').evaluate((log) => log.scrollTo(0, -400));
   await expect.poll(() => fromEnd(ada)).toBeGreaterThan(300);
+  await drawn(ada);
   const before = await topOf(ada, 'line 40');
   await say(bob, 'you can not see this yet');
   await expect(ada.locator('.pill')).toHaveText('1 new message ↓');
@@ -191,6 +192,7 @@ test('what is being read stays, however much comes', async ({ person, server }) 
   await open(ada, '/rooms/tea');
   await texts(ada).nth(49).scrollIntoViewIfNeeded();
   await expect.poll(() => fromEnd(ada)).toBeGreaterThan(300);
+  await drawn(ada);
   const before = await topOf(ada, 'line 50');
   for (let n = 0; n < 6; n++) {
     await fetch(server.url('/api/rooms/tea/messages'), {

@@ -1,5 +1,5 @@
 // What is done to something after it was said: edited, taken back, reacted to; and its own address.
-import { expect, open, say, test, texts } from './support.js';
+import { AGAIN, drawn, expect, open, say, test, texts } from './support.js';
 import type { Page } from '@playwright/test';
 
 /** The row of a message. */
@@ -146,7 +146,7 @@ test('two reactions at once are two, also before the first is answered', async (
     await ada.getByRole('button', { name: `React with ${emoji}` }).click();
   }
   await ada.context().setOffline(false);
-  await expect(row(bob, 'cake or pie?').locator('.reaction')).toHaveText(['👍1', '🎉1']);
+  await expect(row(bob, 'cake or pie?').locator('.reaction')).toHaveText(['👍1', '🎉1'], AGAIN);
 });
 
 test('what is taken back goes from wherever it is read', async ({ person, server }) => {
@@ -228,6 +228,7 @@ test('what came while nobody looked has a line above it', async ({ person }) => 
   await expect(bob.locator('.unread')).toHaveCount(0);
   await bob.locator('#log').evaluate((log) => log.scrollTo(0, -300));
   await expect.poll(() => bob.locator('#log').evaluate((log) => -log.scrollTop)).toBeGreaterThan(200);
+  await drawn(bob);
   await say(ada, 'while you were away');
   await say(ada, 'and this');
   await bob.locator('.pill').click();

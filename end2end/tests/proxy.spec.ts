@@ -5,7 +5,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectSecurely } from 'node:tls';
-import { isConnected, say, Server, texts } from './support.js';
+import { isConnected, say, Server, taken, texts } from './support.js';
 
 const NAME = 'hub.example.org';
 const TOLD = ['--host', NAME, '--trusted-proxy', '127.0.0.1'];
@@ -226,7 +226,7 @@ for (const proxy of proxies) {
           said.push(`by ${road}`);
           await expect(texts(page)).toHaveText(said);
           // Taken, not only shown.
-          await expect(page.locator('.message.pending')).toHaveCount(0);
+          await expect(page.locator('.message:not([data-state=sent])')).toHaveCount(0);
         }
       });
     }
@@ -266,7 +266,7 @@ for (const proxy of proxies) {
       await page.goto(`${origin}/rooms/tea`);
       await isConnected(page);
       await say(page, 'through');
-      await expect(page.locator('.message:not(.pending) .text')).toHaveText(['through']);
+      await expect(taken(page)).toHaveText(['through']);
     });
 
     for (const what of ['leaves it out', 'passes it on']) {
@@ -291,11 +291,11 @@ for (const proxy of proxies) {
         await expect(page).toHaveURL(`${origin}/hub/rooms/tea`);
         await isConnected(page);
         await say(page, 'down here');
-        await expect(page.locator('.message:not(.pending) .text')).toHaveText(['down here']);
+        await expect(taken(page)).toHaveText(['down here']);
         for (const road of ['sse', 'longpoll']) {
           await by(page, road);
           await say(page, road);
-          await expect(page.locator('.message:not(.pending) .text').last()).toHaveText(road);
+          await expect(taken(page).last()).toHaveText(road);
         }
         const statuses = await page.evaluate(async () => {
           const address = document.querySelector<HTMLLinkElement>('link[rel=manifest]')!.href;

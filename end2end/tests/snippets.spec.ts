@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, open, python, say, test, texts } from './support.js';
+import { expect, open, python, say, STARTED, test, texts } from './support.js';
 
 // A room whose name has to be written differently in an address, in JSON and in a shell.
 const ROOM = "차 & 'tea'";
@@ -47,22 +47,22 @@ test('every snippet works as it is printed', async ({ person, server }) => {
   await expect.poll(() => console_).toContain('hi');
 
   const curl = run('sh', ['-c', await code('curl')]);
-  await expect.poll(curl).toContain('"offset":');
+  await expect.poll(curl, STARTED).toContain('"offset":');
 
   const dir = mkdtempSync(join(tmpdir(), 'snippet-'));
   symlinkSync(join(import.meta.dirname, '../node_modules'), join(dir, 'node_modules'));
   writeFileSync(join(dir, 'snippet.mjs'), await code('socketio'));
   printed.socketio = run('node', [join(dir, 'snippet.mjs')]);
-  await expect.poll(printed.socketio).toContain('hi from Socket.IO');
+  await expect.poll(printed.socketio, STARTED).toContain('hi from Socket.IO');
 
   if (python !== '') {
     printed.python = run('python3', ['-c', await code('python')], { PYTHONPATH: python });
-    await expect.poll(printed.python).toContain('hi from Python');
+    await expect.poll(printed.python, STARTED).toContain('hi from Python');
   }
 
   await say(ada, 'to all of them');
   for (const [word, text] of Object.entries(printed)) {
-    await expect.poll(text, word).toContain('to all of them');
+    await expect.poll(text, { ...STARTED, message: word }).toContain('to all of them');
   }
   // Both in the page heard it: one each.
   await expect.poll(() => console_.filter((text) => text === 'to all of them')).toHaveLength(2);

@@ -23,6 +23,9 @@ function binary(): string {
 const installed = join(target, 'python');
 export const python = process.env.HUBBUB_PYTHON ?? (existsSync(installed) ? installed : '');
 
+/** How long a program may take to start, and to say its first words. */
+export const STARTED = { timeout: 60_000 };
+
 /** One `hubbub`, alone in an empty directory. */
 export class Server {
   readonly dir = mkdtempSync(join(tmpdir(), 'hubbub-'));
@@ -127,8 +130,11 @@ export async function open(page: Page, path: string): Promise<void> {
   if (path.startsWith('/rooms/')) await isConnected(page);
 }
 
-export async function isConnected(page: Page): Promise<void> {
-  await expect(page.locator('[data-conn]')).toHaveAttribute('data-conn', 'open');
+/** How long a page may take to come back once the server is there again: between two tries it waits up to 30 s. */
+export const AGAIN = { timeout: 60_000 };
+
+export async function isConnected(page: Page, within?: { timeout: number }): Promise<void> {
+  await expect(page.locator('[data-conn]')).toHaveAttribute('data-conn', 'open', within);
 }
 
 /** Writes a message and sends it with the Enter key. */
@@ -136,6 +142,10 @@ export async function say(page: Page, text: string): Promise<void> {
   await page.locator('textarea[name=message]').fill(text);
   await page.locator('textarea[name=message]').press('Enter');
 }
+
+/** Waits until the page has drawn, and so knows of all scrolling there was: the browser tells of that with the next frame. */
+export const drawn = (page: Page) =>
+  page.evaluate(() => new Promise<void>((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
 
 /** Lets nothing that this page asks for at such addresses through, until what this returns is called. */
 export async function hold(page: Page, addresses: string): Promise<() => void> {
@@ -150,4 +160,9 @@ export async function hold(page: Page, addresses: string): Promise<() => void> {
 
 export function texts(page: Page) {
   return page.locator('.message .text');
+}
+
+/** Those that the server has taken: one's own are shown before. */
+export function taken(page: Page) {
+  return page.locator('.message[data-state=sent] .text');
 }

@@ -83,7 +83,7 @@ const kinds = (page: Page) =>
 
 for (const [what, theirs] of [['the same', SECRET], ['another', 'not the secret of the hub']] as const) {
   test(`with a TURN server of ${what} secret`, async ({ person, server }) => {
-    test.setTimeout(90_000);
+    test.setTimeout(240_000);
     const turn = await startTurn(theirs);
     try {
       await server.stop();
@@ -98,7 +98,7 @@ for (const [what, theirs] of [['the same', SECRET], ['another', 'not the secret 
       for (const page of [ada, bob]) await page.getByRole('button', { name: /^Write to .* alone$/ }).click();
       const works = theirs === SECRET;
       const road = works ? 'direct' : 'relayed';
-      await expect(ada.locator('.addressee')).toHaveAttribute('data-road', road, { timeout: 80_000 });
+      await expect(ada.locator('.addressee')).toHaveAttribute('data-road', road, { timeout: 150_000 });
       if (works) expect(await kinds(ada)).toEqual(['relay', 'relay']);
       await say(ada, 'hello');
       await expect(texts(bob)).toHaveText(['hello']);

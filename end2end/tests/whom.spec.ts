@@ -14,6 +14,9 @@ test('who gets it is chosen in the composer, and said at both ends', async ({ pe
     await called(page, name);
   }
   await expect(ada.locator('.members li')).toHaveCount(3);
+  // A row is made with the names of that moment.
+  await expect(bob.locator('.members')).toContainText('Eve');
+  await expect(eve.locator('.members')).toContainText('Bob');
   await ada.locator('#whom').click();
   await ada.locator('.whom').getByRole('checkbox', { name: 'Bob' }).check();
   await expect(ada.locator('.addressee .tag')).toHaveText('only to Bob');
