@@ -48,3 +48,17 @@ export async function two(people: [Page, Page]): Promise<[Page, Page]> {
   }
   return people;
 }
+
+/** Counts what goes out on data channels, in bytes. */
+export const counting = (page: Page) =>
+  page.addInitScript(() => {
+    type Send = (this: RTCDataChannel, data: string | Uint8Array) => void;
+    const channels = RTCDataChannel.prototype as unknown as { send: Send };
+    const { send } = channels;
+    const counter = Object.assign(window, { sent: 0 });
+    channels.send = function (data) {
+      counter.sent += data.length;
+      send.call(this, data);
+    };
+  });
+export const sent = (page: Page) => page.evaluate(() => (window as unknown as { sent: number }).sent);

@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { setWays, two, writeToTheOther } from './direct.js';
+import { counting, sent, setWays, two, writeToTheOther } from './direct.js';
 import { Middlebox } from './proxy.js';
 import { expect, open, test } from './support.js';
 
@@ -19,20 +19,6 @@ const button = (page: Page, name: string) => file(page).getByRole('button', { na
 /** This browser can't write to disk as it comes. */
 const withoutDisk = (page: Page) =>
   page.addInitScript(() => Reflect.deleteProperty(window, 'showSaveFilePicker'));
-
-/** Counts what goes out on data channels, in bytes. */
-const counting = (page: Page) =>
-  page.addInitScript(() => {
-    type Send = (this: RTCDataChannel, data: string | Uint8Array) => void;
-    const channels = RTCDataChannel.prototype as unknown as { send: Send };
-    const { send } = channels;
-    const counter = Object.assign(window, { sent: 0 });
-    channels.send = function (data) {
-      counter.sent += data.length;
-      send.call(this, data);
-    };
-  });
-const sent = (page: Page) => page.evaluate(() => (window as unknown as { sent: number }).sent);
 
 /** Makes a file that nothing can compress; returns where it is and its SHA-256. */
 function make(dir: string, name: string, size: number): { path: string; sha256: string } {

@@ -1,7 +1,8 @@
 // The lab in a real browser: all roads, a blocked one, Stop, and what the address says.
 import type { Page } from '@playwright/test';
 import { readFileSync } from 'node:fs';
-import { expect, test } from './support.js';
+import { counting, sent } from './direct.js';
+import { expect, hold, test, type Server } from './support.js';
 
 /** The cells of a road's row. */
 async function row(page: Page, road: string): Promise<string[]> {
@@ -10,6 +11,9 @@ async function row(page: Page, road: string): Promise<string[]> {
 
 /** The race is over: a way between browsers alone may take 15 s. */
 const isDone = (page: Page) => expect(page.getByText('All roads are done.')).toBeVisible({ timeout: 120_000 });
+
+/** How many are where two pages meet. */
+const here = async (server: Server) => (await (await fetch(server.url('/api/rooms/lab-ab12cd/members'))).json()).count;
 
 /** A figure as a page writes it. */
 const figure = (text: string) => parseFloat(text.replaceAll(',', ''));
@@ -59,15 +63,59 @@ test('two pages race WebRTC with each other, once the other is let answer', asyn
   }
   await expect(ada.locator('.address')).toHaveText(new RegExp(`^${server.url('/lab')}\\?.*&with=ab12cd$`));
   // A link alone connects nobody.
-  const here = async () => (await (await fetch(server.url('/api/rooms/lab-ab12cd/members'))).json()).count;
-  expect(await here()).toBe(0);
+  expect(await here(server)).toBe(0);
   await bob.getByRole('button', { name: 'Answer here' }).click();
   await expect(bob.getByText('What the other device sends is sent back')).toBeVisible();
-  await expect.poll(here).toBe(1);
+  await expect.poll(() => here(server)).toBe(1);
   await ada.getByRole('button', { name: 'Start' }).click();
   await isDone(ada);
   await expect(ada.getByText('WebRTC: Sent back by another page.')).toBeVisible();
   expect((await row(ada, 'webrtc')).slice(0, 3)).toEqual(['6', '0', '0']);
+});
+
+test('another page is waited for as long as a way to it may take', async ({ person, server }) => {
+  const [ada, bob] = [await person(), await person()];
+  // As a slow telephone: it answers after the time within which somebody has to be there.
+  await bob.addInitScript(() => {
+    const { createAnswer, createOffer } = RTCPeerConnection.prototype;
+    const late = <Asked extends unknown[], Made>(make: (...asked: Asked) => Promise<Made>) =>
+      async function (this: RTCPeerConnection, ...asked: Asked) {
+        await new Promise((done) => setTimeout(done, 7_000));
+        return make.apply(this, asked);
+      };
+    Object.assign(RTCPeerConnection.prototype, { createAnswer: late(createAnswer), createOffer: late(createOffer) });
+  });
+  for (const page of [ada, bob]) {
+    await page.goto('/lab?roads=webrtc&n=6&rate=20&with=ab12cd');
+    await expect(page.locator('html[data-hydrated]')).toBeAttached();
+  }
+  await bob.getByRole('button', { name: 'Answer here' }).click();
+  await expect.poll(() => here(server)).toBe(1);
+  await ada.getByRole('button', { name: 'Start' }).click();
+  await isDone(ada);
+  await expect(ada.getByText('WebRTC: Sent back by another page.')).toBeVisible();
+  expect((await row(ada, 'webrtc')).slice(0, 3)).toEqual(['6', '0', '0']);
+});
+
+test('who answers too late is not taken for the second session of one’s own', async ({ person, server }) => {
+  const [ada, bob] = [await person(), await person()];
+  await counting(bob);
+  for (const page of [ada, bob]) {
+    await page.goto('/lab?roads=webrtc&n=6&rate=20&with=ab12cd');
+    await expect(page.locator('html[data-hydrated]')).toBeAttached();
+  }
+  // It is asked for once nobody has come.
+  const release = await hold(ada, '**/api/token');
+  const asked = ada.waitForRequest('**/api/token');
+  await ada.getByRole('button', { name: 'Start' }).click();
+  await asked;
+  await bob.getByRole('button', { name: 'Answer here' }).click();
+  await expect.poll(() => here(server)).toBe(2);
+  release();
+  await isDone(ada);
+  await expect(ada.getByText('WebRTC: Sent back by a second session of this page')).toBeVisible();
+  expect((await row(ada, 'webrtc')).slice(0, 3)).toEqual(['6', '0', '0']);
+  expect(await sent(bob)).toBe(0);
 });
 
 test('where WebSockets are blocked the client finds another road, and the table says which', async ({ person }) => {

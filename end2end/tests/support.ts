@@ -147,14 +147,14 @@ export async function say(page: Page, text: string): Promise<void> {
 export const drawn = (page: Page) =>
   page.evaluate(() => new Promise<void>((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
 
-/** Lets nothing that this page asks for at such addresses through, until what this returns is called. */
-export async function hold(page: Page, addresses: string): Promise<() => void> {
+/** Lets nothing that this page asks for at such addresses through, or not so many, until what this returns is called. */
+export async function hold(page: Page, addresses: string, times?: number): Promise<() => void> {
   let release = () => {};
   const held = new Promise<void>((resolve) => (release = resolve));
   await page.route(addresses, async (route) => {
     await held;
     await route.continue();
-  });
+  }, { times });
   return release;
 }
 

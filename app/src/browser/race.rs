@@ -89,7 +89,7 @@ pub(crate) async fn race(
 pub(crate) async fn echo(meeting: RoomName, ice: Option<Ice>) {
     let course = Course { plan: Plan::default(), ice, meeting: None };
     let (shell, heard) = course.client(Joining::echo(meeting, None));
-    answer(shell, heard).await;
+    answer(shell, heard, |_| true).await;
 }
 
 /// What a race is run on.
@@ -186,13 +186,18 @@ impl Course {
         if is_direct {
             let mut other = None;
             if self.meeting.is_some() {
-                other = meet(&shell, &mut heard, &hello, MEET_WITHIN_MS, is_blocked).await;
+                let other_page = |id: &MemberId| *id != hello.member.id;
+                other = meet(&shell, &mut heard, other_page, MEET_WITHIN_MS, is_blocked).await;
             }
             outcome.echo = Some(Echo::OtherPage);
             if other.is_none() {
-                own_echo = self.own_echo(mark).await;
                 outcome.echo = Some(Echo::SamePage);
-                other = meet(&shell, &mut heard, &hello, WAY_WITHIN_MS, is_blocked).await;
+                own_echo = self.own_echo(mark, hello.member.id.clone()).await;
+                // Whoever answers from now on comes too late.
+                if let Some(own) = &own_echo {
+                    let own = |id: &MemberId| *id == own.id;
+                    other = meet(&shell, &mut heard, own, WAY_WITHIN_MS, is_blocked).await;
+                }
             }
             let Some(member) = other else {
                 return Outcome { failed: Some(Failed::NoWay), ..outcome };
@@ -242,21 +247,23 @@ impl Course {
         self.meeting.clone().unwrap_or_else(|| room(&format!("{ROOM}-{mark:08x}")))
     }
 
-    /// A second session of this page, as somebody else.
-    async fn own_echo(&self, mark: u32) -> Option<OwnEcho> {
-        let joining = Joining::echo(self.meeting_room(mark), Some(stranger().await?));
+    /// A second session of this page, as somebody else, who sends back what `me` sends.
+    async fn own_echo(&self, mark: u32, me: MemberId) -> Option<OwnEcho> {
+        let Stranger { token, member } = stranger().await?;
+        let joining = Joining::echo(self.meeting_room(mark), Some(token));
         let (shell, heard) = self.client(joining);
         let (going, gone) = oneshot::channel();
         spawn_local(async move {
-            let answers = std::pin::pin!(answer(shell, heard));
+            let answers = std::pin::pin!(answer(shell, heard, |id| *id == me));
             select(answers, gone).await;
         });
-        Some(OwnEcho { _going: going })
+        Some(OwnEcho { id: member.id, _going: going })
     }
 }
 
 /// Sends everything back until it is dropped.
 struct OwnEcho {
+    id: MemberId,
     _going: oneshot::Sender<()>,
 }
 
@@ -264,14 +271,14 @@ fn room(name: &str) -> RoomName {
     RoomName::parse(name).expect("letters and digits name a room")
 }
 
-/// Sends back what comes. A connection is only made between two who both want it: this one wants whoever is there.
-async fn answer(shell: Rc<Shell>, mut heard: Heard) {
+/// Sends back what comes. A connection is only made between two who both want it: this one wants the first that is `wanted`.
+async fn answer(shell: Rc<Shell>, mut heard: Heard, wanted: impl Fn(&MemberId) -> bool) {
     let mut me = None;
     while let Some((_, seen)) = heard.next().await {
         match seen {
-            Seen::Change(Change::Me(member)) => me = Some(member),
+            Seen::Change(Change::Me(member)) => me = Some(member.id),
             Seen::Change(Change::Roster(StateKind::Direct, members)) => {
-                let other = me.as_ref().and_then(|me| somebody_else(&members, me));
+                let other = me.as_ref().and_then(|me| first(&members, |id| id != me && wanted(id)));
                 shell.handle(Event::Address(other));
             }
             Seen::Change(Change::Arrived { message, mine: false }) => {
@@ -303,38 +310,41 @@ async fn greeted(heard: &mut Heard, until: f64) -> Option<(Hello, Transport)> {
     }
 }
 
-/// Waits for somebody who sends everything back, and for a direct way to them; where that is blocked, there need not be
-/// one.
+/// Waits for somebody `wanted`, who sends everything back, and for a direct way to them; where that is blocked, there need
+/// not be one.
 async fn meet(
     shell: &Shell,
     heard: &mut Heard,
-    hello: &Hello,
+    wanted: impl Fn(&MemberId) -> bool,
     within: f64,
     is_blocked: bool,
 ) -> Option<MemberId> {
-    let until = clock() + within;
+    let mut until = clock() + within;
     let kind = if is_blocked { StateKind::Members } else { StateKind::Direct };
     let mut other = None;
     loop {
         match next(heard, until).await?.1 {
             Seen::Change(Change::Roster(told, members)) if told == kind => {
-                let found = somebody_else(&members, &hello.member);
+                let found = first(&members, &wanted);
                 if is_blocked && found.is_some() {
                     return found;
                 }
                 if found.is_some() && found != other {
+                    // Somebody is there: what is waited for now is the way to them.
+                    until = until.max(clock() + WAY_WITHIN_MS);
                     other = found;
                     shell.handle(Event::Address(other.clone()));
                 }
             }
-            Seen::Change(Change::Road(client::Road::Direct)) => return other,
+            Seen::Change(Change::Road(client::Road::Direct)) if other.is_some() => return other,
             _ => {}
         }
     }
 }
 
-fn somebody_else(members: &Members, me: &Member) -> Option<MemberId> {
-    members.members.iter().map(|listed| &listed.id).find(|id| **id != me.id).cloned()
+/// The first of these that is wanted.
+fn first(members: &Members, wanted: impl Fn(&MemberId) -> bool) -> Option<MemberId> {
+    members.members.iter().map(|listed| &listed.id).find(|id| wanted(id)).cloned()
 }
 
 fn see(to: &UnboundedSender<(f64, Seen)>, seen: Seen) {
@@ -358,16 +368,17 @@ async fn next(heard: &mut Heard, until: f64) -> Option<(f64, Seen)> {
     None
 }
 
-/// A token for somebody who is not me.
-async fn stranger() -> Option<String> {
-    #[derive(Deserialize)]
-    struct Given {
-        token: String,
-    }
+/// Somebody who is not me, and a token to be them.
+#[derive(Deserialize)]
+struct Stranger {
+    token: String,
+    member: Member,
+}
+
+async fn stranger() -> Option<Stranger> {
     let request = Request::post(&base::path("/api/token")).credentials(RequestCredentials::Omit);
     let given = request.send().await.ok()?.text().await.ok()?;
-    let given: Given = serde_json::from_str(&given).ok()?;
-    Some(given.token)
+    serde_json::from_str(&given).ok()
 }
 
 /// What the hub has counted.
