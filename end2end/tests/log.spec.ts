@@ -65,6 +65,57 @@ test('the scroll position is the reader’s', async ({ person, server }) => {
   await expect(ada.locator('#log')).toBeFocused();
 });
 
+/** With `hold`, frames that this page gets by WebSocket wait in `held`, until `letIn` has it hear them, all in one turn. */
+type Frames = { hold: boolean; held: string[]; letIn: () => void };
+
+const withFrames = (page: Page) =>
+  page.addInitScript(() => {
+    const frames: Frames = Object.assign(window, { hold: false, held: [], letIn: () => {} });
+    const Browsers = window.WebSocket;
+    window.WebSocket = class extends Browsers {
+      constructor(url: string | URL, protocols?: string | string[]) {
+        super(url, protocols);
+        // Before the page listens itself.
+        this.addEventListener('message', (event) => {
+          if (!frames.hold || !event.isTrusted) return;
+          event.stopImmediatePropagation();
+          frames.held.push(event.data);
+        });
+        frames.letIn = () => {
+          for (const data of frames.held.splice(0)) this.dispatchEvent(new MessageEvent('message', { data }));
+        };
+      }
+    };
+  });
+for (const when of ['comes', 'is drawn'] as const) {
+  test(`whoever scrolls as a message ${when} stays there`, async ({ person, server }) => {
+    await fill(server, 'tea', 60);
+    const [ada, bob] = [await person(), await person()];
+    await withFrames(ada);
+    await open(ada, '/rooms/tea');
+    await open(bob, '/rooms/tea');
+    await ada.evaluate(() => ((window as unknown as Frames).hold = true));
+    await say(bob, 'in between');
+    await expect.poll(() => ada.evaluate(() => (window as unknown as Frames).held.join())).toContain('in between');
+    await ada.locator('#log').evaluate((log, when) => {
+      const scroll = () => log.scrollTo(0, -400);
+      const frames = window as unknown as Frames;
+      if (when === 'comes') scroll();
+      frames.letIn();
+      frames.hold = false;
+      // Behind what the page itself does in this frame.
+      if (when === 'is drawn') requestAnimationFrame(scroll);
+    }, when);
+    await expect(texts(ada).last()).toHaveText('in between');
+    await drawn(ada);
+    expect(await fromEnd(ada)).toBeGreaterThan(300);
+    if (when === 'comes') {
+      await expect(ada.locator('.pill')).toHaveText('1 new message ↓');
+      await expect(ada.locator('.unread')).toHaveText('New');
+    }
+  });
+}
+
 test('what I say I see, wherever I was, and a long draft hides nothing', async ({ person, server }) => {
   await fill(server, 'tea', 60);
   const ada = await person();

@@ -44,8 +44,9 @@ const UNDRAWN: usize = 1_000;
 pub(crate) struct Driver {
     shell: Rc<Shell>,
     room: Store<RoomState>,
-    /// What has changed in the list, not shown yet, and what else is done to messages.
+    /// What has changed in the list, not shown yet; what has come, and what else is done to messages.
     rows: RefCell<Vec<RowChange>>,
+    arrived: RefCell<Vec<Change>>,
     mends: RefCell<Vec<Arc<Message>>>,
     /// They will be, with the next picture.
     is_drawing: Cell<bool>,
@@ -83,6 +84,7 @@ impl Driver {
                 shell: Shell::new(client, ice, studio.tracks.clone(), Way::default(), tell),
                 room,
                 rows: RefCell::default(),
+                arrived: RefCell::default(),
                 mends: RefCell::default(),
                 is_drawing: Cell::default(),
                 files: RefCell::default(),
@@ -110,6 +112,10 @@ impl Driver {
             {
                 self.mends.borrow_mut().push(message);
             }
+            // Whether it is seen is known with the picture: of scrolling the browser tells right before.
+            Told::Effect(Effect::Tell(change @ Change::Arrived { .. })) => {
+                self.arrived.borrow_mut().push(change);
+            }
             Told::Effect(effect) => self.carry_out(effect),
             Told::Settled => self.draw_soon(),
         }
@@ -117,7 +123,10 @@ impl Driver {
 
     /// Has rows drawn with the next picture: what comes and goes in between is never drawn.
     fn draw_soon(&self) {
-        if self.rows.borrow().is_empty() && self.mends.borrow().is_empty() {
+        let is_drawn = self.rows.borrow().is_empty()
+            && self.arrived.borrow().is_empty()
+            && self.mends.borrow().is_empty();
+        if is_drawn {
             return;
         }
         // Of a page that nobody sees there are no pictures.
@@ -136,6 +145,7 @@ impl Driver {
 
     fn draw(&self) {
         self.is_drawing.set(false);
+        self.arrived.take().into_iter().for_each(|change| apply(self.room, change, now()));
         let rows = self.rows.take();
         if !rows.is_empty() {
             apply_rows(self.room, rows);

@@ -48,6 +48,12 @@ pub(crate) fn MessageList(
             log.set_scroll_top(0);
         }
     };
+    // Whoever has scrolled away meanwhile is left where they are.
+    let follow = move || {
+        if at_end.get_untracked() {
+            to_end();
+        }
+    };
     Effect::new(move |before: Option<Option<u64>>| {
         let mine = room.rows().with(|rows| {
             let last = rows.last()?;
@@ -55,8 +61,10 @@ pub(crate) fn MessageList(
         });
         // What I have just said I see, wherever I was; and close to the end is at the end.
         let is_new = mine.is_some() && before.is_some_and(|before| before != mine);
-        if is_new || at_end.get_untracked() {
+        if is_new {
             request_animation_frame(to_end);
+        } else if at_end.get_untracked() {
+            request_animation_frame(follow);
         }
         mine
     });
