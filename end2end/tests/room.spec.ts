@@ -1,4 +1,5 @@
 // People in a room.
+import { Middlebox } from './proxy.js';
 import { AGAIN, expect, hold, isConnected, open, say, taken, test, texts } from './support.js';
 
 test('two people talk, and see who is here', async ({ person }) => {
@@ -50,6 +51,28 @@ test('a reload keeps the name and the history', async ({ person }) => {
   await expect(ada.locator('.me-name')).toHaveText('에이다');
   await say(ada, 'second');
   await expect(ada.locator('.author')).toHaveText(['에이다']);
+});
+
+test('a name is kept, also if the page goes before the server has it', async ({ person, server }) => {
+  const middlebox = new Middlebox();
+  await middlebox.start(server.address);
+  const own = new RegExp(`^request: ${middlebox.url('/').replaceAll('.', '\\.')}`);
+  const ada = await person({ baseURL: middlebox.url('/'), expected: own });
+  await open(ada, '/rooms/tea');
+  const known = async () => (await ada.context().cookies()).find(({ name }) => name === 'hubbub')?.value;
+  const before = await known();
+  middlebox.options = { latency: 1_000 };
+  const asked = ada.waitForRequest('**/settings');
+  await ada.locator('#first-name').fill('Ada');
+  await ada.locator('#first-name').press('Enter');
+  await asked;
+  await ada.goto('about:blank');
+  await expect.poll(known).not.toBe(before);
+  middlebox.options = {};
+  await open(ada, '/rooms/tea');
+  await expect(ada.locator('.me-name')).toHaveText('Ada');
+  await ada.close();
+  await middlebox.close();
 });
 
 test('a new name is seen by everyone at once', async ({ person }) => {

@@ -14,11 +14,12 @@ use client::{
 };
 use common::{After, Member, MemberName, Message, MessageId, Position};
 use gloo_net::http::Request;
+use js_sys::Reflect;
 use leptos::{prelude::*, task::spawn_local};
 use reactive_stores::Store;
 use serde::Deserialize;
 use wasm_bindgen::JsCast;
-use web_sys::{File, MediaStream, StorageEvent};
+use web_sys::{File, MediaStream, RequestInit, StorageEvent};
 
 use super::{
     Denied, Sink, Source, after_drawing, all_kept,
@@ -391,7 +392,7 @@ fn of_the_window(event: &web_sys::Event) -> Vec<Event> {
     }
 }
 
-/// Asks the server to know me by this name at each later visit.
+/// Asks the server to know me by this name at each later visit, also if the page goes before it has answered.
 fn keep_name(name: &MemberName) {
     let body = format!("name={}", encode_component(name.as_str()));
     spawn_local(async move {
@@ -399,9 +400,18 @@ fn keep_name(name: &MemberName) {
             .header("accept", "application/json")
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
-        if let Ok(request) = request {
+        if let Some(request) = request.ok().and_then(outliving) {
             // If this fails, the name is good for this visit and asked for again at the next.
             let _ = request.send().await;
         }
     });
+}
+
+/// The request, which goes on when the page has gone (Fetch, section 5.4).
+fn outliving(request: Request) -> Option<Request> {
+    let how = RequestInit::new();
+    // web-sys has no name for it.
+    Reflect::set(&how, &"keepalive".into(), &true.into()).ok()?;
+    let request = web_sys::Request::new_with_request_and_init(&request.into(), &how);
+    request.ok().map(Request::from)
 }
