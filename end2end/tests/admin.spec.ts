@@ -1,6 +1,6 @@
 // The operator's page: how the hub is, who is there, and what can be done about it.
 import { AxeBuilder } from '@axe-core/playwright';
-import { expect, isConnected, say, test, texts } from './support.js';
+import { drawn, expect, hold, isConnected, say, test, texts } from './support.js';
 
 // The browser itself tells of each status that is none of success.
 const expected = /status of 40[134]|status of 429/;
@@ -59,6 +59,26 @@ test('whoever manages the hub sees how it is, and acts', async ({ person, server
   await fetch(server.url('/api/rooms/tea/messages'), { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{' });
   await expect(row('refusals', 'invalid_json')).toContainText('http', LISTED);
   await expect(texts(bob)).toHaveText(['hello']);
+});
+
+test('a list that was asked for before an act does not undo it', async ({ person, server }) => {
+  const [operator, ada] = [await person({ expected }), await person({ expected })];
+  await ada.goto('/rooms/tea');
+  await isConnected(ada);
+  await operator.goto(`/admin#token=${server.token('--manage', '*')}`);
+  const still = operator.locator('[aria-labelledby=rooms] tbody tr', { hasText: 'tea' }).getByRole('button', { name: 'Read only' });
+  await expect(still).toHaveAttribute('aria-pressed', 'false', LISTED);
+  // Of all that is listed this is asked for last.
+  const release = await hold(operator, '**/api/refusals', 1);
+  await operator.waitForRequest('**/api/refusals');
+  await still.click();
+  await expect(still).toHaveAttribute('aria-pressed', 'true');
+  const older = operator.waitForResponse('**/api/refusals');
+  release();
+  await (await older).finished();
+  await drawn(operator);
+  // It is some seconds until what there is is listed again.
+  expect(await still.getAttribute('aria-pressed')).toBe('true');
 });
 
 test('in Korean, on a small screen, nothing is cut off', async ({ person, server }) => {

@@ -14,10 +14,10 @@ use crate::{base, listing::Listing, scrape::Scrape};
 const EVERY: Duration = Duration::from_secs(1);
 const LISTS: u32 = 5;
 
-/// Tells `seen` how the hub is, about once a second, and `listed` what there is; as long as the page is there.
+/// Tells `seen` how the hub is, about once a second, and has `list` ask what there is; as long as the page is there.
 pub(crate) fn watch_hub(
     seen: impl Fn(Result<Scrape, ()>) + Copy + 'static,
-    listed: impl Fn(Listing) + Copy + 'static,
+    list: impl AsyncFn() + Copy + 'static,
 ) {
     let (turns, is_asking) = (StoredValue::new(0_u32), StoredValue::new(false));
     let look = move || {
@@ -30,10 +30,8 @@ pub(crate) fn watch_hub(
         turns.try_set_value(turn.wrapping_add(1));
         spawn_local(async move {
             seen(get("/metrics").await.map(|text| Scrape::parse(&text, clock())));
-            if turn.is_multiple_of(LISTS)
-                && let Ok(hub) = list_hub().await
-            {
-                listed(hub);
+            if turn.is_multiple_of(LISTS) {
+                list().await;
             }
             is_asking.try_set_value(false);
         });

@@ -44,6 +44,9 @@ struct Admin {
     scrape: RwSignal<Option<Scrape>>,
     seconds: RwSignal<VecDeque<Second>>,
     hub: RwSignal<Listing>,
+    /// How often it was asked what there is, and which of these is shown: answers may come in another order.
+    asked: StoredValue<u32>,
+    shown: StoredValue<u32>,
     /// It did not answer last.
     is_away: RwSignal<bool>,
     /// Why what was asked for last was not done.
@@ -56,6 +59,8 @@ impl Admin {
             scrape: RwSignal::new(None),
             seconds: RwSignal::new(VecDeque::new()),
             hub: RwSignal::new(Listing::default()),
+            asked: StoredValue::new(0),
+            shown: StoredValue::new(0),
             is_away: RwSignal::new(false),
             problem: RwSignal::new(None),
         }
@@ -86,14 +91,23 @@ impl Admin {
         self.scrape.set(Some(now));
     }
 
+    /// Asks what there is, and shows it unless something newer is shown by then.
+    async fn list(self) {
+        self.asked.try_update_value(|asked| *asked += 1);
+        let Some(number) = self.asked.try_get_value() else { return };
+        let Ok(hub) = browser::list_hub().await else { return };
+        if self.shown.try_get_value().is_some_and(|shown| shown < number) {
+            self.shown.set_value(number);
+            self.hub.set(hub);
+        }
+    }
+
     /// Has something done, and looks what came of it.
     fn act(self, method: &'static str, path: String, body: Option<Value>) {
         spawn_local(async move {
             let done = browser::act(method, &path, body).await;
             self.problem.try_set(done.err());
-            if let Ok(hub) = browser::list_hub().await {
-                self.hub.try_set(hub);
-            }
+            self.list().await;
         });
     }
 }
@@ -104,7 +118,7 @@ pub(crate) fn AdminPage(data: PageData) -> impl IntoView {
     let admin = Admin::new();
     provide_context(admin);
     Effect::new(move || {
-        browser::watch_hub(move |seen| admin.see(seen), move |hub| _ = admin.hub.try_set(hub));
+        browser::watch_hub(move |seen| admin.see(seen), async move || admin.list().await);
     });
     view! {
         <div class="page">
