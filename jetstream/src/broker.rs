@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
+    path::PathBuf,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{ConnectOptions, Subscriber};
+use async_nats::Subscriber;
 use common::{Epoch, Offset, RoomName};
 use futures_util::StreamExt;
 use hub::peers::Peers;
@@ -28,6 +29,8 @@ use tokio::{
 };
 
 use crate::{
+    Servers,
+    kept::Kept,
     names,
     peers::NatsPeers,
     room::{Gap, Listening, Room},
@@ -53,15 +56,14 @@ const WINDOWS: usize = 20;
 const BATCHES: usize = 12;
 /// Messages are kept for so much longer than their age allows, so that which go is decided by when they were said.
 const AGE_MARGIN: Duration = Duration::from_secs(60 * 60);
-/// Keys of our own, which no name becomes.
-const CHECK: &str = "=check";
-const GONE: &str = "=gone";
 
 /// Where NATS is, and how the log is kept there.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Addresses of its servers: `nats://host:4222`, `tls://…`; with user and password or a token where it wants them.
-    pub servers: Vec<String>,
+    /// Where its servers are.
+    pub servers: Servers,
+    /// A file that says who one is there (`.creds`), where it wants that.
+    pub credentials: Option<PathBuf>,
     /// What its streams and subjects are called; hubs of one name are one. Default `hubbub1`.
     pub name: String,
     /// How many servers keep each message, 1 to 5: counts when the streams are made. Default 1.
@@ -69,18 +71,23 @@ pub struct Options {
     /// How long anything that is asked of it may take. Default 5 s.
     pub wait: Duration,
     /// How long an id is known to all hubs, whatever became of its message. Costs about 270 bytes a message of that time on each
-    /// server. Default 2 minutes.
+    /// server. Counts when the streams are made. Default 2 minutes.
     pub window: Duration,
+    /// Whether its streams are made if there are none. Default yes.
+    pub make: bool,
 }
 
-impl Default for Options {
-    fn default() -> Self {
+impl Options {
+    /// The defaults, at these servers.
+    pub fn at(servers: Servers) -> Self {
         Self {
-            servers: vec!["nats://127.0.0.1:4222".to_owned()],
+            servers,
+            credentials: None,
             name: "hubbub1".to_owned(),
             replicas: 1,
             wait: Duration::from_secs(5),
             window: Duration::from_secs(120),
+            make: true,
         }
     }
 }
@@ -91,9 +98,20 @@ pub enum OpenError {
     /// No server answers.
     #[error("NATS can't be reached: {0}")]
     Away(String),
+    /// What says who one is can't be read.
+    #[error("{}: {error}", file.display())]
+    Credentials {
+        /// Their file.
+        file: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
     /// It does not know what is needed.
     #[error("NATS {0} is too old: it has to be 2.12.1 or newer")]
     TooOld(String),
+    /// There is none of this name, and it was not to be made.
+    #[error("there is no stream {0}")]
+    NoStream(String),
     /// The stream of this name can't be made or had.
     #[error("the stream {0} can't be had: {1}")]
     Stream(String, String),
@@ -125,8 +143,7 @@ impl fmt::Debug for JetStreamBroker {
 
 pub(crate) struct Inner {
     pub(crate) log: Stream,
-    /// What is kept beside messages, a subject a key.
-    kept: Stream,
+    kept: Kept,
     pub(crate) retention: Retention,
     rooms: Mutex<HashMap<RoomName, Arc<Room>>>,
     epoch: Mutex<Epoch>,
@@ -146,10 +163,15 @@ impl JetStreamBroker {
     ///
     /// [`OpenError`]: NATS does not answer, is too old, or has something else under this name.
     pub async fn open(options: Options, retention: Retention) -> Result<Self, OpenError> {
-        let Options { servers, name, replicas, wait, window } = options;
+        let Options { servers, credentials, name, replicas, wait, window, make } = options;
         let sweep = Arc::new(Notify::new());
         let changed = sweep.clone();
-        let client = ConnectOptions::new()
+        let mut who = servers.identified();
+        if let Some(file) = credentials {
+            let failed = |error| OpenError::Credentials { file: file.clone(), error };
+            who = who.credentials_file(&file).await.map_err(failed)?;
+        }
+        let client = who
             .name("hubbub")
             .connection_timeout(wait)
             .event_callback(move |event| {
@@ -158,7 +180,7 @@ impl JetStreamBroker {
                 changed.notify_one();
                 std::future::ready(())
             })
-            .connect(servers)
+            .connect(servers.addresses())
             .await
             .map_err(|error| OpenError::Away(error.to_string()))?;
         let limit = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
@@ -181,8 +203,8 @@ impl JetStreamBroker {
             max_age: Duration::ZERO,
             window,
         };
-        let log = Stream::open(client.clone(), log, wait).await?;
-        let kept = Stream::open(client.clone(), kept, wait).await?;
+        let log = Stream::open(client.clone(), log, wait, make).await?;
+        let kept = Kept(Stream::open(client.clone(), kept, wait, make).await?);
         let peers = Arc::new(NatsPeers::new(client, name));
         let epoch = epoch_of(&log.facts().await?);
         let inner = Arc::new(Inner {
@@ -204,6 +226,15 @@ impl JetStreamBroker {
     /// The way from this hub to the others of the same log.
     pub fn peers(&self) -> Arc<dyn Peers> {
         self.peers.clone()
+    }
+
+    /// The secret of this name, of letters, digits and `-`, that all hubs of this log have: `new`, if there was none before.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when NATS does not answer.
+    pub async fn secret(&self, name: &str, new: &[u8]) -> Result<Vec<u8>, BrokerError> {
+        Ok(self.inner.kept.secret(name, new).await?)
     }
 }
 
@@ -355,16 +386,9 @@ impl Inner {
             }
         }
         let facts = self.facts().await?;
-        let gone = self.gone().await?;
+        let gone = self.kept.gone().await?;
         let floor = gone.max(Offset(facts.first.0.saturating_sub(1)));
         Ok(Page { epoch: self.epoch(), records: read, complete, floor, head })
-    }
-
-    /// How far some room was let go of.
-    async fn gone(&self) -> Result<Offset, Failure> {
-        let (items, _) = self.kept.read(Some(GONE), Offset(0), 1, BYTES).await?;
-        let gone = items.first().and_then(|item| std::str::from_utf8(&item.payload).ok());
-        Ok(Offset(gone.and_then(|gone| gone.parse().ok()).unwrap_or(0)))
     }
 
     async fn rooms(&self, limit: usize) -> Result<Vec<KeptRoom>, BrokerError> {
@@ -411,33 +435,10 @@ impl Inner {
         let (offset, _) = self.log.send(vec![new]).await?.await?;
         room.acknowledge(offset);
         self.reach(&room, offset).await?;
-        if self.gone().await? < up_to {
-            self.put(GONE.to_owned(), up_to.0.to_string()).await?;
-        }
+        self.kept.let_go(up_to).await?;
         // Last: until then whoever reads on is told by what was stored.
         self.log.purge(&room.token, Offset(up_to.0 + 1)).await?;
         Ok(up_to)
-    }
-
-    async fn put(&self, token: String, value: String) -> Result<(), Failure> {
-        let new = New { token, id: None, payload: value.into() };
-        self.kept.send(vec![new]).await?.await.map(drop)
-    }
-
-    async fn all_kept(&self) -> Result<Vec<(String, String)>, Failure> {
-        let (mut kept, mut after) = (Vec::new(), Offset(0));
-        loop {
-            let (items, more) = self.kept.read(None, after, ITEMS, BYTES).await?;
-            after = items.last().map_or(after, |last| last.offset);
-            kept.extend(items.into_iter().filter_map(|item| {
-                let value = std::str::from_utf8(&item.payload).ok()?.strip_prefix('=')?;
-                Some((names::decode(&item.token)?, value.to_owned()))
-            }));
-            if !more {
-                kept.sort();
-                return Ok(kept);
-            }
-        }
     }
 
     async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
@@ -565,17 +566,15 @@ impl Broker for JetStreamBroker {
     }
 
     fn keep(&self, key: &str, value: Option<&str>) -> BoxFuture<'_, Result<(), BrokerError>> {
-        let key = names::encode(key);
-        // An empty one is none; before a value there is a sign that it is one.
-        let value = value.map(|value| format!("={value}")).unwrap_or_default();
-        Box::pin(async move { Ok(self.inner.put(key, value).await?) })
+        let (key, value) = (key.to_owned(), value.map(str::to_owned));
+        Box::pin(async move { Ok(self.inner.kept.keep(&key, value.as_deref()).await?) })
     }
 
     fn kept(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, BrokerError>> {
-        Box::pin(async move { Ok(self.inner.all_kept().await?) })
+        Box::pin(async move { Ok(self.inner.kept.all().await?) })
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), BrokerError>> {
-        Box::pin(async move { Ok(self.inner.put(CHECK.to_owned(), String::new()).await?) })
+        Box::pin(async move { Ok(self.inner.kept.check().await?) })
     }
 }

@@ -9,10 +9,13 @@
 
 mod append;
 mod broker;
+mod kept;
 mod names;
 mod peers;
 mod room;
+mod servers;
 mod stored;
 mod stream;
 
 pub use broker::{JetStreamBroker, OpenError, Options};
+pub use servers::Servers;

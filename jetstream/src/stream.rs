@@ -13,7 +13,7 @@ use async_nats::{
     Client, HeaderMap, Message, Subscriber,
     jetstream::{
         self, Context, ErrorCode,
-        context::{ContextBuilder, PublishError, PublishErrorKind},
+        context::{ContextBuilder, GetStreamErrorKind, PublishError, PublishErrorKind},
         message::PublishMessage,
         stream::{
             Config, DeleteMessageErrorKind, DiscardPolicy, Info, LastRawMessageErrorKind,
@@ -125,7 +125,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The stream of this shape; it is made if there is none. `wait` is how long an answer may take.
+    /// The stream of this shape; if `make`, it is made where there is none. `wait` is how long an answer may take.
     ///
     /// # Errors
     ///
@@ -134,6 +134,7 @@ impl Stream {
         client: Client,
         shape: Shape,
         wait: Duration,
+        make: bool,
     ) -> Result<Self, OpenError> {
         let (major, minor, patch) = OLDEST;
         if !client.is_server_compatible(major, minor, patch) {
@@ -144,6 +145,12 @@ impl Stream {
         // Of several hubs that start at once one makes it; the others are told that it is there.
         let info = match jetstream.get_stream(&shape.name).await {
             Ok(stream) => stream.cached_info().clone(),
+            Err(error) if !make => {
+                return Err(match error.kind() {
+                    GetStreamErrorKind::JetStream(_) => OpenError::NoStream(shape.name),
+                    _ => OpenError::Away(error.to_string()),
+                });
+            }
             Err(_) => match jetstream.create_stream(wanted.clone()).await {
                 Ok(stream) => stream.cached_info().clone(),
                 Err(error) => match jetstream.get_stream(&shape.name).await {
@@ -228,17 +235,45 @@ impl Stream {
         })
     }
 
+    /// Stores this if the newest under its name is still that, or none for 0. Its offset; `None` if it is another by now.
+    pub(crate) async fn replace(
+        &self,
+        new: New,
+        newest: Offset,
+    ) -> Result<Option<Offset>, Failure> {
+        let mut headers = HeaderMap::new();
+        let expected = async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+        headers.insert(expected, newest.0.to_string());
+        let publish = PublishMessage::build().headers(headers).payload(new.payload);
+        let stored =
+            async { self.jetstream.send_publish(self.subject(&new.token), publish).await?.await };
+        match stored.await {
+            Ok(ack) => Ok(Some(Offset(ack.sequence))),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(None),
+            Err(error) => Err(why(&error)),
+        }
+    }
+
     /// Hears what is stored under this name from now on.
     pub(crate) async fn listen(&self, token: &str) -> Result<Subscriber, Failure> {
         let live = format!("{}.{token}", live(&self.subjects));
         self.client.subscribe(live).await.map_err(|error| away("listening", &error))
     }
 
-    /// The newest under this name, as the leader has it.
+    /// The offset of the newest under this name, as the leader has it.
     pub(crate) async fn last(&self, token: &str) -> Result<Option<Offset>, Failure> {
-        let last = self.stream.get_last_raw_message_by_subject(&self.subject(token)).await;
-        match last {
-            Ok(message) => Ok(Some(Offset(message.sequence))),
+        Ok(self.newest(token).await?.map(|newest| newest.offset))
+    }
+
+    /// The newest under this name, as the leader has it.
+    pub(crate) async fn newest(&self, token: &str) -> Result<Option<Item>, Failure> {
+        let newest = self.stream.get_last_raw_message_by_subject(&self.subject(token)).await;
+        match newest {
+            Ok(message) => Ok(Some(Item {
+                token: token.to_owned(),
+                offset: Offset(message.sequence),
+                payload: message.payload,
+            })),
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(away("the newest", &error)),
         }

@@ -15,7 +15,7 @@ static NATS: LazyLock<Nats> = LazyLock::new(Nats::start);
 
 fn jetstream(retention: Retention) -> Arc<dyn Broker> {
     let name = format!("test-{}", uuid::Uuid::new_v4().simple());
-    let options = Options { servers: vec![NATS.url()], name, ..Options::default() };
+    let options = Options { name, ..Options::at(NATS.url().parse().unwrap()) };
     let opening = JetStreamBroker::open(options, retention);
     Arc::new(block_in_place(|| Handle::current().block_on(opening)).unwrap())
 }

@@ -1,7 +1,7 @@
 //! `hubbub admin`: what backends do over HTTP, from the shell. It is a client like any other, with a token for a few
 //! minutes.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use axum::http::Method;
 use clap::{Args, Subcommand};
@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 
-use crate::{fetch, mint};
+use crate::{config::Config, fetch, mint};
 
 /// How long it is waited for an answer.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ pub struct Asked {
     /// The server's address, with its base path if it has one: https, or http on this machine.
     #[arg(long, env = "HUBBUB_URL", value_name = "URL", default_value = "http://127.0.0.1:3000", value_parser = fetch::parse_url)]
     url: Url,
-    /// A token that grants to manage what this is about; one for all rooms is made with the key in the data directory
+    /// A token that grants to manage what this is about; one for all rooms is made with the server's key
     /// unless it is told.
     #[arg(long, env = "HUBBUB_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -145,10 +145,10 @@ impl What {
 /// # Errors
 ///
 /// Why it can't be done: the server's words, if it was there.
-pub async fn run(data: &Path, asked: &Asked) -> Result<String, String> {
+pub async fn run(config: &Config, asked: &Asked) -> Result<String, String> {
     let token = match &asked.token {
         Some(token) => token.clone(),
-        None => mint::managing(data)?,
+        None => mint::managing(config).await?,
     };
     let (method, path, body) = asked.what.request();
     let url = format!("{}/api/{path}", asked.url.as_str().trim_end_matches('/'));

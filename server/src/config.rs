@@ -18,6 +18,7 @@ use crate::{
     ice::{TurnSecret, parse_url},
     issuers::Key,
     listener::Listen,
+    nats::Nats,
     peer::ProxyHeader,
     publish_hook::Late,
     rights::Access,
@@ -54,8 +55,22 @@ pub struct Config {
     pub sync: Sync,
 
     /// Keep nothing: everything is in memory and gone at exit.
-    #[arg(long, env = "HUBBUB_EPHEMERAL", value_parser = FalseyValueParser::new())]
+    #[arg(
+        long,
+        env = "HUBBUB_EPHEMERAL",
+        value_parser = FalseyValueParser::new(),
+        conflicts_with = "broker"
+    )]
     pub ephemeral: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub nats: Nats,
+
+    /// A file with the key that tokens, cookies and sessions are signed with, at least 32 bytes, in place of one that is made
+    /// and kept: in the data directory, or beside a log on NATS.
+    #[arg(long, global = true, env = "HUBBUB_KEY_FILE", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
 
     /// Another origin whose pages may connect, such as https://example.org (may be repeated).
     #[arg(
@@ -283,14 +298,14 @@ pub enum LogFormat {
 /// What `hubbub` can do besides serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Write all messages to standard output, one JSON object a line; a server may be running.
+    /// Write all messages to standard output, one JSON object a line; servers may be running.
     Export,
     /// Look at the settings, try what they name, look through all that is kept, and say everything that is wrong; a server
     /// may be running. Ends with 0 only if nothing is.
     Check,
     /// Race the roads that a program can take to a running server: how long there and back takes, and what it costs.
     Lab(crate::lab::Asked),
-    /// Print a token for whom and for what you like, signed with the key in the data directory; a server may be running.
+    /// Print a token for whom and for what you like, signed with this server's key; servers may be running.
     Token(crate::mint::Asked),
     /// Print what completes the words of this command in a shell.
     Completions {
@@ -300,11 +315,11 @@ pub enum Command {
     },
     /// Print the manual page, as man(1) reads it.
     Man,
-    /// Manage a running server: settings, taking back, putting out, lists. It goes there with a token of the key in the data
-    /// directory, or with the one in HUBBUB_TOKEN.
+    /// Manage a running server: settings, taking back, putting out, lists. It goes there with a token of the server's key, or
+    /// with the one in HUBBUB_TOKEN.
     Admin(crate::admin::Asked),
     /// Read what `export` wrote; messages that are there already are not stored twice, so a broken
-    /// import is simply started again. No server may be running.
+    /// import is simply started again. No server may be running on the data directory; on a log on NATS they may.
     Import {
         /// The file to read; standard input if there is none.
         file: Option<PathBuf>,
@@ -312,6 +327,11 @@ pub enum Command {
 }
 
 impl Config {
+    /// Whether what is kept is in the data directory.
+    pub(crate) fn uses_data(&self) -> bool {
+        !self.ephemeral && self.nats.broker.is_none()
+    }
+
     /// The defaults, on a free port, keeping nothing: for tests.
     pub fn ephemeral() -> Self {
         Self::parse_from(["hubbub", "--ephemeral", "--listen", "127.0.0.1:0"])

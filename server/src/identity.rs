@@ -132,7 +132,20 @@ impl Identity {
         }
     }
 
-    fn with_key(key: &[u8]) -> Self {
+    /// With the key in a file.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read, or is too short to be one.
+    pub(crate) fn read_key(path: &Path) -> io::Result<Self> {
+        let named = |error| io::Error::other(format!("{}: {error}", path.display()));
+        match fs::read(path).map_err(named)? {
+            key if key.len() >= KEY_BYTES => Ok(Self::with_key(&key)),
+            _ => Err(named(io::Error::other(format!("it is shorter than {KEY_BYTES} bytes")))),
+        }
+    }
+
+    pub(crate) fn with_key(key: &[u8]) -> Self {
         Self {
             encoding: EncodingKey::from_secret(key),
             decoding: DecodingKey::from_secret(key),
@@ -284,7 +297,7 @@ impl Identity {
 }
 
 /// 32 bytes, as HS256 asks for (RFC 7518 section 3.2): two random UUIDs, of which 244 bits are random.
-fn new_key() -> [u8; KEY_BYTES] {
+pub(crate) fn new_key() -> [u8; KEY_BYTES] {
     let mut key = [0; KEY_BYTES];
     key[..16].copy_from_slice(Uuid::new_v4().as_bytes());
     key[16..].copy_from_slice(Uuid::new_v4().as_bytes());

@@ -28,6 +28,7 @@ mod lasting;
 mod listener;
 mod meter;
 pub mod mint;
+mod nats;
 mod origin;
 mod pages;
 mod peer;
@@ -43,6 +44,7 @@ pub mod session;
 mod settings;
 pub mod site;
 mod state;
+mod store;
 mod telemetry;
 mod tls;
 pub mod transfer;
@@ -58,7 +60,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hub::broker::{Broker, Retention, memory::MemoryBroker};
+use hub::broker::Broker;
 use tokio::{
     task::JoinHandle,
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -68,9 +70,11 @@ pub use crate::{
     broker::sqlite::{OpenError, SqliteBroker, Sync},
     config::{Command, Config, LogFormat, Timing},
     listener::{Listen, Listener},
+    nats::Nats,
     peer::ProxyHeader,
     publish_hook::Late,
     settings::Settings,
+    store::StartError,
 };
 use crate::{
     identity::Identity,
@@ -93,22 +97,14 @@ pub fn tune_websocket(
 pub struct Server(ServerState);
 
 impl Server {
-    /// Opens the data directory, or makes it, unless everything is to be kept in memory.
+    /// Opens the log, or makes it: in the data directory, on NATS, or in memory.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] when the data directory can't be used.
-    pub fn open(config: Config) -> Result<Self, OpenError> {
+    /// [`StartError`] when it, or the key that tokens are signed with, can't be used.
+    pub async fn open(config: Config) -> Result<Self, StartError> {
         let telemetry = Telemetry::new(Traces::of(&config));
-        let (identity, broker): (_, Arc<dyn Broker>) = if config.ephemeral {
-            let retention = config.retention.clone().unwrap_or_else(Retention::in_memory);
-            (Identity::ephemeral(), Arc::new(MemoryBroker::new(retention)))
-        } else {
-            let retention = config.retention.clone().unwrap_or_default();
-            let broker = SqliteBroker::open(&config.data, retention, config.sync)?;
-            let broker = broker.observed(telemetry.commit.clone());
-            (Identity::load(&config.data)?, Arc::new(broker))
-        };
+        let (identity, broker) = store::open(&config, &telemetry).await?;
         Ok(Self(Arc::new(Parts::new(config, identity, broker, telemetry))))
     }
 
@@ -143,7 +139,7 @@ impl Server {
         let listener = listener.into();
         server.hub.load().await.map_err(io::Error::other)?;
         // Behind it, for a room may hide who is in it.
-        if !server.config.ephemeral {
+        if server.config.uses_data() {
             restart::welcome(&server.config.data, &server.hub);
         }
         let drain = server.config.timing.drain;
@@ -180,7 +176,7 @@ impl Server {
         keys.inspect(JoinHandle::abort);
         certificate.inspect(JoinHandle::abort);
         hooks.iter().for_each(JoinHandle::abort);
-        if !server.config.ephemeral {
+        if server.config.uses_data() {
             restart::leave(&server.config.data, &server.hub);
         }
         server.telemetry.traces.close().await;

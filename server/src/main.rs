@@ -73,11 +73,11 @@ async fn run(config: Config, unfit: usize) -> Result<(), String> {
         Some(Command::Check) => check(&config, unfit),
         Some(Command::Lab(asked)) => race(asked).await,
         Some(Command::Token(asked)) => {
-            println!("{}", mint::token(&config.data, asked)?);
+            println!("{}", mint::token(&config, asked).await?);
             Ok(())
         }
         Some(Command::Admin(asked)) => {
-            let told = admin::run(&config.data, asked).await?;
+            let told = admin::run(&config, asked).await?;
             print(format!("{told}\n").as_bytes())
         }
         Some(Command::Completions { shell }) => {
@@ -127,10 +127,8 @@ fn print(bytes: &[u8]) -> Result<(), String> {
 
 #[allow(clippy::print_stdout)]
 async fn serve(config: Config) -> Result<(), String> {
-    let data = config.data.display().to_string();
     let listener = Listener::open(&config).await.map_err(|error| error.to_string())?;
-    let server = Server::open(config)
-        .map_err(|error| format!("can't use the data directory {data}: {error}"))?;
+    let server = Server::open(config).await.map_err(|error| error.to_string())?;
     let url = listener.url().map_err(|error| error.to_string())?;
     let stop = stop_signal()?;
     println!("listening on {url}");

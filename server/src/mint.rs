@@ -1,14 +1,16 @@
 //! Tokens for whom and for what one likes, made by whoever has the server's key, or may manage all of it.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use clap::Args;
 use common::{MemberId, MemberName, Refusal};
 
 use crate::{
     clock::now_ms,
+    config::Config,
     identity::{Identity, KEY_FILE, TOKEN_BYTES, Visitor},
     rights::{Grant, Rights},
+    store,
 };
 
 /// How long a token is good, in seconds, unless it is told: a day.
@@ -39,30 +41,29 @@ pub struct Asked {
     expires_in: u64,
 }
 
-/// A token as asked for, signed with the key in the data directory; a server may be running.
+/// A token as asked for, signed with the server's key; servers may be running.
 ///
 /// # Errors
 ///
 /// What is wrong with what is asked for, or with the key.
-pub fn token(data: &Path, asked: &Asked) -> Result<String, String> {
+pub async fn token(config: &Config, asked: &Asked) -> Result<String, String> {
     let named = |refusal: Refusal| refusal.message;
     let rights = Rights::of(&asked.read, &asked.write, &asked.manage)?;
     let name = asked.name.as_deref().map(MemberName::parse).transpose().map_err(named)?;
     let visitor = bearer(asked.sub.as_deref(), name, rights, Some(asked.expires_in));
-    let identity = Identity::load(data)
-        .map_err(|error| format!("can't use the key in {}: {error}", data.display()))?;
+    let identity = store::identity(config).await.map_err(|error| error.to_string())?;
     issue(&identity, &visitor.map_err(named)?).map(|(token, _)| token).map_err(named)
 }
 
-/// A token that grants to manage all rooms for five minutes, signed with the key in the data directory.
+/// A token that grants to manage all rooms for five minutes, signed with the server's key.
 ///
 /// # Errors
 ///
 /// What is wrong with the key.
-pub(crate) fn managing(data: &Path) -> Result<String, String> {
+pub(crate) async fn managing(config: &Config) -> Result<String, String> {
     // Whoever only goes to a server makes no key.
-    if !data.join(KEY_FILE).exists() {
-        let data = data.display();
+    if config.uses_data() && config.key_file.is_none() && !config.data.join(KEY_FILE).exists() {
+        let data = config.data.display();
         return Err(format!(
             "there is no key in {data}: tell the server's directory with --data, or a token"
         ));
@@ -75,7 +76,7 @@ pub(crate) fn managing(data: &Path) -> Result<String, String> {
         manage: vec!["*".to_owned()],
         expires_in: 5 * 60,
     };
-    token(data, &asked)
+    token(config, &asked).await
 }
 
 /// A token for `visitor`, and until when it is good, if it is one that would be taken.

@@ -200,7 +200,12 @@ fn look(flags: &clap::Command, given: &Given) -> Result<Vec<String>, String> {
             let what = text.split("\n\n").next().unwrap_or_default();
             let what = what.lines().map(str::trim).collect::<Vec<_>>().join(" ");
             let what = what.trim_start_matches("error: ");
-            Err(what.replace(&format!(" for '{}'", given.arg), ""))
+            let what = what.replace(&format!(" for '{}'", given.arg), "");
+            Err(match given.arg.is_hide_env_values_set() {
+                // There may be a password in it.
+                true => what.rsplit_once("': ").map_or("it is no good", |(_, why)| why).to_owned(),
+                false => what,
+            })
         }
     }
 }
@@ -237,7 +242,12 @@ mod tests {
         let file = |name: &str| format!("\"{}\"", dir.join(name).display());
         match name {
             "listen" => "\":80\"".to_owned(),
-            "data" | "tls-cert" | "tls-key" => file("some"),
+            "data" | "tls-cert" | "tls-key" | "key-file" | "broker-credentials" => file("some"),
+            "broker" => "\"nats://a,b:4223\"".to_owned(),
+            "broker-name" => "\"tea_2\"".to_owned(),
+            "broker-replicas" => "3".to_owned(),
+            "broker-wait" => "0.5".to_owned(),
+            "broker-window" => "60".to_owned(),
             "sync" => "\"normal\"".to_owned(),
             "ephemeral" => "true".to_owned(),
             "allow-origin" => "[\"https://a.example\", \"https://b.example\"]".to_owned(),
@@ -286,6 +296,7 @@ mod tests {
                 "turn" => Some("turn-secret"),
                 "webhook" | "publish-hook" => Some("webhook-secret"),
                 "acme-email" | "acme-directory" | "acme-ca" => Some("acme"),
+                _ if name.starts_with("broker-") => Some("broker"),
                 _ => None,
             };
             let (mut text, mut line) = (String::new(), vec!["hubbub".to_owned()]);

@@ -329,7 +329,7 @@ pub(crate) async fn metrics(State(server): State<ServerState>) -> Response {
     let figures = server.hub.figures();
     let lag = server.hub.lag(now_ms()).await;
     let ready = server.check_ready().await.is_ok();
-    let log = if server.config.ephemeral { 0 } else { file_bytes(&server.config.data) };
+    let log = if server.config.uses_data() { file_bytes(&server.config.data) } else { 0 };
     for (name, value) in [
         ("hubbub_connections", server.connections.taken() as f64),
         ("hubbub_rooms", figures.rooms as f64),

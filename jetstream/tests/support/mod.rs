@@ -134,7 +134,8 @@ pub async fn hub_on(
     retention: Retention,
 ) -> JetStreamBroker {
     let (name, wait) = (name.to_owned(), Duration::from_secs(2));
-    let options = Options { servers, name, replicas, wait, ..Options::default() };
+    let servers = servers.join(",").parse().unwrap();
+    let options = Options { name, replicas, wait, ..Options::at(servers) };
     let started = Instant::now();
     loop {
         match JetStreamBroker::open(options.clone(), retention.clone()).await {

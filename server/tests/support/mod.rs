@@ -51,7 +51,8 @@ impl TestServer {
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::ephemeral();
         change(&mut config);
-        Self::of(config, |config| Server::open(config).unwrap()).await
+        let server = Server::open(config.clone()).await.unwrap();
+        Self::of(config, |_| server).await
     }
 
     pub async fn of(config: Config, open: impl FnOnce(Config) -> Server) -> Self {
