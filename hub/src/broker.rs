@@ -24,6 +24,9 @@ use crate::{Draft, Record};
 /// What an asynchronous method of a trait object returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// For how long what is done by one hub alone is that hub's, since it last asked.
+pub const LEASE: Duration = Duration::from_secs(5);
+
 /// What hears of a room that is followed. It must be quick: what is handed to it next waits for it.
 pub type Follower = Arc<dyn Fn(Heard) + Send + Sync>;
 
@@ -34,7 +37,12 @@ pub enum Heard {
     Records(Vec<Arc<Record>>),
     /// The log has begun another life; what comes next belongs to it, and is behind this position.
     Epoch(Position),
+    /// All up to this offset was let go of, by somebody else.
+    LetGo(Offset),
 }
+
+/// What hears of each key under which something else is kept now, and of that; nothing where it was forgotten.
+pub type Watcher = Arc<dyn Fn(&str, Option<&str>) + Send + Sync>;
 
 /// A log that is kept.
 pub trait Broker: Debug + Send + Sync {
@@ -125,6 +133,40 @@ pub trait Broker: Debug + Send + Sync {
     /// [`BrokerError`] when the log can't be read now.
     fn kept(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, BrokerError>>;
 
+    /// Tells `watcher` all that is kept, and from then on whatever is kept or forgotten, by whomever: what is kept by this hub
+    /// before [`Broker::keep`] returns, what others keep soon. Answers `false`, and tells nothing, where nobody else keeps
+    /// anything.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when the log can't be read now.
+    fn watch_kept(&self, watcher: Watcher) -> BoxFuture<'_, Result<bool, BrokerError>> {
+        drop(watcher);
+        Box::pin(async { Ok(false) })
+    }
+
+    /// Whether what `name` stands for is this hub's to do, and no other's, for the next [`LEASE`] since this was asked. To be
+    /// asked again and again, more often than that; where nobody else is, it always is.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when that can't be found out now: then it is not.
+    fn lease(&self, name: &str) -> BoxFuture<'_, Result<bool, BrokerError>> {
+        let _ = name;
+        Box::pin(async { Ok(true) })
+    }
+
+    /// Done once others may have appended something behind `after`; never, where there are no others.
+    fn appended(&self, after: Offset) -> BoxFuture<'_, ()> {
+        let _ = after;
+        Box::pin(std::future::pending())
+    }
+
+    /// How it does.
+    fn health(&self) -> Health {
+        Health::default()
+    }
+
     /// Tries whether something could be kept now, as safely as messages are; nothing comes of it.
     ///
     /// # Errors
@@ -140,6 +182,25 @@ pub struct Opened {
     pub position: Position,
     /// Ends the following when it is dropped.
     pub following: Following,
+}
+
+/// How a log does that others have a part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Whether it can be reached.
+    pub is_connected: bool,
+    /// How often something was missing in what was heard of a room, and was read.
+    pub gaps: u64,
+    /// How often it was found by looking, and by nothing else, that something was not heard of.
+    pub found: u64,
+    /// Bytes of the log, where that is known here.
+    pub bytes: Option<u64>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { is_connected: true, gaps: 0, found: 0, bytes: None }
+    }
 }
 
 /// Where drafts were kept.

@@ -34,7 +34,7 @@ use crate::{
 pub struct Hub {
     limits: Limits,
     history: Arc<History>,
-    rules: Rules,
+    rules: Arc<Rules>,
     /// How often something was published.
     published: watch::Sender<()>,
     rooms: Mutex<HashMap<RoomName, Arc<Room>>>,
@@ -111,7 +111,7 @@ impl Hub {
         Arc::new_cyclic(|hub| Self {
             limits,
             history,
-            rules: Rules::default(),
+            rules: Arc::default(),
             published: watch::Sender::new(()),
             rooms: Mutex::default(),
             runtime,
@@ -120,13 +120,26 @@ impl Hub {
         })
     }
 
-    /// Reads what was decided before; to be called before anybody is let in.
+    /// Reads what was decided before, and hears from then on of what other hubs decide; to be called before anybody is let in.
     ///
     /// # Errors
     ///
     /// [`BrokerError`] when the log can't be read now.
-    pub async fn load(&self) -> Result<(), BrokerError> {
-        self.rules.load(&**self.history.broker()).await
+    pub async fn load(self: &Arc<Self>) -> Result<(), BrokerError> {
+        let hub = Arc::downgrade(self);
+        let decided = move |room: &RoomName| {
+            if let Some(hub) = hub.upgrade() {
+                hub.hide(room);
+            }
+        };
+        self.rules.load(&**self.history.broker(), decided).await
+    }
+
+    /// Has the members of a room hidden, or not, as was decided of it last.
+    fn hide(&self, room: &RoomName) {
+        if let Some(open) = self.rooms.lock().get(room).cloned() {
+            open.change(|states| states.hide(self.rules.settings(room).hide_members));
+        }
     }
 
     /// What keeps the log, for those who read all of it.
@@ -161,10 +174,7 @@ impl Hub {
         at: u64,
     ) -> Result<Settings, BrokerError> {
         let settings = self.rules.set(&**self.history.broker(), room, change).await?;
-        if let Some(open) = self.rooms.lock().get(room).cloned() {
-            // Whichever was decided last, of two at once.
-            open.change(|states| states.hide(self.rules.settings(room).hide_members));
-        }
+        self.hide(room);
         if let Some(keep) = rules::keep(&settings, at) {
             // It holds; what could not go now goes with the next tidying.
             let _ = self.let_go(room, keep).await;
@@ -559,7 +569,7 @@ impl Hub {
     /// The room, and its log is followed.
     async fn followed(&self, name: &RoomName) -> Result<Arc<Room>, HubError> {
         let room = self.room(name)?;
-        room.follow(self.history.broker()).await?;
+        room.follow(&self.history).await?;
         Ok(room)
     }
 }

@@ -25,8 +25,8 @@ use tokio::{
 
 use crate::{
     Letter, Limits, StateFrame, Undelivered,
-    broker::{Broker, BrokerError, Following, Heard},
-    history::{BATCH_BYTES, BATCH_RECORDS},
+    broker::{BrokerError, Following, Heard},
+    history::{BATCH_BYTES, BATCH_RECORDS, History},
     lag::Lag,
     line::{Batch, Faces, Line},
     peers::{HubId, Others, Said, Shown},
@@ -126,16 +126,19 @@ impl Room {
     /// Follows the log, unless that was done already.
     pub(crate) async fn follow(
         self: &Arc<Self>,
-        broker: &Arc<dyn Broker>,
+        history: &Arc<History>,
     ) -> Result<(), BrokerError> {
         let follow = async || {
-            let room = Arc::downgrade(self);
+            let (room, pages) = (Arc::downgrade(self), Arc::downgrade(history));
             let follower = Arc::new(move |heard| {
-                if let Some(room) = room.upgrade() {
+                if let (Some(room), Some(pages)) = (room.upgrade(), pages.upgrade()) {
+                    if changes_what_was_read(&heard) {
+                        pages.forget(&room.name);
+                    }
                     room.hear(heard);
                 }
             });
-            let opened = broker.open(&self.name, follower).await?;
+            let opened = history.broker().open(&self.name, follower).await?;
             let mut tail = self.tail.write();
             // Unless the log has begun another life meanwhile, of which the follower has heard.
             if tail.epoch().is_none() {
@@ -153,6 +156,7 @@ impl Room {
                 records.into_iter().for_each(|record| tail.push(record, &self.limits));
             }
             Heard::Epoch(position) => tail.begin(position),
+            Heard::LetGo(offset) => tail.let_go(offset),
         }
         drop(tail);
         self.ring();
@@ -409,6 +413,16 @@ impl Room {
             return Vec::new();
         }
         self.states.lock().states.take(seen)
+    }
+}
+
+/// Whether a page that was read before has what is no more, or is not so any more.
+fn changes_what_was_read(heard: &Heard) -> bool {
+    match heard {
+        Heard::Records(records) => records.iter().any(|record| record.envelope.mends.is_some()),
+        Heard::LetGo(_) => true,
+        // A page is of one life.
+        Heard::Epoch(_) => false,
     }
 }
 

@@ -4,11 +4,15 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use common::{MemberId, RoomName, Settings};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use crate::broker::{Broker, BrokerError, Keep};
 
@@ -38,6 +42,9 @@ pub struct Rules {
     /// When somebody may say something again in a slow room: milliseconds since 1970.
     next: Mutex<Turns>,
     version: AtomicU64,
+    changed: watch::Sender<()>,
+    /// The broker tells of all that is kept.
+    is_told: AtomicBool,
     /// One decides at a time, so that what is kept and what is looked up are the same.
     deciding: tokio::sync::Mutex<()>,
 }
@@ -50,30 +57,78 @@ struct Turns {
 }
 
 impl Rules {
-    /// Reads all that is kept.
-    pub(crate) async fn load(&self, broker: &dyn Broker) -> Result<(), BrokerError> {
-        for (key, value) in broker.kept().await? {
-            let parts: Vec<&str> = key.split(BETWEEN).collect();
-            let room = |name: &str| RoomName::try_from(name.to_owned()).ok();
-            let member = |id: &str| MemberId::try_from(id.to_owned()).ok();
-            match parts[..] {
-                ["room", name] => {
-                    if let (Some(room), Ok(settings)) = (room(name), serde_json::from_str(&value)) {
-                        self.rooms.write().insert(room, settings);
-                    }
-                }
-                ["out", id, name] => {
-                    let of = if name.is_empty() { Some(None) } else { room(name).map(Some) };
-                    if let (Some(member), Some(of), Ok(until)) = (member(id), of, value.parse()) {
-                        self.out.write().insert((member, of), until);
-                    }
-                }
-                // A newer version's.
-                _ => {}
+    /// Reads all that is kept, and hears from then on of what others decide, where there are others: `decided` hears of each
+    /// room whose settings are others now.
+    pub(crate) async fn load(
+        self: &Arc<Self>,
+        broker: &dyn Broker,
+        decided: impl Fn(&RoomName) + Send + Sync + 'static,
+    ) -> Result<(), BrokerError> {
+        let rules = Arc::downgrade(self);
+        let watcher = Arc::new(move |key: &str, value: Option<&str>| {
+            let Some(rules) = rules.upgrade() else { return };
+            if let Some(room) = rules.apply(key, value) {
+                decided(&room);
+            }
+        });
+        let is_told = broker.watch_kept(watcher).await?;
+        self.is_told.store(is_told, Ordering::Release);
+        if !is_told {
+            for (key, value) in broker.kept().await? {
+                self.apply(&key, Some(&value));
             }
         }
-        self.version.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    /// Has this kept, and hold.
+    async fn keep(
+        &self,
+        broker: &dyn Broker,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<(), BrokerError> {
+        broker.keep(key, value).await?;
+        // Else it was told, and so may have been what somebody else has decided since.
+        if !self.is_told.load(Ordering::Acquire) {
+            self.apply(key, value);
+        }
+        Ok(())
+    }
+
+    /// What is kept under this key holds from now on. The room whose settings it is, if it is that.
+    fn apply(&self, key: &str, value: Option<&str>) -> Option<RoomName> {
+        let parts: Vec<&str> = key.split(BETWEEN).collect();
+        let room = |name: &str| RoomName::try_from(name.to_owned()).ok();
+        let of = match parts[..] {
+            ["room", name] => {
+                let room = room(name)?;
+                match value.and_then(|value| serde_json::from_str(value).ok()) {
+                    Some(settings) => _ = self.rooms.write().insert(room.clone(), settings),
+                    None => _ = self.rooms.write().remove(&room),
+                }
+                Some(room)
+            }
+            ["out", id, name] => {
+                let of = if name.is_empty() { None } else { Some(room(name)?) };
+                let whom = (MemberId::try_from(id.to_owned()).ok()?, of);
+                match value.and_then(|until| until.parse().ok()) {
+                    Some(until) => _ = self.out.write().insert(whom, until),
+                    None => _ = self.out.write().remove(&whom),
+                }
+                None
+            }
+            // A newer version's, or somebody else's.
+            _ => return None,
+        };
+        self.version.fetch_add(1, Ordering::Release);
+        self.changed.send_replace(());
+        of
+    }
+
+    /// Hears of each change from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// A number that is another after each change.
@@ -106,12 +161,7 @@ impl Rules {
         let is_usual = settings == Settings::default();
         // Numbers and truth values always encode.
         let value = serde_json::to_string(&settings).unwrap_or_default();
-        broker.keep(&key, (!is_usual).then_some(&value)).await?;
-        match is_usual {
-            true => _ = self.rooms.write().remove(room),
-            false => _ = self.rooms.write().insert(room.clone(), settings),
-        }
-        self.version.fetch_add(1, Ordering::Release);
+        self.keep(broker, &key, (!is_usual).then_some(&value)).await?;
         Ok(settings)
     }
 
@@ -154,21 +204,14 @@ impl Rules {
         };
         let whom = (member, room);
         let until = Some(until).filter(|until| *until > now);
-        broker.keep(&key(&whom), until.map(|until| until.to_string()).as_deref()).await?;
-        match until {
-            Some(until) => _ = self.out.write().insert(whom, until),
-            None => _ = self.out.write().remove(&whom),
-        }
-        self.version.fetch_add(1, Ordering::Release);
+        self.keep(broker, &key(&whom), until.map(|until| until.to_string()).as_deref()).await?;
         let is_over = |(whom, until): (&(MemberId, Option<RoomName>), &u64)| {
             (*until <= now).then(|| whom.clone())
         };
         let over: Vec<_> = self.out.read().iter().filter_map(is_over).collect();
         for whom in over {
             // What can't be forgotten now is the next time; the decision holds.
-            if broker.keep(&key(&whom), None).await.is_ok() {
-                self.out.write().remove(&whom);
-            }
+            let _ = self.keep(broker, &key(&whom), None).await;
         }
         Ok(())
     }
