@@ -10,6 +10,7 @@ use hub::{
     Draft,
     broker::{Appended, BrokerError, RoomLog, aim, taken},
 };
+use tokio::time::Instant;
 
 use crate::{
     broker::Inner,
@@ -94,9 +95,13 @@ impl Inner {
                 1 => None,
                 _ => self.batches.acquire().await.ok(),
             };
+            let sent = Instant::now();
             let answer = self.log.send(new).await?;
             drop(turns);
             let answer = answer.await;
+            if answer.is_ok() {
+                self.counts.acked(sent.elapsed());
+            }
             drop(batch);
             if let Ok((last, false)) = answer {
                 rooms.iter().for_each(|room| room.acknowledge(last));

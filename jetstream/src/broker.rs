@@ -5,7 +5,7 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -18,8 +18,8 @@ use hub::peers::Peers;
 use hub::{
     Draft,
     broker::{
-        Ages, Appended, BoxFuture, Broker, BrokerError, Follower, Following, Keep, KeptRoom,
-        Opened, Page, Read, Retention,
+        Ages, Appended, BoxFuture, Broker, BrokerError, Follower, Following, Health, Keep,
+        KeptRoom, Opened, Page, Read, Retention, Watcher,
     },
 };
 use parking_lot::Mutex;
@@ -31,6 +31,7 @@ use tokio::{
 use crate::{
     Servers,
     kept::Kept,
+    lease::Leases,
     names,
     peers::NatsPeers,
     room::{Gap, Listening, Room},
@@ -40,6 +41,8 @@ use crate::{
 
 /// How often it is looked whether something was not heard of.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How often it is looked whether others have appended anything, by whoever waits for that.
+const LOOK: Duration = Duration::from_millis(250);
 /// How long a room that nobody follows stays in memory.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long a log may not go as far as it once did, before that is another life: whoever has just become its leader may not
@@ -143,7 +146,8 @@ impl fmt::Debug for JetStreamBroker {
 
 pub(crate) struct Inner {
     pub(crate) log: Stream,
-    kept: Kept,
+    kept: Arc<Kept>,
+    leases: Leases,
     pub(crate) retention: Retention,
     rooms: Mutex<HashMap<RoomName, Arc<Room>>>,
     epoch: Mutex<Epoch>,
@@ -154,6 +158,27 @@ pub(crate) struct Inner {
     newest: Mutex<(Offset, Option<Instant>)>,
     pub(crate) batches: Semaphore,
     pub(crate) wait: Duration,
+    pub(crate) counts: Counts,
+}
+
+/// What is told by [`JetStreamBroker::observed`] and [`Broker::health`].
+#[derive(Default)]
+pub(crate) struct Counts {
+    gaps: AtomicU64,
+    found: AtomicU64,
+    bytes: AtomicU64,
+    acked: OnceLock<Acked>,
+}
+
+type Acked = Box<dyn Fn(Duration) + Send + Sync>;
+
+impl Counts {
+    /// This was acknowledged, sent so long ago.
+    pub(crate) fn acked(&self, after: Duration) {
+        if let Some(acked) = self.acked.get() {
+            acked(after);
+        }
+    }
 }
 
 impl JetStreamBroker {
@@ -204,12 +229,13 @@ impl JetStreamBroker {
             window,
         };
         let log = Stream::open(client.clone(), log, wait, make).await?;
-        let kept = Kept(Stream::open(client.clone(), kept, wait, make).await?);
+        let kept = Arc::new(Kept::new(Stream::open(client.clone(), kept, wait, make).await?));
         let peers = Arc::new(NatsPeers::new(client, name));
         let epoch = epoch_of(&log.facts().await?);
         let inner = Arc::new(Inner {
             log,
             kept,
+            leases: Leases::new(),
             retention,
             rooms: Mutex::default(),
             epoch: Mutex::new(epoch),
@@ -218,6 +244,7 @@ impl JetStreamBroker {
             newest: Mutex::default(),
             batches: Semaphore::new(BATCHES),
             wait,
+            counts: Counts::default(),
         });
         let sweeping = tokio::spawn(sweep_on(Arc::downgrade(&inner), sweep));
         Ok(Self { inner, peers, _sweeping: Listening(sweeping.abort_handle()) })
@@ -226,6 +253,14 @@ impl JetStreamBroker {
     /// The way from this hub to the others of the same log.
     pub fn peers(&self) -> Arc<dyn Peers> {
         self.peers.clone()
+    }
+
+    /// Tells `acked` how long each acknowledgement took, from when it was sent.
+    #[must_use]
+    pub fn observed(self, acked: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        // Whoever was first is told.
+        let _ = self.inner.counts.acked.set(Box::new(acked));
+        self
     }
 
     /// The secret of this name, of letters, digits and `-`, that all hubs of this log have: `new`, if there was none before.
@@ -312,6 +347,7 @@ impl Inner {
     /// What is known of the log; if it has begun another life, its rooms are read anew.
     async fn facts(&self) -> Result<Facts, Failure> {
         let facts = self.log.facts().await?;
+        self.counts.bytes.store(facts.bytes, Ordering::Relaxed);
         let epoch = epoch_of(&facts);
         let is_new = std::mem::replace(&mut *self.epoch.lock(), epoch.clone()) != epoch;
         if is_new {
@@ -469,11 +505,13 @@ impl Inner {
             self.log.begin_life().await?;
             self.facts().await?;
         }
+        self.kept.catch_up().await?;
         let tokens: Vec<_> = rooms.iter().map(|room| room.token.clone()).collect();
         let lasts: HashMap<_, _> = self.log.lasts(&tokens).await?.into_iter().collect();
         for room in rooms {
             let last = lasts.get(&room.token).copied().unwrap_or(Offset(0));
             if room.have() < last || !room.is_of(&self.epoch()) {
+                self.counts.found.fetch_add(1, Ordering::Relaxed);
                 self.catch_up(&room, last).await?;
             }
         }
@@ -490,6 +528,7 @@ async fn hear_on(inner: Weak<Inner>, room: Weak<Room>, heard: Subscriber) {
         let mut news: VecDeque<_> = news.collect();
         while room.hear(&mut news, &inner.retention) == Gap::Before {
             let Some(missing) = news.front().map(|next| next.previous) else { break };
+            inner.counts.gaps.fetch_add(1, Ordering::Relaxed);
             let caught_up = inner.catch_up(&room, missing).await;
             // What is still missing is found by sweeping.
             if caught_up.is_err() || (room.have() < missing) {
@@ -572,6 +611,40 @@ impl Broker for JetStreamBroker {
 
     fn kept(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, BrokerError>> {
         Box::pin(async move { Ok(self.inner.kept.all().await?) })
+    }
+
+    fn watch_kept(&self, watcher: Watcher) -> BoxFuture<'_, Result<bool, BrokerError>> {
+        Box::pin(async move {
+            self.inner.kept.watch(watcher).await?;
+            Ok(true)
+        })
+    }
+
+    fn lease(&self, name: &str) -> BoxFuture<'_, Result<bool, BrokerError>> {
+        let name = name.to_owned();
+        Box::pin(async move { Ok(self.inner.leases.lease(&self.inner.kept.stream, &name).await?) })
+    }
+
+    fn appended(&self, after: Offset) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // To hear of all rooms would be to receive all of the log; one look has the same cost however much is said.
+            loop {
+                sleep(LOOK).await;
+                if matches!(self.inner.log.facts().await, Ok(facts) if facts.last > after) {
+                    return;
+                }
+            }
+        })
+    }
+
+    fn health(&self) -> Health {
+        let Counts { gaps, found, bytes, .. } = &self.inner.counts;
+        Health {
+            is_connected: self.inner.log.is_connected(),
+            gaps: gaps.load(Ordering::Relaxed),
+            found: found.load(Ordering::Relaxed),
+            bytes: Some(bytes.load(Ordering::Relaxed)),
+        }
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), BrokerError>> {

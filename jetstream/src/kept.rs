@@ -1,10 +1,24 @@
 //! What is kept beside messages: a stream of its own, a subject a key, of each the newest value.
+//!
+//! A hub that watches is told of each value once, in the order of the stream: by what it hears, by what it keeps itself, or by
+//! reading all of it again, when it turns out that something was not heard of.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use async_nats::Subscriber;
+use bytes::Bytes;
 use common::Offset;
+use futures_util::StreamExt;
+use hub::broker::Watcher;
+use parking_lot::Mutex;
 
 use crate::{
     names,
-    stream::{Failure, New, Stream},
+    room::Listening,
+    stream::{Failure, Item, New, Stream},
 };
 
 /// What is read at once.
@@ -14,32 +28,126 @@ const BYTES: usize = 4 * 1024 * 1024;
 const CHECK: &str = "=check";
 const GONE: &str = "=gone";
 
-#[derive(Debug)]
-pub(crate) struct Kept(pub(crate) Stream);
+pub(crate) struct Kept {
+    pub(crate) stream: Stream,
+    watched: Mutex<Watched>,
+}
+
+/// What whoever watches was told.
+#[derive(Default)]
+struct Watched {
+    watcher: Option<Watcher>,
+    listening: Option<Listening>,
+    /// Which life of the stream that was of.
+    life: String,
+    /// Everything up to here was heard of, unless something was missed.
+    heard: Offset,
+    /// Where the value of each key is that was told.
+    told: HashMap<String, Offset>,
+}
+
+impl Watched {
+    /// Tells of what is newer than what was told.
+    fn tell(&mut self, item: &Item) {
+        self.heard = self.heard.max(item.offset);
+        let Some((key, value)) = key_and_value(item) else { return };
+        let told = self.told.entry(item.token.clone()).or_insert(Offset(0));
+        if *told < item.offset {
+            *told = item.offset;
+            if let Some(watcher) = &self.watcher {
+                watcher(&key, value);
+            }
+        }
+    }
+}
+
+/// What an item is of, if it is not one of our own; no value, where it was forgotten.
+fn key_and_value(item: &Item) -> Option<(String, Option<&str>)> {
+    let value = std::str::from_utf8(&item.payload).ok()?;
+    // Before a value there is a sign that it is one.
+    Some((names::decode(&item.token)?, value.strip_prefix('=')))
+}
 
 impl Kept {
-    /// Keeps a value under a key; `None` forgets it.
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, watched: Mutex::default() }
+    }
+
+    /// Keeps a value under a key; `None` forgets it. Whoever watches was told when it returns.
     pub(crate) async fn keep(&self, key: &str, value: Option<&str>) -> Result<(), Failure> {
-        // An empty one is none; before a value there is a sign that it is one.
-        let value = value.map(|value| format!("={value}")).unwrap_or_default();
-        self.put(names::encode(key), value).await
+        let payload = value.map(|value| format!("={value}")).unwrap_or_default().into();
+        let item = Item { token: names::encode(key), offset: Offset(0), payload };
+        let offset = self.put(item.token.clone(), item.payload.clone()).await?;
+        self.watched.lock().tell(&Item { offset, ..item });
+        Ok(())
     }
 
     /// All there is, by key.
     pub(crate) async fn all(&self) -> Result<Vec<(String, String)>, Failure> {
-        let (mut kept, mut after) = (Vec::new(), Offset(0));
+        let items = self.items().await?;
+        let kept = items.iter().filter_map(|item| {
+            let (key, value) = key_and_value(item)?;
+            Some((key, value?.to_owned()))
+        });
+        let mut kept: Vec<_> = kept.collect();
+        kept.sort();
+        Ok(kept)
+    }
+
+    async fn items(&self) -> Result<Vec<Item>, Failure> {
+        let (mut all, mut after) = (Vec::new(), Offset(0));
         loop {
-            let (items, more) = self.0.read(None, after, ITEMS, BYTES).await?;
+            let (items, more) = self.stream.read(None, after, ITEMS, BYTES).await?;
             after = items.last().map_or(after, |last| last.offset);
-            kept.extend(items.into_iter().filter_map(|item| {
-                let value = std::str::from_utf8(&item.payload).ok()?.strip_prefix('=')?;
-                Some((names::decode(&item.token)?, value.to_owned()))
-            }));
+            all.extend(items);
             if !more {
-                kept.sort();
-                return Ok(kept);
+                return Ok(all);
             }
         }
+    }
+
+    /// Tells `watcher` all there is, and what comes from then on.
+    pub(crate) async fn watch(self: &Arc<Self>, watcher: Watcher) -> Result<(), Failure> {
+        let heard = self.stream.listen("*").await?;
+        let hearing = tokio::spawn(hear_on(Arc::downgrade(self), heard));
+        {
+            let mut watched = self.watched.lock();
+            watched.watcher = Some(watcher);
+            watched.listening = Some(Listening(hearing.abort_handle()));
+        }
+        self.catch_up().await
+    }
+
+    /// Looks whether something was not heard of, and tells it then.
+    pub(crate) async fn catch_up(&self) -> Result<(), Failure> {
+        let before = {
+            let watched = self.watched.lock();
+            if watched.watcher.is_none() {
+                return Ok(());
+            }
+            watched.heard
+        };
+        let facts = self.stream.facts().await?;
+        // Made anew, or put back to what it was before: numbers mean something else by now.
+        let is_other = self.watched.lock().life != facts.life || facts.last < before;
+        if !is_other && facts.last <= before {
+            return Ok(());
+        }
+        let items = self.items().await?;
+        let mut watched = self.watched.lock();
+        if is_other {
+            watched.life = facts.life;
+            watched.heard = Offset(0);
+            let told = std::mem::take(&mut watched.told);
+            let is_there = |token: &String| items.iter().any(|item| item.token == *token);
+            let gone = told.into_keys().filter(|token| !is_there(token));
+            let gone: Vec<_> = gone.filter_map(|token| names::decode(&token)).collect();
+            if let Some(watcher) = &watched.watcher {
+                gone.iter().for_each(|key| watcher(key, None));
+            }
+        }
+        items.iter().for_each(|item| watched.tell(item));
+        Ok(())
     }
 
     /// The secret of this name: `new`, if there was none.
@@ -47,12 +155,12 @@ impl Kept {
         // No name becomes such a key.
         let token = format!("=secret-{name}");
         loop {
-            if let Some(item) = self.0.newest(&token).await? {
+            if let Some(item) = self.stream.newest(&token).await? {
                 return Ok(item.payload.to_vec());
             }
             let payload = new.to_vec().into();
             let first = New { token: token.clone(), id: None, payload };
-            if self.0.replace(first, Offset(0)).await?.is_some() {
+            if self.stream.replace(first, Offset(0)).await?.is_some() {
                 return Ok(new.to_vec());
             }
         }
@@ -60,7 +168,7 @@ impl Kept {
 
     /// How far some room was let go of.
     pub(crate) async fn gone(&self) -> Result<Offset, Failure> {
-        let (items, _) = self.0.read(Some(GONE), Offset(0), 1, BYTES).await?;
+        let (items, _) = self.stream.read(Some(GONE), Offset(0), 1, BYTES).await?;
         let gone = items.first().and_then(|item| std::str::from_utf8(&item.payload).ok());
         Ok(Offset(gone.and_then(|gone| gone.parse().ok()).unwrap_or(0)))
     }
@@ -70,16 +178,26 @@ impl Kept {
         if self.gone().await? >= up_to {
             return Ok(());
         }
-        self.put(GONE.to_owned(), up_to.0.to_string()).await
+        self.put(GONE.to_owned(), up_to.0.to_string().into()).await.map(drop)
     }
 
     /// Keeps something that nobody reads.
     pub(crate) async fn check(&self) -> Result<(), Failure> {
-        self.put(CHECK.to_owned(), String::new()).await
+        self.put(CHECK.to_owned(), Bytes::new()).await.map(drop)
     }
 
-    async fn put(&self, token: String, value: String) -> Result<(), Failure> {
-        let new = New { token, id: None, payload: value.into() };
-        self.0.send(vec![new]).await?.await.map(drop)
+    async fn put(&self, token: String, payload: Bytes) -> Result<Offset, Failure> {
+        let new = New { token, id: None, payload };
+        let (offset, _) = self.stream.send(vec![new]).await?.await?;
+        Ok(offset)
+    }
+}
+
+async fn hear_on(kept: Weak<Kept>, mut heard: Subscriber) {
+    while let Some(message) = heard.next().await {
+        let Some(kept) = kept.upgrade() else { return };
+        if let Some(news) = kept.stream.news(message) {
+            kept.watched.lock().tell(&news.item);
+        }
     }
 }

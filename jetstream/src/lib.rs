@@ -10,6 +10,7 @@
 mod append;
 mod broker;
 mod kept;
+mod lease;
 mod names;
 mod peers;
 mod room;

@@ -154,7 +154,7 @@ impl Room {
     }
 
     fn take_into(&self, state: &mut State, items: Vec<Item>, retention: &Retention) -> Vec<Offset> {
-        let (mut records, mut erased) = (Vec::new(), Vec::new());
+        let (mut heard, mut records, mut erased) = (Vec::new(), Vec::new(), Vec::new());
         let mut have = self.have();
         for Item { offset, payload, .. } in items {
             if offset <= have {
@@ -162,8 +162,15 @@ impl Room {
             }
             have = offset;
             match Stored::decode(&self.name, &payload) {
-                Ok(stored) => {
-                    let (record, gone) = state.take(offset, stored, retention);
+                Ok(Stored::LetGo(up_to)) => {
+                    state.log.let_go_up_to(up_to);
+                    heard.extend([
+                        Heard::Records(std::mem::take(&mut records)),
+                        Heard::LetGo(up_to),
+                    ]);
+                }
+                Ok(Stored::Said { draft, target }) => {
+                    let (record, gone) = state.take(offset, draft, target, retention);
                     records.extend(record);
                     erased.extend(gone);
                 }
@@ -171,10 +178,12 @@ impl Room {
             }
         }
         // Under the lock: what is taken next is handed on next.
-        if state.epoch.is_some() && !records.is_empty() {
-            if let Some(follower) = &state.follower {
-                follower(Heard::Records(records));
-            }
+        heard.push(Heard::Records(records));
+        heard.retain(|heard| !matches!(heard, Heard::Records(records) if records.is_empty()));
+        if state.epoch.is_some()
+            && let Some(follower) = &state.follower
+        {
+            heard.into_iter().for_each(|heard| follower(heard));
         }
         self.have.send_if_modified(|now| std::mem::replace(now, have) != have);
         erased
@@ -273,20 +282,14 @@ impl Room {
 }
 
 impl State {
-    /// Makes what is stored part of the log: the record that there is of it for readers, and what it lets go of.
+    /// Makes what was said part of the log: the record that there is of it for readers, and what it lets go of.
     fn take(
         &mut self,
         offset: Offset,
-        stored: Stored,
+        draft: Draft,
+        target: Option<Offset>,
         retention: &Retention,
     ) -> (Option<Arc<Record>>, Vec<Offset>) {
-        let (draft, target) = match stored {
-            Stored::LetGo(up_to) => {
-                self.log.let_go_up_to(up_to);
-                return (None, Vec::new());
-            }
-            Stored::Said { draft, target } => (draft, target),
-        };
         let id = draft.envelope.id.clone();
         // Said twice, further apart than ids are known to NATS; or done to what was taken back meanwhile.
         if self.log.offset_of(&id).is_some() || self.is_late(&draft) {
