@@ -25,6 +25,7 @@ pub mod identity;
 pub mod issuers;
 pub mod lab;
 mod lasting;
+mod lease;
 mod listener;
 mod meter;
 pub mod mint;
@@ -74,7 +75,7 @@ pub use crate::{
     peer::ProxyHeader,
     publish_hook::Late,
     settings::Settings,
-    store::StartError,
+    store::{StartError, on_nats},
 };
 use crate::{
     identity::Identity,
@@ -144,6 +145,7 @@ impl Server {
         }
         let drain = server.config.timing.drain;
         let sweeper = tokio::spawn(sweep(server.clone()));
+        let deciding = tokio::spawn(look_at_decisions(server.clone()));
         let keys = server.identity.jwks().map(|jwks| tokio::spawn(jwks.keep_fresh()));
         let certificate = listener.certificate.clone().map(|certificate| {
             let expires = server.telemetry.certificate.clone();
@@ -155,7 +157,7 @@ impl Server {
             server.config.webhooks.iter().zip(server.config.webhook_secret.iter().cycle())
         {
             let teller = Teller::new(server.clone(), hook.clone(), secret.clone()).await;
-            hooks.push(tokio::spawn(teller.again().tell_rooms()));
+            hooks.push(tokio::spawn(teller.clone().tell_rooms()));
             hooks.push(tokio::spawn(teller.tell_all()));
         }
 
@@ -173,6 +175,7 @@ impl Server {
             tracing::warn!("some connections did not end in time");
         }
         sweeper.abort();
+        deciding.abort();
         keys.inspect(JoinHandle::abort);
         certificate.inspect(JoinHandle::abort);
         hooks.iter().for_each(JoinHandle::abort);
@@ -181,6 +184,14 @@ impl Server {
         }
         server.telemetry.traces.close().await;
         Ok(())
+    }
+}
+
+/// Has every session look when something was decided, here or at another hub.
+async fn look_at_decisions(server: ServerState) {
+    let mut changes = server.hub.rules().changes();
+    while changes.changed().await.is_ok() {
+        server.decided();
     }
 }
 

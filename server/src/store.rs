@@ -1,9 +1,10 @@
 //! Where this server's log is, and the key that its tokens are signed with: by what the operator chose.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use hub::broker::{Broker, BrokerError, Retention, memory::MemoryBroker};
 use jetstream::JetStreamBroker;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     broker::sqlite::{self, SqliteBroker},
@@ -12,6 +13,9 @@ use crate::{
     telemetry::Telemetry,
 };
 
+/// For how long NATS may not answer at a start, and how long it is left alone between two tries.
+const START: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_millis(500);
 /// What the key of all hubs of a log is kept as.
 const KEY: &str = "token-key";
 
@@ -37,13 +41,22 @@ pub enum StartError {
     KeyFile(io::Error),
 }
 
+impl StartError {
+    /// Whether it may be otherwise in a moment.
+    fn may_pass(&self) -> bool {
+        use jetstream::OpenError::{Away, Stream};
+        matches!(self, Self::Nats(Away(_) | Stream(..)) | Self::Key(_))
+    }
+}
+
 /// The log and the key. What is not there is made.
 pub(crate) async fn open(
     config: &Config,
     telemetry: &Telemetry,
 ) -> Result<(Identity, Arc<dyn Broker>), StartError> {
-    if let Some(log) = on_nats(config, true).await? {
-        return Ok((shared(config, &log).await?, Arc::new(log)));
+    if let Some((identity, log)) = on_nats_soon(config).await? {
+        let commit = telemetry.commit.clone();
+        return Ok((identity, Arc::new(log.observed(move |took| commit.record(took)))));
     }
     if config.ephemeral {
         let retention = config.retention.clone().unwrap_or_else(Retention::in_memory);
@@ -56,11 +69,31 @@ pub(crate) async fn open(
     Ok((in_data(config)?, Arc::new(log.observed(telemetry.commit.clone()))))
 }
 
-/// The log on NATS, if it is there; its streams are made only if `make`.
-pub(crate) async fn on_nats(
-    config: &Config,
-    make: bool,
-) -> Result<Option<JetStreamBroker>, StartError> {
+/// The log on NATS and its key, if that is where it is. Servers that have just been started, or are to choose who leads
+/// first, get a while to answer.
+async fn on_nats_soon(config: &Config) -> Result<Option<(Identity, JetStreamBroker)>, StartError> {
+    let once = async || match on_nats(config, true).await? {
+        Some(log) => Ok(Some((shared(config, &log).await?, log))),
+        None => Ok::<_, StartError>(None),
+    };
+    let started = Instant::now();
+    loop {
+        match once().await {
+            Err(error) if error.may_pass() && started.elapsed() < START => {
+                tracing::warn!(%error, "trying again");
+                sleep(AGAIN).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// The log on NATS, if that is where it is; its streams are made only if `make`.
+///
+/// # Errors
+///
+/// [`StartError::Nats`].
+pub async fn on_nats(config: &Config, make: bool) -> Result<Option<JetStreamBroker>, StartError> {
     let Some(options) = config.nats.options(make) else { return Ok(None) };
     let retention = config.retention.clone().unwrap_or_default();
     Ok(Some(JetStreamBroker::open(options, retention).await?))

@@ -27,6 +27,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::{
     clock::now_ms,
     fetch::{self, Answered},
+    lease::Lease,
     rights::Pattern,
     state::ServerState,
     telemetry::traces::Work,
@@ -158,15 +159,18 @@ enum Told {
     Gone,
     /// It was refused again and again: that is about what is in it.
     Refused,
+    /// It is another hub's to tell by now.
+    Lost,
 }
 
 /// Tells one webhook what is said.
+#[derive(Clone)]
 pub(crate) struct Teller {
     server: ServerState,
     hook: Webhook,
     secret: Secret,
-    /// Everything up to here was told; nothing, where that could not be found out.
-    at: Option<Position>,
+    /// Whether this hub tells it, and no other.
+    lease: Lease,
     /// There will never be anybody there again.
     is_gone: Arc<AtomicBool>,
 }
@@ -174,35 +178,43 @@ pub(crate) struct Teller {
 impl Teller {
     /// Finds out where it was. What is said from then on is told.
     pub(crate) async fn new(server: ServerState, hook: Webhook, secret: Secret) -> Self {
-        let teller = Self { server, hook, secret, at: None, is_gone: Arc::default() };
-        Self { at: teller.begin().await, ..teller }
+        let lease = Lease::new(server.clone(), hook.key()).await;
+        let teller = Self { server, hook, secret, lease, is_gone: Arc::default() };
+        if teller.lease.is_held() {
+            // One that is new has its position from now on.
+            let _ = teller.begin().await;
+        }
+        teller
     }
 
-    /// Another that tells the same webhook.
-    pub(crate) fn again(&self) -> Self {
-        let Self { server, hook, secret, is_gone, .. } = self;
-        let (server, hook, secret) = (server.clone(), hook.clone(), secret.clone());
-        Self { server, hook, secret, at: None, is_gone: is_gone.clone() }
-    }
-
-    /// Tells all there is and will be; ends only if there will never be anybody to tell it to.
+    /// Tells all there is and will be, whenever it is this hub's to tell; ends only if there will never be anybody to tell
+    /// it to.
     pub(crate) async fn tell_all(self) {
-        let (mut at, mut gap) = (self.at.clone(), false);
-        let mut kept = at.as_ref().map_or(Offset(0), |at| at.offset);
         loop {
-            if at.is_none() {
-                at = self.begin().await;
+            self.lease.held().await;
+            match self.begin().await {
+                Some(at) => {
+                    if let Told::Gone = self.tell_from(at).await {
+                        return;
+                    }
+                }
+                None => sleep(Duration::from_secs(1)).await,
             }
+        }
+    }
+
+    /// Tells what is behind this position, as long as it is this hub's to tell; why that is over.
+    async fn tell_from(&self, mut at: Position) -> Told {
+        let (mut kept, mut gap) = (at.offset, false);
+        while self.lease.is_held() {
             let published = self.server.hub.published();
-            let next = match &at {
-                Some(position) => self.next(position).await,
-                None => None,
-            };
-            match next {
-                Some(batch) if batch.messages.is_empty() && at.as_ref() == Some(&batch.up_to) => {
-                    // Others may write to the log, too, which nobody here hears of.
+            match self.next(&at).await {
+                Some(batch) if batch.messages.is_empty() && at == batch.up_to => {
+                    let broker = self.server.hub.broker();
                     tokio::select! {
                         () = published => {}
+                        () = broker.appended(at.offset) => {}
+                        // Another life of the log may not go as far.
                         () = sleep(Duration::from_secs(5)) => {}
                     }
                 }
@@ -211,7 +223,7 @@ impl Teller {
                         && batch.up_to.offset.0 < kept.0.saturating_add(OTHERS) =>
                 {
                     gap |= batch.gap;
-                    at = Some(batch.up_to);
+                    at = batch.up_to;
                 }
                 Some(mut batch) => {
                     // It is told with the next messages, whenever those come.
@@ -221,18 +233,19 @@ impl Teller {
                     }
                     kept = batch.up_to.offset;
                     match self.tell(&batch).await {
-                        Told::Taken => at = Some(self.keep(batch.up_to).await),
+                        Told::Taken => at = self.keep(batch.up_to).await,
                         Told::Refused => match self.tell_each(batch).await {
-                            Some(position) => at = Some(position),
-                            None => return,
+                            Ok(position) => at = position,
+                            Err(why) => return why,
                         },
-                        Told::Gone => return,
+                        over @ (Told::Gone | Told::Lost) => return over,
                     }
                 }
                 // The log can't be read now.
                 None => sleep(Duration::from_secs(1)).await,
             }
         }
+        Told::Lost
     }
 
     /// Where it was; the end of the log, for one that is new.
@@ -249,6 +262,10 @@ impl Teller {
 
     /// Keeps how far it is. Where that fails a batch comes twice after a restart, which is not worse than waiting.
     async fn keep(&self, position: Position) -> Position {
+        if !self.lease.is_held() {
+            // Whoever tells it now keeps its own.
+            return position;
+        }
         let kept = self.server.hub.broker().keep(&self.hook.key(), Some(&position.to_string()));
         if let Err(error) = kept.await {
             tracing::warn!(%error, "can't keep how far a webhook is");
@@ -293,6 +310,11 @@ impl Teller {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             second.tick().await;
+            if !self.lease.is_held() {
+                // Whoever told it meanwhile has told other things.
+                (told, is_first) = (BTreeSet::new(), true);
+                self.lease.held().await;
+            }
             let mut now = self.server.hub.occupied();
             now.retain(|room| self.hook.is_of(room));
             let occupied: Vec<_> = now.difference(&told).take(ROOMS).cloned().collect();
@@ -306,6 +328,7 @@ impl Teller {
             let id = format!("msg_{}", uuid::Uuid::new_v4().simple());
             match self.send(&id, json!({"type": "rooms", "data": data}).to_string()).await {
                 Told::Gone => return,
+                Told::Lost => {}
                 Told::Taken => {
                     is_first = false;
                     told.extend(occupied);
@@ -321,9 +344,12 @@ impl Teller {
         }
     }
 
-    /// Tells one after the other what was refused together; what is refused alone is left out. Nothing, if nobody will
-    /// ever be there again.
-    async fn tell_each(&self, batch: Batch) -> Option<Position> {
+    /// Tells one after the other what was refused together; what is refused alone is left out.
+    ///
+    /// # Errors
+    ///
+    /// Why it is over before the last.
+    async fn tell_each(&self, batch: Batch) -> Result<Position, Told> {
         let Batch { messages, up_to, mut gap } = batch;
         for message in messages {
             let (epoch, offset) = (up_to.epoch.clone(), message.offset);
@@ -335,11 +361,11 @@ impl Teller {
                     self.server.telemetry.hooked("left_out");
                     tracing::warn!(%offset, "a webhook refuses a message, which is left out");
                 }
-                Told::Gone => return None,
+                over @ (Told::Gone | Told::Lost) => return Err(over),
             }
             self.keep(one.up_to).await;
         }
-        Some(self.keep(up_to).await)
+        Ok(self.keep(up_to).await)
     }
 
     /// Tells a batch, again and again until it is taken; refused often enough, it is given back.
@@ -364,6 +390,9 @@ impl Teller {
         loop {
             if self.is_gone.load(Ordering::Relaxed) {
                 return Told::Gone;
+            }
+            if !self.lease.is_held() {
+                return Told::Lost;
             }
             let span = self.server.telemetry.traces.begin(Work::Webhook);
             let headers: Vec<_> =
