@@ -7,7 +7,8 @@ use std::{
 
 use clap::CommandFactory;
 use server::{
-    Command, Config, Listener, LogFormat, Server, Settings, admin, lab::Asked, mint, transfer,
+    Command, Config, Listener, LogFormat, Server, Settings, StartError, admin, lab::Asked, mint,
+    on_nats, transfer,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -67,10 +68,13 @@ async fn run(config: Config, unfit: usize) -> Result<(), String> {
     match &config.command {
         None => serve(config).await,
         Some(Command::Export) => {
-            let count = transfer::export(&config.data, std::io::stdout());
+            let count = match on_nats(&config, false).await.map_err(|error| error.to_string())? {
+                Some(log) => transfer::export_from(&log, std::io::stdout()).await,
+                None => transfer::export(&config.data, std::io::stdout()),
+            };
             count.map(|count| tracing::info!(count, "exported")).map_err(|error| error.to_string())
         }
-        Some(Command::Check) => check(&config, unfit),
+        Some(Command::Check) => check(&config, unfit).await,
         Some(Command::Lab(asked)) => race(asked).await,
         Some(Command::Token(asked)) => {
             println!("{}", mint::token(&config, asked).await?);
@@ -93,7 +97,10 @@ async fn run(config: Config, unfit: usize) -> Result<(), String> {
             print(&page)
         }
         Some(Command::Import { file }) => {
-            let count = transfer::import(&config.data, file.as_deref()).await;
+            let count = match on_nats(&config, true).await.map_err(|error| error.to_string())? {
+                Some(log) => transfer::import_into(&log, file.as_deref()).await,
+                None => transfer::import(&config.data, file.as_deref()).await,
+            };
             count.map(|count| tracing::info!(count, "imported")).map_err(|error| error.to_string())
         }
     }
@@ -101,10 +108,16 @@ async fn run(config: Config, unfit: usize) -> Result<(), String> {
 
 /// Looks through what is kept, and says how all of it is, with the `unfit` settings that have been told.
 #[allow(clippy::print_stdout)]
-fn check(config: &Config, unfit: usize) -> Result<(), String> {
-    let (well, damaged) = match config.ephemeral {
-        true => (0, 0),
-        false => {
+async fn check(config: &Config, unfit: usize) -> Result<(), String> {
+    let (well, damaged) = match on_nats(config, false).await {
+        Ok(Some(log)) => (transfer::check_log(&log).await.map_err(|error| error.to_string())?, 0),
+        Err(StartError::Nats(error @ jetstream::OpenError::NoStream(_))) => {
+            eprintln!("hubbub: {error} on NATS yet; the first server makes it");
+            (0, 0)
+        }
+        Err(error) => return Err(error.to_string()),
+        Ok(None) if config.ephemeral => (0, 0),
+        Ok(None) => {
             transfer::check(&config.data, std::io::stderr()).map_err(|error| error.to_string())?
         }
     };

@@ -11,8 +11,8 @@ use std::{
 
 use common::{Message, Offset, SessionId, message::check_value};
 use hub::{
-    Draft,
-    broker::{Broker, BrokerError, Retention},
+    Draft, Record,
+    broker::{Broker, BrokerError, Part, Read, Retention},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -31,6 +31,9 @@ struct Line<M> {
 
 /// How many records one import step stores.
 const BATCH: usize = 500;
+/// How many records an export reads at once, and about how many bytes of them.
+const PAGE: usize = 1_000;
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why an export or import stopped.
 #[derive(Debug, thiserror::Error)]
@@ -74,15 +77,78 @@ pub fn export(dir: &Path, out: impl Write) -> Result<usize, TransferError> {
         if record.envelope.mends.is_some() {
             return Ok(());
         }
-        let message: &RawValue = serde_json::from_str(record.params())?;
-        let session = record.envelope.session.clone();
-        serde_json::to_writer(&mut out, &Line { session, message })?;
-        out.write_all(b"\n")?;
+        write_line(&mut out, record)?;
         progress.step(1, 0);
         Ok(())
     })?;
     out.flush()?;
     Ok(progress.done())
+}
+
+/// As [`export`], of a log that is not in a directory.
+///
+/// # Errors
+///
+/// As [`export`].
+pub async fn export_from(log: &dyn Broker, out: impl Write) -> Result<usize, TransferError> {
+    let (mut out, mut progress) = (BufWriter::new(out), Progress::new("exported", None));
+    each_kept(log, async |record| {
+        // As it is by now: it may have been edited, or taken back.
+        let part = Part::After(Offset(record.offset.0.saturating_sub(1)));
+        let read = Read { part, records: 1, bytes: usize::MAX, at_least: Offset(0) };
+        let page = log.read(&record.envelope.room, read).await?;
+        if let Some(now) = page.records.first().filter(|now| now.offset == record.offset) {
+            write_line(&mut out, now)?;
+            progress.step(1, 0);
+        }
+        Ok(())
+    })
+    .await?;
+    out.flush()?;
+    Ok(progress.done())
+}
+
+/// Looks through all of a log that is not in a directory, and tries whether something could be kept there; returns how many
+/// messages it has.
+///
+/// # Errors
+///
+/// [`TransferError`]: it can't be read, or nothing kept.
+pub async fn check_log(log: &dyn Broker) -> Result<usize, TransferError> {
+    log.check().await?;
+    let mut well = 0;
+    each_kept(log, async |_| {
+        well += 1;
+        Ok(())
+    })
+    .await?;
+    Ok(well)
+}
+
+/// Hands every message that was kept to `each`, in offset order; not what is done to messages.
+async fn each_kept(
+    log: &dyn Broker,
+    mut each: impl AsyncFnMut(&Record) -> Result<(), TransferError>,
+) -> Result<(), TransferError> {
+    let mut after = Offset(0);
+    loop {
+        let page = log.read_all(after, PAGE, PAGE_BYTES).await?;
+        let said = page.records.iter().filter(|record| record.envelope.mends.is_none());
+        for record in said {
+            each(record).await?;
+        }
+        if page.complete {
+            return Ok(());
+        }
+        after = page.head;
+    }
+}
+
+fn write_line(out: &mut impl Write, record: &Record) -> io::Result<()> {
+    let message: &RawValue = serde_json::from_str(record.params())?;
+    let session = record.envelope.session.clone();
+    serde_json::to_writer(&mut *out, &Line { session, message })?;
+    out.write_all(b"\n")
 }
 
 /// Looks through all that is kept in `dir`, also while a server runs on it, and writes to `out` what is damaged.
@@ -119,7 +185,15 @@ pub fn check(dir: &Path, mut out: impl Write) -> Result<(usize, usize), Transfer
 ///
 /// [`TransferError`]; what came before it is kept, and starting again is safe.
 pub async fn import(dir: &Path, file: Option<&Path>) -> Result<usize, TransferError> {
-    let broker = SqliteBroker::open(dir, Retention::default(), Sync::Normal)?;
+    import_into(&SqliteBroker::open(dir, Retention::default(), Sync::Normal)?, file).await
+}
+
+/// As [`import`], into a log that is not in a directory; servers may be running on it.
+///
+/// # Errors
+///
+/// As [`import`].
+pub async fn import_into(log: &dyn Broker, file: Option<&Path>) -> Result<usize, TransferError> {
     let (input, size): (Box<dyn BufRead>, _) = match file {
         Some(path) => {
             let file = File::open(path)?;
@@ -137,17 +211,17 @@ pub async fn import(dir: &Path, file: Option<&Path>) -> Result<usize, TransferEr
         match draft(&line) {
             Ok(draft) => batch.push(draft),
             Err(error) => {
-                broker.append(batch).await?;
+                log.append(batch).await?;
                 return Err(TransferError::Line { number: index + 1, error });
             }
         }
         if batch.len() == BATCH {
-            broker.append(std::mem::take(&mut batch)).await?;
+            log.append(std::mem::take(&mut batch)).await?;
             progress.step(BATCH, std::mem::take(&mut bytes));
         }
     }
     let rest = batch.len();
-    broker.append(batch).await?;
+    log.append(batch).await?;
     progress.step(rest, bytes);
     Ok(progress.done())
 }
