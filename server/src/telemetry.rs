@@ -152,7 +152,11 @@ impl Telemetry {
                 "How long the oldest message has waited for the reader for whom one has waited longest.",
             ),
             ("hubbub_tail_bytes", "Bytes of the newest messages that are in memory."),
-            ("hubbub_log_bytes", "Bytes of the files of the log; 0 in memory."),
+            ("hubbub_log_bytes", "Bytes of the log: of its files, or of the stream; 0 in memory."),
+            (
+                "hubbub_broker_connected",
+                "1 while the log can be reached; always, where it is here.",
+            ),
             ("hubbub_info", "1, with the version."),
             ("hubbub_ready", "1 while the server takes newcomers and can keep messages."),
             (
@@ -180,6 +184,14 @@ impl Telemetry {
             ("hubbub_webhook_batches_total", "Batches for webhooks, by what came of them."),
             ("hubbub_publish_hook_total", "What the publish hook was asked, by what came of it."),
             ("hubbub_requests_total", "Requests that were answered, by the class of their status."),
+            (
+                "hubbub_broker_gaps_total",
+                "How often something was missing in what was heard of a room, and was read.",
+            ),
+            (
+                "hubbub_broker_found_total",
+                "How often only looking found that something was not heard of.",
+            ),
         ];
         for (name, text) in described {
             recorder.describe_counter(name.into(), None, text.into());
@@ -190,7 +202,8 @@ impl Telemetry {
         };
         let publish =
             seconds("hubbub_publish_seconds", "From hearing a message to having it kept.");
-        let commit = seconds("hubbub_commit_seconds", "One transaction of the log.");
+        let commit =
+            seconds("hubbub_commit_seconds", "One transaction of the log, or one answer of it.");
         let plain = |name| recorder.register_counter(&Key::from_static_name(name), &METADATA);
         let (frames, published) =
             (plain("hubbub_frames_received_total"), plain("hubbub_published_total"));
@@ -329,7 +342,17 @@ pub(crate) async fn metrics(State(server): State<ServerState>) -> Response {
     let figures = server.hub.figures();
     let lag = server.hub.lag(now_ms()).await;
     let ready = server.check_ready().await.is_ok();
-    let log = if server.config.uses_data() { file_bytes(&server.config.data) } else { 0 };
+    let health = server.hub.broker().health();
+    let log = health.bytes.unwrap_or_else(|| match server.config.uses_data() {
+        true => file_bytes(&server.config.data),
+        false => 0,
+    });
+    for (name, count) in
+        [("hubbub_broker_gaps_total", health.gaps), ("hubbub_broker_found_total", health.found)]
+    {
+        let key = Key::from_static_name(name);
+        telemetry.recorder.register_counter(&key, &METADATA).absolute(count);
+    }
     for (name, value) in [
         ("hubbub_connections", server.connections.taken() as f64),
         ("hubbub_rooms", figures.rooms as f64),
@@ -340,6 +363,7 @@ pub(crate) async fn metrics(State(server): State<ServerState>) -> Response {
         ("hubbub_tail_bytes", figures.tail_bytes as f64),
         ("hubbub_log_bytes", log as f64),
         ("hubbub_ready", f64::from(u8::from(ready))),
+        ("hubbub_broker_connected", f64::from(u8::from(health.is_connected))),
     ] {
         telemetry.set(name, value);
     }
