@@ -9,8 +9,9 @@ use crate::{
 };
 
 /// Crates that a crate must not pull in, however deep, and one that shows the tree was read at all.
-const BOUNDARIES: [(&str, &[&str], &str); 3] = [
-    ("hub", &["axum", "leptos", "hyper", "rusqlite"], "tokio"),
+const BOUNDARIES: [(&str, &[&str], &str); 4] = [
+    ("hub", &["axum", "leptos", "hyper", "rusqlite", "async-nats"], "tokio"),
+    ("jetstream", &["axum", "leptos", "hyper", "rusqlite"], "async-nats"),
     ("client", &["axum", "leptos", "hyper", "tokio", "web-sys", "gloo"], "common"),
     ("lab", &["axum", "leptos", "hyper", "tokio", "web-sys", "gloo"], "client"),
 ];
@@ -64,6 +65,7 @@ pub(crate) fn clippy() -> Result {
     let of = |args: &[&str]| deny_warnings(cargo().args(["clippy", "--all-targets"]).args(args));
     of(&["--package", "server"])?;
     of(&["--package", "common", "--package", "hub", "--package", "socketio"])?;
+    of(&["--package", "jetstream"])?;
     of(&["--package", "client", "--package", "lab", "--all-features"])?;
     of(&["--package", "app", "--features", "ssr"])?;
     of(&["--package", "xtask", "--package", "bench", "--package", "faultdisk"])
@@ -98,6 +100,8 @@ pub(crate) fn docs() -> Result {
         "common",
         "--package",
         "hub",
+        "--package",
+        "jetstream",
         "--package",
         "socketio",
         "--package",

