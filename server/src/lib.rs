@@ -80,6 +80,7 @@ pub use crate::{
 use crate::{
     identity::Identity,
     state::{Parts, ServerState},
+    store::Store,
     telemetry::{Telemetry, traces::Traces},
     webhook::Teller,
 };
@@ -105,14 +106,14 @@ impl Server {
     /// [`StartError`] when it, or the key that tokens are signed with, can't be used.
     pub async fn open(config: Config) -> Result<Self, StartError> {
         let telemetry = Telemetry::new(Traces::of(&config));
-        let (identity, broker) = store::open(&config, &telemetry).await?;
-        Ok(Self(Arc::new(Parts::new(config, identity, broker, telemetry))))
+        let store = store::open(&config, &telemetry).await?;
+        Ok(Self(Arc::new(Parts::new(config, store, telemetry))))
     }
 
     /// A server over a log of one's own, whose tokens `identity` signs.
     pub fn over(config: Config, identity: Identity, broker: Arc<dyn Broker>) -> Self {
         let telemetry = Telemetry::new(Traces::of(&config));
-        Self(Arc::new(Parts::new(config, identity, broker, telemetry)))
+        Self(Arc::new(Parts::new(config, Store::alone(identity, broker), telemetry)))
     }
 
     /// All its addresses, to be served by other means than [`Server::serve`].

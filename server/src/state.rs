@@ -10,7 +10,7 @@ use std::{
 
 use axum::http::{HeaderMap, Uri};
 use common::{Bye, ErrorCode, MemberId, Publish, Refusal, RoomName};
-use hub::{Hub, Published, Who, broker::Broker};
+use hub::{Hub, Published, Who};
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -29,6 +29,7 @@ use crate::{
     rights::{Access, Permit, Right, token_needed},
     roster::Roster,
     session::End,
+    store::Store,
     telemetry::{Telemetry, traces::Work},
 };
 
@@ -80,8 +81,7 @@ impl Parts {
     /// A server that has heard of nobody yet.
     pub(crate) fn new(
         mut config: Config,
-        identity: Identity,
-        broker: Arc<dyn Broker>,
+        Store { identity, broker, peers }: Store,
         telemetry: Telemetry,
     ) -> Self {
         let certified = config.acme.iter().map(|name| HostName { name: name.clone(), port: None });
@@ -106,7 +106,7 @@ impl Parts {
             audiences: config.token_audiences.clone(),
         });
         Self {
-            hub: Hub::new(broker, config.hub.clone()),
+            hub: Hub::among(peers, broker, config.hub.clone()),
             identity,
             connections: places(),
             sessions: places(),

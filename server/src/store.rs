@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use hub::broker::{Broker, BrokerError, Retention, memory::MemoryBroker};
+use hub::{
+    broker::{Broker, BrokerError, Retention, memory::MemoryBroker},
+    peers::Peers,
+};
 use jetstream::JetStreamBroker;
 use tokio::time::{Instant, sleep};
 
@@ -49,24 +52,40 @@ impl StartError {
     }
 }
 
+/// What a server is over.
+pub(crate) struct Store {
+    /// Who signs its tokens.
+    pub(crate) identity: Identity,
+    /// The log.
+    pub(crate) broker: Arc<dyn Broker>,
+    /// The way to the other hubs of that log, where there can be any.
+    pub(crate) peers: Option<Arc<dyn Peers>>,
+}
+
+impl Store {
+    /// For one hub alone.
+    pub(crate) fn alone(identity: Identity, broker: Arc<dyn Broker>) -> Self {
+        Self { identity, broker, peers: None }
+    }
+}
+
 /// The log and the key. What is not there is made.
-pub(crate) async fn open(
-    config: &Config,
-    telemetry: &Telemetry,
-) -> Result<(Identity, Arc<dyn Broker>), StartError> {
+pub(crate) async fn open(config: &Config, telemetry: &Telemetry) -> Result<Store, StartError> {
     if let Some((identity, log)) = on_nats_soon(config).await? {
         let commit = telemetry.commit.clone();
-        return Ok((identity, Arc::new(log.observed(move |took| commit.record(took)))));
+        let peers = Some(log.peers());
+        let broker = Arc::new(log.observed(move |took| commit.record(took)));
+        return Ok(Store { identity, broker, peers });
     }
     if config.ephemeral {
         let retention = config.retention.clone().unwrap_or_else(Retention::in_memory);
         let own = own(config)?.unwrap_or_else(Identity::ephemeral);
-        return Ok((own, Arc::new(MemoryBroker::new(retention))));
+        return Ok(Store::alone(own, Arc::new(MemoryBroker::new(retention))));
     }
     let unusable = |error| StartError::Data { dir: config.data.clone(), error };
     let retention = config.retention.clone().unwrap_or_default();
     let log = SqliteBroker::open(&config.data, retention, config.sync).map_err(unusable)?;
-    Ok((in_data(config)?, Arc::new(log.observed(telemetry.commit.clone()))))
+    Ok(Store::alone(in_data(config)?, Arc::new(log.observed(telemetry.commit.clone()))))
 }
 
 /// The log on NATS and its key, if that is where it is. Servers that have just been started, or are to choose who leads
