@@ -16,7 +16,7 @@ const CHECKS = [
 
 test('the API is as it is described', async ({ server }) => {
   test.skip(python === '', 'there is no Python 3 with schemathesis here');
-  test.setTimeout(360_000);
+  test.setTimeout(600_000);
   const described = await (await fetch(server.url('/api/openapi.json'))).json();
   expect(Object.keys(described.paths)).toHaveLength(17);
   const args = ['-m', 'schemathesis.cli', 'run', server.url('/api/openapi.json')];
