@@ -405,7 +405,10 @@ impl Inner {
         records: usize,
         bytes: usize,
     ) -> Result<Page, BrokerError> {
-        let (mut read, mut head, mut size, mut complete) = (Vec::new(), after, 0, false);
+        let last = self.facts().await?.last;
+        // Whoever asks behind the end learns where that is.
+        let (mut read, mut head, mut size, mut complete) =
+            (Vec::new(), after.min(last), 0, after >= last);
         'reading: while !complete {
             let (items, more) = self.log.read(None, head, ITEMS.min(records), BYTES).await?;
             complete = !more;
