@@ -16,7 +16,10 @@ use tokio::{
 
 /// Somebody who watches what is kept.
 #[derive(Clone, Default)]
-struct Eye(Arc<(Mutex<Vec<(String, Option<String>)>>, Notify)>);
+struct Eye(Arc<(Mutex<Vec<Seen>>, Notify)>);
+
+/// A key, and what was kept under it.
+type Seen = (String, Option<String>);
 
 impl Eye {
     async fn open(broker: &JetStreamBroker) -> Self {
