@@ -315,9 +315,11 @@ impl Others {
         hub: HubId,
         room: &RoomName,
         to: &SessionId,
-        letter: &Letter,
+        letter: Letter,
     ) -> Result<(), Undelivered> {
-        let post = Post { room: room.clone(), to: to.clone(), text: letter.text.as_str().into() };
+        // Held until it is answered.
+        let Letter { text, held: _held } = letter;
+        let post = Post { room: room.clone(), to: to.clone(), text: text.into() };
         // Texts always encode.
         let text = serde_json::to_vec(&post).unwrap_or_default();
         let answer = self.peers.ask(hub, text.into()).await.ok_or(Undelivered::NotHere)?;

@@ -397,7 +397,7 @@ impl Room {
     pub(crate) async fn post(&self, to: &SessionId, letter: Letter) -> Result<(), Undelivered> {
         match (self.look(|states| states.place(to)), &self.others) {
             (Some(Place::Here(mailbox)), _) => mailbox.put(letter),
-            (Some(Place::At(hub)), Some(others)) => others.post(hub, &self.name, to, &letter).await,
+            (Some(Place::At(hub)), Some(others)) => others.post(hub, &self.name, to, letter).await,
             _ => Err(Undelivered::NotHere),
         }
     }

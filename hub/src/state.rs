@@ -68,9 +68,8 @@ impl Here {
             StateKind::Typing => own || elsewhere.any(|shown| shown.typing),
             // Nobody looks at any of its sessions, wherever they are.
             StateKind::Idle => {
-                (own || !self.is_own())
-                    && (own || !self.elsewhere.is_empty())
-                    && elsewhere.all(|shown| shown.idle)
+                let is_here = own || !self.is_own() && !self.elsewhere.is_empty();
+                is_here && elsewhere.all(|shown| shown.idle)
             }
             StateKind::Direct => !self.direct().is_empty(),
             StateKind::Call => !self.in_call().is_empty(),

@@ -112,7 +112,8 @@ async fn server(url: &str, flags: &[&str], change: impl FnOnce(&mut Config)) -> 
     let own = ["hubbub", "--ephemeral", "--listen", "127.0.0.1:0", "--otlp", url];
     let mut config = Config::try_parse_from([&own, flags].concat()).unwrap();
     change(&mut config);
-    TestServer::of(config, |config| Server::open(config).unwrap()).await
+    let server = Server::open(config.clone()).await.unwrap();
+    TestServer::of(config, |_| server).await
 }
 
 /// Stops it: what was not sent yet is, or is given up.
