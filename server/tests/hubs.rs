@@ -28,7 +28,8 @@ mod on_nats {
         let url = nats.url();
         let flags = ["--broker", &url, "--broker-wait", "1", "--publish-rate", "0"];
         let line = ["hubbub", "--listen", "127.0.0.1:0"].iter().chain(&flags);
-        let config = Config::parse_from(line);
+        let mut config = Config::parse_from(line);
+        config.hub.lost = Duration::from_secs(2);
         let server = Server::open(config.clone()).await.unwrap();
         TestServer::of(config, |_| server).await
     }
@@ -214,6 +215,49 @@ mod on_nats {
         let all =
             json_of(ask(&third, &backend, Method::GET, "/api/rooms/tea/out", Value::Null).await);
         assert!(all.await.to_string().contains(&id));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_is_at_one_hub_is_told_at_the_others_and_reached_from_there() {
+        let nats = Nats::start();
+        let (one, other, third) = (hub(&nats).await, hub(&nats).await, hub(&nats).await);
+        let mut ada = join(&one, Road::WebSocket, "").await;
+        let mut bob = join(&other, Road::WebSocket, "").await;
+        let count = async |hub: &TestServer| {
+            let path = "/api/rooms/tea/members";
+            json_of(ask(hub, "", Method::GET, path, Value::Null).await).await["count"].clone()
+        };
+        // Also where the room was never open.
+        for hub in [&one, &other, &third] {
+            until(async || count(hub).await, |count| *count == 2).await;
+        }
+        let listed = async || {
+            let rooms =
+                json_of(ask(&third, "", Method::GET, "/api/rooms", Value::Null).await).await;
+            rooms["rooms"][0].clone()
+        };
+        let tea = until(listed, |room| room["members"] == 2).await;
+        assert_eq!(tea["name"], "tea");
+
+        ada.tell(json!({"type": "typing", "params": {"typing": true}})).await.unwrap();
+        let typing = async |traveller: &mut Traveller| -> Value {
+            traveller.frame_of("typing").await.unwrap()["count"].clone()
+        };
+        assert_eq!(typing(&mut bob).await, 1);
+
+        // Those who can be reached directly take letters, and are found at whichever hub they are.
+        let to = bob.public().to_owned();
+        let letter = |n: usize| json!({"type": "signalling", "params": {"to": to, "data": n}});
+        for n in 0..10 {
+            ada.tell(letter(n)).await.unwrap();
+        }
+        for n in 0..10 {
+            assert_eq!(bob.frame_of("signalling").await.unwrap()["data"], n);
+        }
+        drop(bob);
+        until(async || count(&one).await, |count| *count == 1).await;
+        ada.tell(letter(10)).await.unwrap();
+        assert_eq!(ada.frame_of("error").await.unwrap()["code"], "not_here");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
