@@ -1,8 +1,7 @@
 //! What hubs of one log tell each other: who is in their rooms, and what is for one session alone. It is not kept.
 //!
-//! Each hub tells its own share, and what has changed of it ([`Told`]); whoever has missed a change asks for the whole
-//! ([`Said::Ask`]). A hub that is silent for [`GONE`] is gone, and its share with it. How that gets from one to the other
-//! is for [`Peers`].
+//! Each hub tells its own share, and what has changed of it; whoever has missed a change asks for the whole. A hub that is
+//! silent for seven seconds is gone, and its share with it. How that gets from one to the other is for [`Peers`].
 
 use std::{
     collections::{BTreeMap, HashMap},

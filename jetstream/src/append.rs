@@ -42,20 +42,9 @@ impl Inner {
         for name in names {
             rooms.push(self.room(name).await?);
         }
-        // The ids of those that mend are watched as long as this lasts.
-        let mending: Vec<_> = drafts
-            .iter()
-            .filter(|draft| draft.envelope.mends.is_some())
-            .filter_map(|draft| Some((room_of(&rooms, draft)?, draft.envelope.id.clone())))
-            .collect();
-        for (room, id) in &mending {
-            room.state().mending.entry(id.clone()).or_default();
-        }
+        let mending = Mending::of(&rooms, &drafts);
         let appended = self.append_to(&rooms, drafts).await;
-        let mut erased = Vec::new();
-        for (room, id) in &mending {
-            erased.extend(room.state().mending.remove(id).unwrap_or_default());
-        }
+        let erased = mending.erased();
         for offset in erased {
             // It is in no page any more; whoever reads the room next erases it, if this fails.
             if let Err(error) = self.log.erase(offset).await {
@@ -177,6 +166,35 @@ impl Inner {
         }
         draft.clone().aimed(None)?;
         Ok(offset)
+    }
+}
+
+/// The ids of what is done to other messages, watched as long as this lasts: what is let go of for them is to be erased.
+struct Mending(Vec<(Arc<Room>, MessageId)>);
+
+impl Mending {
+    fn of(rooms: &[Arc<Room>], drafts: &[Draft]) -> Self {
+        let mending = drafts.iter().filter(|draft| draft.envelope.mends.is_some());
+        let watched = mending
+            .filter_map(|draft| Some((room_of(rooms, draft)?.clone(), draft.envelope.id.clone())));
+        let watched: Vec<_> = watched.collect();
+        for (room, id) in &watched {
+            room.state().mending.entry(id.clone()).or_default();
+        }
+        Self(watched)
+    }
+
+    /// What was let go of by now.
+    fn erased(&self) -> Vec<Offset> {
+        let erased = self.0.iter().filter_map(|(room, id)| room.state().mending.remove(id));
+        erased.flatten().collect()
+    }
+}
+
+/// Whoever appends may stop waiting for it.
+impl Drop for Mending {
+    fn drop(&mut self) {
+        self.erased();
     }
 }
 
