@@ -516,6 +516,10 @@ impl Hub {
     /// [`BrokerError`] when the log can't be written now.
     pub async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
         self.history.broker().tidy(at).await?;
+        // Of several hubs one has rooms keep what they are to.
+        if !self.history.broker().lease("tidy").await? {
+            return Ok(());
+        }
         for (room, keep) in self.rules.keeping(at) {
             self.let_go(&room, keep).await?;
         }

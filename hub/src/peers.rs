@@ -99,6 +99,9 @@ pub(crate) struct Told<K, V> {
     /// What it was before; 0 if this is all of it.
     pub(crate) base: u64,
     pub(crate) version: u64,
+    /// Of all of it, there is more to come.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub(crate) more: bool,
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub(crate) set: Vec<(K, V)>,
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
@@ -278,6 +281,7 @@ impl Others {
             life: 0,
             base,
             version: state.version,
+            more: false,
             set: set.map(|(room, count)| (room.clone(), *count)).collect(),
             gone: before.into_keys().filter(|room| !state.told.contains_key(room)).collect(),
         };

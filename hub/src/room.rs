@@ -336,7 +336,7 @@ impl Room {
 
     fn tell_others(&self, told: &mut Told, now: std::time::Instant) {
         let Some(others) = &self.others else { return };
-        if let Some(share) = told.states.take_share(now) {
+        for share in told.states.take_share(now) {
             told.at = Instant::now();
             others.peers.tell(Some(&self.name), SaidOfMembers::Told(share).encode());
         }
@@ -369,7 +369,8 @@ impl Room {
         match SaidOfMembers::decode(text) {
             Some(Said::Ask(hub)) if hub != others.own => self.change(States::ask),
             Some(Said::Told(told)) if told.hub != others.own => {
-                if self.change(|states| states.hear(told)) {
+                let now = Instant::now().into_std();
+                if self.change(|states| states.hear(told, now)) {
                     self.ask_others(others);
                 }
                 self.heard.notify_waiters();

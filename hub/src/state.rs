@@ -88,10 +88,8 @@ impl Here {
             return all;
         }
         for (_, shown) in &self.elsewhere {
-            match &shown.direct {
-                Some(direct) => all.extend_from_slice(direct),
-                None => return Vec::new(),
-            }
+            let Some(direct) = &shown.direct else { return Vec::new() };
+            extend_by_new(&mut all, direct);
         }
         all
     }
@@ -99,7 +97,7 @@ impl Here {
     /// Its sessions that are in the room's call.
     fn in_call(&self) -> Vec<SessionId> {
         let mut all = self.sessions.in_call();
-        all.extend(self.elsewhere.iter().flat_map(|(_, shown)| shown.call.iter().cloned()));
+        self.elsewhere.iter().for_each(|(_, shown)| extend_by_new(&mut all, &shown.call));
         all
     }
 
@@ -110,6 +108,15 @@ impl Here {
             StateKind::Direct => Listed { member, sessions: self.direct() },
             StateKind::Call => Listed { member, sessions: self.in_call() },
             _ => member.into(),
+        }
+    }
+}
+
+/// A session that came from another hub is known at both for a while.
+fn extend_by_new(all: &mut Vec<SessionId>, more: &[SessionId]) {
+    for session in more {
+        if !all.contains(session) {
+            all.push(session.clone());
         }
     }
 }

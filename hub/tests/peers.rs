@@ -44,6 +44,8 @@ impl std::fmt::Debug for Lan {
 
 impl Peers for Lan {
     fn tell(&self, room: Option<&RoomName>, text: Bytes) {
+        // As NATS has it.
+        assert!(text.len() <= 1024 * 1024, "{} bytes are too much", text.len());
         let listeners = self.0.listeners.lock();
         for listener in listeners.get(&room.cloned()).into_iter().flatten() {
             if self.0.random.lock().u8(0..100) >= self.0.loses.load(Ordering::Relaxed) {
@@ -73,6 +75,12 @@ impl Peers for Lan {
         let lan = self.clone();
         Following::new(move || _ = lan.0.answers.lock().remove(&own))
     }
+}
+
+/// One hub more.
+fn hubs_of_one(lan: &Lan) -> Arc<Hub> {
+    let [hub] = hubs(lan);
+    hub
 }
 
 /// So many hubs of one log.
@@ -290,6 +298,82 @@ async fn a_session_gets_what_is_for_it_alone_at_whichever_hub_it_is() {
     drop(bob);
     pass(&[one, other], 21).await;
     assert_eq!(ada.send(&to("b"), letter("0")).await, Err(Undelivered::NotHere));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_goes_from_hub_to_hub_is_found_where_it_is() {
+    let lan = Lan::default();
+    let hubs: [_; 3] = hubs(&lan);
+    let [one, other, third] = &hubs;
+    let all = [one, other, third];
+    let (ada, bob) = (enter(one, "ada", "a"), enter(other, "bob", "b"));
+    let to = SessionId::parse("b").unwrap();
+    pass(&all, 1).await;
+    let mut at = bob;
+    for hub in [third, one, other, third] {
+        // The new connection is there before the old one is known to be lost.
+        let now_at = enter(hub, "bob", "b");
+        pass(&all, 1).await;
+        drop(std::mem::replace(&mut at, now_at));
+        for seconds in [1, 10, 25] {
+            pass(&all, seconds).await;
+            ada.send(&to, letter("hello")).await.unwrap();
+            assert_eq!(at.take_mail().len(), 1, "after {seconds} more seconds");
+        }
+    }
+    // A hub that dies takes nobody with it who went to another before.
+    let now_at = enter(other, "bob", "b");
+    pass(&all, 1).await;
+    std::mem::forget(at);
+    pass(&[one, other], 40).await;
+    ada.send(&to, letter("hello")).await.unwrap();
+    assert_eq!(now_at.take_mail().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_is_not_closed_before_the_others_know_who_has_left_it() {
+    let lan = Lan::default();
+    let hubs: [_; 2] = hubs(&lan);
+    let [one, other] = &hubs;
+    // In a large room something is told once a second.
+    let mut crowd: Vec<_> =
+        (0..150).map(|n| enter(one, &format!("m{n}"), &format!("t{n}"))).collect();
+    let bob = enter(other, "bob", "b");
+    pass(&[one, other], 3).await;
+    assert_eq!(one.members(&room("tea")).await.unwrap().count, 151);
+    drop(bob);
+    // Times of leaving are real ones: it is 20 s from the start.
+    pass(&[one, other], 15).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // That has just been told of at the other hub when it lets go of him, and of the room.
+    crowd.pop().unwrap().set_typing(Some(now() + Duration::from_secs(5)));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    other.sweep(now(), 3_600_000);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    other.sweep(now(), 3_600_000);
+    assert!(!other.is_open(&room("tea")));
+    // One of the crowd has gone, too, and is still expected.
+    assert_eq!(one.members(&room("tea")).await.unwrap().count, 150);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_in_one_room_are_known_to_every_hub() {
+    let lan = Lan::default();
+    let hubs: [_; 2] = hubs(&lan);
+    let [one, other] = &hubs;
+    let crowd: Vec<_> =
+        (0..10_000).map(|n| enter(one, &format!("member-{n}"), &format!("tab-{n}"))).collect();
+    let _bob = enter(other, "bob", "b");
+    pass(&[one, other], 20).await;
+    assert_eq!(other.members(&room("tea")).await.unwrap().count, 10_001);
+    // A newcomer is told the whole, too.
+    let late = hubs_of_one(&lan);
+    let _eve = enter(&late, "eve", "e");
+    pass(&[one, other, &late], 20).await;
+    assert_eq!(late.members(&room("tea")).await.unwrap().count, 10_002);
+    drop(crowd);
+    pass(&[one, other, &late], 40).await;
+    assert_eq!(late.members(&room("tea")).await.unwrap().count, 2);
 }
 
 #[tokio::test(start_paused = true)]

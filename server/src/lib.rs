@@ -64,7 +64,7 @@ use std::{
 use hub::broker::Broker;
 use tokio::{
     task::JoinHandle,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 
 pub use crate::{
@@ -145,7 +145,7 @@ impl Server {
             restart::welcome(&server.config.data, &server.hub);
         }
         let drain = server.config.timing.drain;
-        let sweeper = tokio::spawn(sweep(server.clone()));
+        let sweepers = [tokio::spawn(sweep(server.clone())), tokio::spawn(tidy(server.clone()))];
         let deciding = tokio::spawn(look_at_decisions(server.clone()));
         let keys = server.identity.jwks().map(|jwks| tokio::spawn(jwks.keep_fresh()));
         let certificate = listener.certificate.clone().map(|certificate| {
@@ -175,7 +175,7 @@ impl Server {
         if timeout(drain, server.stopping.closed()).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
-        sweeper.abort();
+        sweepers.iter().for_each(JoinHandle::abort);
         deciding.abort();
         keys.inspect(JoinHandle::abort);
         certificate.inspect(JoinHandle::abort);
@@ -196,18 +196,30 @@ async fn look_at_decisions(server: ServerState) {
     }
 }
 
+/// Ticks that are late put off those behind them.
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+/// Tidies up in memory, and tells other hubs that this one is there: it waits for nobody.
 async fn sweep(server: ServerState) {
-    let mut second = interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for tick in 0_u64.. {
+    let mut second = every(Duration::from_secs(1));
+    loop {
         second.tick().await;
         server.hub.sweep(Instant::now(), clock::now_ms());
         server.telemetry.sort_in();
-        if tick % 60 == 0 {
-            server.rates.forget_idle();
-            if let Err(error) = server.hub.tidy(clock::now_ms()).await {
-                tracing::warn!(%error, "can't tidy the log; trying again in a minute");
-            }
+    }
+}
+
+async fn tidy(server: ServerState) {
+    let mut minute = every(Duration::from_secs(60));
+    loop {
+        minute.tick().await;
+        server.rates.forget_idle();
+        if let Err(error) = server.hub.tidy(clock::now_ms()).await {
+            tracing::warn!(%error, "can't tidy the log; trying again in a minute");
         }
     }
 }

@@ -71,10 +71,14 @@ impl Hub {
         let counts: BTreeMap<_, _> = counts.filter(|(_, count)| *count > 0).collect();
         others.tell(counts, now);
         rooms.iter().for_each(|room| room.tell_others_again(now));
-        for hub in others.gone(now) {
-            tracing::warn!(hub = hub.0, "another hub is gone");
-            let until = now + self.limits.lost;
-            rooms.iter().for_each(|room| room.change(|states| states.lose(hub, until)));
+        let (gone, until) = (others.gone(now), now + self.limits.lost);
+        gone.iter().for_each(|hub| tracing::warn!(hub = hub.0, "another hub is gone"));
+        for room in rooms {
+            // One that tells nothing of this room any more has let go of it.
+            let silent = room.look(|states| states.silent(now));
+            for hub in gone.iter().chain(&silent) {
+                room.change(|states| states.lose(*hub, until));
+            }
         }
     }
 

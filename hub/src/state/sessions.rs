@@ -69,6 +69,10 @@ impl Sessions {
         self.0.iter().any(|session| session.connections > 0)
     }
 
+    pub(super) fn is_connected_as(&self, id: &SessionId) -> bool {
+        self.0.iter().any(|session| session.id.as_ref() == Some(id) && session.connections > 0)
+    }
+
     /// Whether nobody looks at any that is connected.
     pub(super) fn are_idle(&self) -> bool {
         self.0.iter().filter(|session| session.connections > 0).all(|session| session.idle)

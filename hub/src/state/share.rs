@@ -1,7 +1,7 @@
 //! What hubs tell each other of a room: each those who are here with it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Instant,
 };
@@ -14,6 +14,9 @@ use crate::{
     peers::{AGAIN, HubId, Known, Shown, Step, Told},
 };
 
+/// How many members are told of at once: NATS takes a mebibyte, and each is about 160 bytes.
+const PART: usize = 1_000;
+
 /// What this hub tells the others, and how far it knows theirs.
 #[derive(Debug)]
 pub(super) struct Share {
@@ -24,7 +27,10 @@ pub(super) struct Share {
     untold: BTreeSet<MemberId>,
     is_asked: bool,
     told_at: Option<Instant>,
-    known: HashMap<HubId, Known>,
+    /// How far the share of each other hub is known, and when it was told of last.
+    known: HashMap<HubId, (Known, Instant)>,
+    /// Who is among what is being told anew, in parts.
+    still: HashMap<HubId, HashSet<MemberId>>,
     /// At which other hub a session takes what others send to it alone.
     mailboxes: HashMap<SessionId, HubId>,
 }
@@ -44,6 +50,28 @@ impl Share {
 
     pub(super) fn has_changed(&self) -> bool {
         self.is_asked || !self.untold.is_empty()
+    }
+
+    /// A hub tells another list of sessions that take letters than before. One that came to another hub since is there.
+    fn list_mail(
+        &mut self,
+        hub: HubId,
+        before: &[SessionId],
+        now: &[SessionId],
+        others: &[(HubId, Shown)],
+    ) {
+        for session in before.iter().filter(|session| !now.contains(session)) {
+            if self.mailboxes.get(session) != Some(&hub) {
+                continue;
+            }
+            match others.iter().find(|(at, shown)| *at != hub && shown.mail.contains(session)) {
+                Some((at, _)) => _ = self.mailboxes.insert(session.clone(), *at),
+                None => _ = self.mailboxes.remove(session),
+            }
+        }
+        for session in now.iter().filter(|session| !before.contains(session)) {
+            self.mailboxes.insert(session.clone(), hub);
+        }
     }
 }
 
@@ -68,11 +96,17 @@ impl Here {
 impl States {
     /// From now on other hubs are to be told of who is here.
     pub(crate) fn share(&mut self, own: HubId, life: u64) {
-        let (known, mailboxes) = (HashMap::new(), HashMap::new());
-        let untold = self.here.keys().cloned().collect();
-        let (version, is_asked, told_at) = (0, false, None);
-        self.share =
-            Some(Share { own, life, version, untold, is_asked, told_at, known, mailboxes });
+        self.share = Some(Share {
+            own,
+            life,
+            version: 0,
+            untold: self.here.keys().cloned().collect(),
+            is_asked: false,
+            told_at: None,
+            known: HashMap::new(),
+            still: HashMap::new(),
+            mailboxes: HashMap::new(),
+        });
     }
 
     /// Somebody wants to know all of it.
@@ -82,63 +116,86 @@ impl States {
         }
     }
 
-    /// What others are to be told now, or told again; nothing where nobody was ever here.
-    pub(crate) fn take_share(&mut self, now: Instant) -> Option<ToldOfMembers> {
-        let share = self.share.as_mut()?;
+    /// What others are to be told now, or told again, in parts; nothing where nobody was ever here.
+    pub(crate) fn take_share(&mut self, now: Instant) -> Vec<ToldOfMembers> {
+        let Some(share) = self.share.as_mut() else { return Vec::new() };
         let is_again = share.told_at.is_some_and(|at| now.duration_since(at) >= AGAIN);
         let is_new = share.version == 0;
         if is_new && share.untold.is_empty() {
             share.is_asked = false;
-            return None;
+            return Vec::new();
         }
         if !share.has_changed() && !is_again {
-            return None;
+            return Vec::new();
         }
         let is_whole = std::mem::take(&mut share.is_asked) || is_new;
         let untold = std::mem::take(&mut share.untold);
-        let base = if is_whole { 0 } else { share.version };
-        share.version += u64::from(is_whole || !untold.is_empty());
         share.told_at = Some(now);
         let ids: Vec<_> =
             if is_whole { self.here.keys().cloned().collect() } else { Vec::from_iter(untold) };
-        let (mut set, mut gone) = (Vec::new(), Vec::new());
-        for id in ids {
-            match self.here.get(&id).and_then(Here::shown) {
-                Some(shown) => set.push((id, shown)),
-                None => gone.push(id),
+        // One that says nothing new says how far it goes.
+        let parts = ids.len().div_ceil(PART).max(1);
+        let mut told = Vec::with_capacity(parts);
+        for part in 0..parts {
+            let base = if is_whole && part == 0 { 0 } else { share.version };
+            share.version += u64::from(is_whole || !ids.is_empty());
+            let (mut set, mut gone) = (Vec::new(), Vec::new());
+            for id in ids.iter().skip(part * PART).take(PART) {
+                match self.here.get(id).and_then(Here::shown) {
+                    Some(shown) => set.push((id.clone(), shown)),
+                    None if is_whole => {}
+                    None => gone.push(id.clone()),
+                }
             }
+            let (hub, life, version) = (share.own, share.life, share.version);
+            let more = is_whole && part + 1 < parts;
+            told.push(Told { hub, life, base, version, more, set, gone });
         }
-        if is_whole {
-            gone.clear();
-        }
-        Some(Told { hub: share.own, life: share.life, base, version: share.version, set, gone })
+        told
     }
 
     /// Hears of whom another hub tells; whether something before it was missed.
-    pub(crate) fn hear(&mut self, told: ToldOfMembers) -> bool {
+    pub(crate) fn hear(&mut self, told: ToldOfMembers, now: Instant) -> bool {
         let Some(share) = &mut self.share else { return false };
         let hub = told.hub;
-        match told.step(share.known.get(&hub).copied()) {
-            Step::Old => return false,
+        match told.step(share.known.get(&hub).map(|(known, _)| *known)) {
             Step::Missed => return true,
-            Step::Next => {}
-            Step::Whole => {
-                let still: HashSet<_> = told.set.iter().map(|(id, _)| id).collect();
-                let of_hub = |here: &Here| here.elsewhere.iter().any(|(at, _)| *at == hub);
-                let gone =
-                    self.here.iter().filter(|(id, here)| !still.contains(id) && of_hub(here));
-                let gone: Vec<_> = gone.map(|(id, _)| id.clone()).collect();
-                gone.iter().for_each(|id| self.show(hub, id, None));
+            Step::Old => {
+                share.known.entry(hub).and_modify(|(_, at)| *at = now);
+                return false;
             }
+            Step::Whole => _ = share.still.insert(hub, HashSet::new()),
+            Step::Next => {}
         }
-        if let Some(share) = &mut self.share {
-            share.known.insert(hub, (told.life, told.version));
-        }
+        share.known.insert(hub, ((told.life, told.version), now));
+        let mut still = share.still.remove(&hub);
         for (id, shown) in told.set {
+            still.iter_mut().for_each(|still| _ = still.insert(id.clone()));
             self.show(hub, &id, Some(shown));
         }
         told.gone.iter().for_each(|id| self.show(hub, id, None));
+        match (still, &mut self.share) {
+            (Some(still), Some(share)) if told.more => _ = share.still.insert(hub, still),
+            // That was all of it: nobody else is there.
+            (Some(still), _) => {
+                let gone = self.of_hub(hub).filter(|(id, _)| !still.contains(*id));
+                let gone: Vec<_> = gone.map(|(id, _)| id.clone()).collect();
+                gone.iter().for_each(|id| self.show(hub, id, None));
+            }
+            _ => {}
+        }
         false
+    }
+
+    fn of_hub(&self, hub: HubId) -> impl Iterator<Item = (&MemberId, &Here)> {
+        self.here.iter().filter(move |(_, here)| here.elsewhere.iter().any(|(at, _)| *at == hub))
+    }
+
+    /// The hubs that have not told of this room for so long that they do not any more.
+    pub(crate) fn silent(&self, now: Instant) -> Vec<HubId> {
+        let known = self.share.iter().flat_map(|share| &share.known);
+        let silent = known.filter(|(_, (_, at))| now.saturating_duration_since(*at) >= 3 * AGAIN);
+        silent.map(|(hub, _)| *hub).collect()
     }
 
     /// Another hub is gone. Who was there is expected here or elsewhere until then.
@@ -156,6 +213,7 @@ impl States {
         }
         if let Some(share) = &mut self.share {
             share.known.remove(&hub);
+            share.still.remove(&hub);
         }
     }
 
@@ -164,12 +222,19 @@ impl States {
         self.share.as_ref().is_none_or(|share| hubs.iter().all(|hub| share.known.contains_key(hub)))
     }
 
-    /// Where others leave something for `session`.
+    /// Where others leave something for `session`: where it is connected, if it has been at several hubs.
     pub(crate) fn place(&self, session: &SessionId) -> Option<Place> {
-        if let Some(mailbox) = self.mailbox(session) {
-            return Some(Place::Here(mailbox));
+        let there = self.share.as_ref().and_then(|share| share.mailboxes.get(session));
+        let there = there.map(|hub| Place::At(*hub));
+        if there.is_some() && !self.is_connected(session) {
+            return there;
         }
-        Some(Place::At(*self.share.as_ref()?.mailboxes.get(session)?))
+        self.mailbox(session).map(Place::Here).or(there)
+    }
+
+    fn is_connected(&self, session: &SessionId) -> bool {
+        let here = self.mailboxes.get(session).and_then(|id| self.here.get(id));
+        here.is_some_and(|here| here.sessions.is_connected_as(session))
     }
 
     /// What another hub tells of a member; nothing, if it is not there any more.
@@ -187,13 +252,9 @@ impl States {
             (here.named, here.name) = (shown.named, shown.name.clone());
         }
         if let Some(share) = &mut self.share {
-            let mail = |shown: &Shown| {
-                BTreeMap::from_iter(shown.mail.iter().map(|session| (session.clone(), hub)))
-            };
-            for session in before.iter().flat_map(|before| &before.mail) {
-                share.mailboxes.remove(session);
-            }
-            share.mailboxes.extend(shown.iter().flat_map(mail));
+            let mail =
+                |shown: Option<&Shown>| shown.map(|shown| shown.mail.clone()).unwrap_or_default();
+            share.list_mail(hub, &mail(before.as_ref()), &mail(shown.as_ref()), &here.elsewhere);
         }
         here.elsewhere.extend(shown.map(|shown| (hub, shown)));
         if here.elsewhere.is_empty() && !here.is_own() {
