@@ -3,14 +3,15 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
-use common::{MessageId, Offset, RoomName};
+use common::{Epoch, MessageId, Offset, RoomName};
 use hub::{
     Draft,
     broker::{Appended, BrokerError, RoomLog, aim, taken},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     broker::Inner,
@@ -21,6 +22,8 @@ use crate::{
 
 /// How often it is decided anew, because somebody else has said something meanwhile.
 const TRIES: usize = 8;
+/// How long it takes until there may be room for a batch again.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Drafts that are not kept yet, and what is to be sent of them.
 struct Plan {
@@ -42,13 +45,12 @@ impl Inner {
         for name in names {
             rooms.push(self.room(name).await?);
         }
-        let mending = Mending::of(&rooms, &drafts);
-        let appended = self.append_to(&rooms, drafts).await;
-        let erased = mending.erased();
-        for offset in erased {
-            // It is in no page any more; whoever reads the room next erases it, if this fails.
-            if let Err(error) = self.log.erase(offset).await {
-                tracing::warn!(%error, "what was taken back or edited is not erased yet");
+        let mends = drafts.iter().any(|draft| draft.envelope.mends.is_some());
+        self.log.connected().await?;
+        let appended = self.append_to(&rooms, drafts, mends).await;
+        if mends {
+            for room in &rooms {
+                self.erase(room).await;
             }
         }
         appended
@@ -58,8 +60,8 @@ impl Inner {
         &self,
         rooms: &[Arc<Room>],
         drafts: Vec<Draft>,
+        mends: bool,
     ) -> Result<Appended, BrokerError> {
-        let mends = drafts.iter().any(|draft| draft.envelope.mends.is_some());
         let mut salt = None;
         for _ in 0..TRIES {
             let epoch = self.epoch();
@@ -78,8 +80,9 @@ impl Inner {
                 plan(rooms, drafts.clone(), salt.as_deref())?;
             let count = new.len() as u64;
             if count == 0 {
-                return Ok(Appended { epoch, offsets: offsets.into_iter().flatten().collect() });
+                return Ok(answer_of(epoch, &drafts, offsets));
             }
+            let had = rooms.iter().map(|room| room.have()).max().unwrap_or(Offset(0));
             let batch = match count {
                 1 => None,
                 _ => self.batches.acquire().await.ok(),
@@ -93,11 +96,22 @@ impl Inner {
             }
             drop(batch);
             if let Ok((last, false)) = answer {
-                rooms.iter().for_each(|room| room.acknowledge(last));
+                let first = last.0 + 1 - count;
+                if first <= had.0 {
+                    // These numbers were given before.
+                    self.put_back().await?;
+                    return Err(Failure::Away("the log was put back".to_owned()).into());
+                }
+                for (offset, place) in (first..).zip(&places) {
+                    offsets[*place] = Some(Offset(offset));
+                    if let Some(room) = room_of(rooms, &drafts[*place]) {
+                        room.acknowledge(Offset(offset));
+                    }
+                }
             }
             drop(under_way);
-            let last = match answer {
-                Ok((last, false)) => last,
+            match answer {
+                Ok((_, false)) => {}
                 // There already; not known here, if it was just said, or is gone.
                 Ok((known, true)) => {
                     for room in rooms {
@@ -105,10 +119,7 @@ impl Inner {
                     }
                     if places.iter().all(|place| !is_known(rooms, &drafts[*place])) {
                         offsets[places[0]] = Some(known);
-                        return Ok(Appended {
-                            epoch,
-                            offsets: offsets.into_iter().flatten().collect(),
-                        });
+                        return Ok(answer_of(epoch, &drafts, offsets));
                     }
                     continue;
                 }
@@ -120,30 +131,21 @@ impl Inner {
                     salt = Some(uuid::Uuid::new_v4().simple().to_string());
                     continue;
                 }
+                Err(Failure::Busy) => {
+                    sleep(AGAIN).await;
+                    continue;
+                }
                 Err(failure) => return Err(failure.into()),
-            };
-            let first = last.0 + 1 - count;
-            for (offset, place) in (first..).zip(&places) {
-                offsets[*place] = Some(Offset(offset));
             }
-            if mends || count > 1 {
+            if mends || count > 1 || salt.is_some() {
                 for room in rooms {
-                    self.reach(room, last).await?;
+                    self.reach(room, room.acknowledged()).await?;
                 }
                 for place in places {
                     offsets[place] = self.settled(rooms, &drafts[place], offsets[place]).await?;
                 }
             }
-            // One that is twice in the batch has the offset of the first.
-            let mut known: HashMap<(&RoomName, &MessageId), Offset> = HashMap::new();
-            for (draft, offset) in drafts.iter().zip(&mut offsets) {
-                let key = (&draft.envelope.room, &draft.envelope.id);
-                match *offset {
-                    Some(offset) => _ = known.insert(key, offset),
-                    None => *offset = known.get(&key).copied(),
-                }
-            }
-            return Ok(Appended { epoch, offsets: offsets.into_iter().flatten().collect() });
+            return Ok(answer_of(epoch, &drafts, offsets));
         }
         Err(BrokerError::Unavailable("others say too much at once".to_owned()))
     }
@@ -156,7 +158,16 @@ impl Inner {
         offset: Option<Offset>,
     ) -> Result<Option<Offset>, BrokerError> {
         let Some(room) = room_of(rooms, draft) else { return Ok(offset) };
-        let there = room.state().log.offset_of(&draft.envelope.id);
+        let there = {
+            let state = room.state();
+            // Somebody else may have been there before, where ids are not known to NATS any more.
+            if taken(|name| (*name == room.name).then_some(&state.log), std::slice::from_ref(draft))
+                .is_some()
+            {
+                return Err(BrokerError::IdTaken(draft.envelope.id.clone()));
+            }
+            state.log.offset_of(&draft.envelope.id)
+        };
         if there.is_some() || draft.envelope.mends.is_none() {
             return Ok(there.or(offset));
         }
@@ -169,33 +180,17 @@ impl Inner {
     }
 }
 
-/// The ids of what is done to other messages, watched as long as this lasts: what is let go of for them is to be erased.
-struct Mending(Vec<(Arc<Room>, MessageId)>);
-
-impl Mending {
-    fn of(rooms: &[Arc<Room>], drafts: &[Draft]) -> Self {
-        let mending = drafts.iter().filter(|draft| draft.envelope.mends.is_some());
-        let watched = mending
-            .filter_map(|draft| Some((room_of(rooms, draft)?.clone(), draft.envelope.id.clone())));
-        let watched: Vec<_> = watched.collect();
-        for (room, id) in &watched {
-            room.state().mending.entry(id.clone()).or_default();
+/// The answer: one that is twice in the batch has the offset of the first.
+fn answer_of(epoch: Epoch, drafts: &[Draft], offsets: Vec<Option<Offset>>) -> Appended {
+    let mut known: HashMap<(&RoomName, &MessageId), Offset> = HashMap::new();
+    let offsets = drafts.iter().zip(offsets).filter_map(|(draft, offset)| {
+        let key = (&draft.envelope.room, &draft.envelope.id);
+        match offset {
+            Some(offset) => Some(*known.entry(key).or_insert(offset)),
+            None => known.get(&key).copied(),
         }
-        Self(watched)
-    }
-
-    /// What was let go of by now.
-    fn erased(&self) -> Vec<Offset> {
-        let erased = self.0.iter().filter_map(|(room, id)| room.state().mending.remove(id));
-        erased.flatten().collect()
-    }
-}
-
-/// Whoever appends may stop waiting for it.
-impl Drop for Mending {
-    fn drop(&mut self) {
-        self.erased();
-    }
+    });
+    Appended { epoch, offsets: offsets.collect() }
 }
 
 fn room_of<'a>(rooms: &'a [Arc<Room>], draft: &Draft) -> Option<&'a Arc<Room>> {

@@ -24,7 +24,7 @@ use hub::{
 };
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, Semaphore},
+    sync::{Mutex as Turn, Notify, Semaphore},
     time::{Instant, sleep, timeout},
 };
 
@@ -53,9 +53,11 @@ const ECHO: Duration = Duration::from_millis(100);
 /// What is read at once.
 const ITEMS: usize = 1_000;
 const BYTES: usize = 4 * 1024 * 1024;
+/// How long a list of rooms is as good as a new one.
+const LISTED: Duration = Duration::from_secs(1);
 /// How many windows of so many messages are looked through for rooms.
 const WINDOWS: usize = 20;
-/// The server allows fifty batches under way for all hubs together.
+/// How many batches one hub has under way. The server allows fifty of all hubs together; beyond that they are sent again.
 const BATCHES: usize = 12;
 /// Messages are kept for so much longer than their age allows, so that which go is decided by when they were said.
 const AGE_MARGIN: Duration = Duration::from_secs(60 * 60);
@@ -156,6 +158,8 @@ pub(crate) struct Inner {
     oldest: AtomicU64,
     /// The newest that any room had in this life of the log, and since when the log has not gone that far.
     newest: Mutex<(Offset, Option<Instant>)>,
+    /// The rooms that were found last, at most so many, and when.
+    listed: Turn<Option<(Instant, usize, Vec<KeptRoom>)>>,
     pub(crate) batches: Semaphore,
     pub(crate) wait: Duration,
     pub(crate) counts: Counts,
@@ -231,7 +235,8 @@ impl JetStreamBroker {
         let log = Stream::open(client.clone(), log, wait, make).await?;
         let kept = Arc::new(Kept::new(Stream::open(client.clone(), kept, wait, make).await?));
         let peers = Arc::new(NatsPeers::new(client, name));
-        let epoch = epoch_of(&log.facts().await?);
+        let facts = log.facts().await?;
+        let epoch = epoch_of(&facts);
         let inner = Arc::new(Inner {
             log,
             kept,
@@ -239,9 +244,11 @@ impl JetStreamBroker {
             retention,
             rooms: Mutex::default(),
             epoch: Mutex::new(epoch),
-            ages: Mutex::default(),
+            // By when something was stored last: a clock that is far ahead of that is not believed.
+            ages: Mutex::new(Ages::since(facts.last_at)),
             oldest: AtomicU64::new(0),
             newest: Mutex::default(),
+            listed: Turn::default(),
             batches: Semaphore::new(BATCHES),
             wait,
             counts: Counts::default(),
@@ -314,16 +321,15 @@ impl Inner {
         }
         let before = self.facts().await?;
         let epoch = self.epoch();
-        let begins = !room.is_of(&epoch);
         let mut last = self.log.last(&room.token).await?;
-        let mut erased = Vec::new();
         let started = Instant::now();
         while let Some(newest) = last
             && room.have() < newest
         {
-            let (items, _) = self.log.read(Some(&room.token), room.have(), ITEMS, BYTES).await?;
+            let after = room.have();
+            let (items, _) = self.log.read(Some(&room.token), after, ITEMS, BYTES).await?;
             if !items.is_empty() {
-                erased.extend(room.take(items, &self.retention));
+                room.take(after, items, &self.retention);
                 continue;
             }
             // That copy does not have it yet; or it is gone by now.
@@ -333,15 +339,36 @@ impl Inner {
             }
             sleep(Duration::from_millis(2)).await;
         }
-        if begins {
+        if !room.is_of(&epoch) {
             // Asked behind reading: what was gone by then may have been missing.
             let facts = self.facts().await?;
-            room.begin(&epoch, facts.first, self.oldest.load(Ordering::Relaxed));
-            for offset in erased {
-                self.log.erase(offset).await?;
+            if epoch_of(&facts) != epoch {
+                // What was read is of two lives.
+                room.forget();
+                return Err(Failure::Away("the log has begun another life just now".to_owned()));
             }
+            room.begin(&epoch, facts.first, self.oldest.load(Ordering::Relaxed));
         }
         Ok(before.last)
+    }
+
+    /// Erases in the stream what a room says is to be. What can't be erased now is later.
+    pub(crate) async fn erase(&self, room: &Room) {
+        let to_erase = room.take_to_erase();
+        for (at, offset) in to_erase.iter().enumerate() {
+            if let Err(error) = self.log.erase(*offset).await {
+                tracing::warn!(%error, "what was taken back or edited is not erased yet");
+                return room.erase_later(&to_erase[at..]);
+            }
+        }
+    }
+
+    /// The log was put back to what it was before: what this hub has of it is no part of it any more.
+    pub(crate) async fn put_back(&self) -> Result<(), Failure> {
+        tracing::error!("the log was put back to an older copy");
+        let facts = self.facts().await?;
+        self.log.end_life(&facts.life).await?;
+        self.facts().await.map(drop)
     }
 
     /// What is known of the log; if it has begun another life, its rooms are read anew.
@@ -424,13 +451,31 @@ impl Inner {
                 read.push(record);
             }
         }
+        if complete && head < last && !self.log.is_more(head).await? {
+            // What was there is erased.
+            head = last;
+        }
         let facts = self.facts().await?;
         let gone = self.kept.gone().await?;
         let floor = gone.max(Offset(facts.first.0.saturating_sub(1)));
         Ok(Page { epoch: self.epoch(), records: read, complete, floor, head })
     }
 
+    /// As they were a moment ago: one looks for all who ask.
     async fn rooms(&self, limit: usize) -> Result<Vec<KeptRoom>, BrokerError> {
+        let mut listed = self.listed.lock().await;
+        if let Some((at, most, rooms)) = &*listed
+            && at.elapsed() < LISTED
+            && *most >= limit
+        {
+            return Ok(rooms.iter().take(limit).cloned().collect());
+        }
+        let rooms = self.look_for_rooms(limit).await?;
+        *listed = Some((Instant::now(), limit, rooms.clone()));
+        Ok(rooms)
+    }
+
+    async fn look_for_rooms(&self, limit: usize) -> Result<Vec<KeptRoom>, BrokerError> {
         let facts = self.facts().await?;
         let mut newest: HashMap<RoomName, u64> = HashMap::new();
         let mut end = facts.last;
@@ -470,14 +515,18 @@ impl Inner {
         self.reach(&room, room.acknowledged()).await?;
         let Some(up_to) = room.state().log.going(keep) else { return Ok(Offset(0)) };
         let payload = Stored::LetGo(up_to).encode();
-        let new = New { token: room.token.clone(), id: None, payload };
-        let (offset, _) = self.log.send(vec![new]).await?.await?;
+        self.let_go_of(&room, New { token: room.token.clone(), id: None, payload }, up_to).await?;
+        Ok(up_to)
+    }
+
+    /// Has everybody let go of a room up to there, by what is stored, and then lets go of it in the stream.
+    async fn let_go_of(&self, room: &Room, line: New, up_to: Offset) -> Result<(), Failure> {
+        let (offset, _) = self.log.send(vec![line]).await?.await?;
         room.acknowledge(offset);
-        self.reach(&room, offset).await?;
+        self.reach(room, offset).await?;
         self.kept.let_go(up_to).await?;
         // Last: until then whoever reads on is told by what was stored.
-        self.log.purge(&room.token, Offset(up_to.0 + 1)).await?;
-        Ok(up_to)
+        self.log.purge(&room.token, Offset(up_to.0 + 1)).await
     }
 
     async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
@@ -489,7 +538,11 @@ impl Inner {
         let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
         for room in rooms {
             if let Some(gone) = room.tidy(now, oldest, facts.first, &self.retention) {
-                self.log.purge(&room.token, gone).await?;
+                // A newcomer is to know it, too; of several hubs that say so one is stored.
+                let payload = Stored::LetGo(gone).encode();
+                let id = Some(format!("{} let go {gone}", room.token));
+                let line = New { token: room.token.clone(), id, payload };
+                self.let_go_of(&room, line, gone).await?;
             }
         }
         Ok(())
@@ -501,20 +554,21 @@ impl Inner {
             // Nobody else may have it by now, and nobody can get it while this is locked.
             !(Arc::strong_count(room) == 1 && room.is_idle(IDLE))
         });
+        self.kept.catch_up().await?;
         let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
         let facts = self.facts().await?;
         if self.is_put_back(facts.last, &rooms) {
-            tracing::error!(last = facts.last.0, "the log was put back to an older copy");
-            self.log.begin_life().await?;
-            self.facts().await?;
+            self.put_back().await?;
         }
-        self.kept.catch_up().await?;
         let tokens: Vec<_> = rooms.iter().map(|room| room.token.clone()).collect();
         let lasts: HashMap<_, _> = self.log.lasts(&tokens).await?.into_iter().collect();
         for room in rooms {
             let last = lasts.get(&room.token).copied().unwrap_or(Offset(0));
-            if room.have() < last || !room.is_of(&self.epoch()) {
-                self.counts.found.fetch_add(1, Ordering::Relaxed);
+            self.erase(&room).await;
+            // It may just be on its way.
+            let is_behind = !room.reaches(last, ECHO).await;
+            if is_behind || !room.is_of(&self.epoch()) {
+                self.counts.found.fetch_add(u64::from(is_behind), Ordering::Relaxed);
                 self.catch_up(&room, last).await?;
             }
         }

@@ -49,7 +49,10 @@ struct Watched {
 impl Watched {
     /// Tells of what is newer than what was told.
     fn tell(&mut self, item: &Item) {
-        self.heard = self.heard.max(item.offset);
+        // What comes next in the stream; behind something that was not heard of it is looked for.
+        if item.offset.0 == self.heard.0 + 1 {
+            self.heard = item.offset;
+        }
         let Some((key, value)) = key_and_value(item) else { return };
         let told = self.told.entry(item.token.clone()).or_insert(Offset(0));
         if *told < item.offset {
@@ -147,6 +150,8 @@ impl Kept {
             }
         }
         items.iter().for_each(|item| watched.tell(item));
+        let last = items.last().map_or(Offset(0), |last| last.offset);
+        watched.heard = watched.heard.max(last);
         Ok(())
     }
 
@@ -168,8 +173,8 @@ impl Kept {
 
     /// How far some room was let go of.
     pub(crate) async fn gone(&self) -> Result<Offset, Failure> {
-        let (items, _) = self.stream.read(Some(GONE), Offset(0), 1, BYTES).await?;
-        let gone = items.first().and_then(|item| std::str::from_utf8(&item.payload).ok());
+        let newest = self.stream.newest(GONE).await?;
+        let gone = newest.as_ref().and_then(|item| std::str::from_utf8(&item.payload).ok());
         Ok(Offset(gone.and_then(|gone| gone.parse().ok()).unwrap_or(0)))
     }
 
@@ -199,5 +204,25 @@ async fn hear_on(kept: Weak<Kept>, mut heard: Subscriber) {
         if let Some(news) = kept.stream.news(message) {
             kept.watched.lock().tell(&news.item);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_behind_something_that_was_not_heard_of_does_not_hide_it() {
+        let mut watched = Watched::default();
+        let item = |token: &str, offset| Item {
+            token: token.to_owned(),
+            offset: Offset(offset),
+            payload: Bytes::from_static(b"=x"),
+        };
+        watched.tell(&item("a", 1));
+        watched.tell(&item("c", 3));
+        assert_eq!(watched.heard, Offset(1));
+        watched.tell(&item("b", 2));
+        assert_eq!(watched.heard, Offset(2));
     }
 }

@@ -2,13 +2,9 @@
 //!
 //! Every hub makes the same of the same. So who may do what to which message is decided here, and no hub asks another.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use common::{Epoch, Mend, Mends, MessageId, Offset, Position, RoomName};
+use common::{Epoch, Mend, Mends, Offset, Position, RoomName};
 use hub::{
     Draft, Record,
     broker::{Follower, Heard, Known, Page, Read, Retention, RoomLog},
@@ -33,13 +29,16 @@ pub(crate) struct Room {
     pub(crate) token: String,
     /// What is sent is sent in the order in which it was asked for.
     pub(crate) turn: Turn<()>,
-    /// Shared by what is sent and not answered yet. What is done to a message has it alone: that message may be among them.
+    /// Shared by what is sent and waits for its answer. What is done to a message has it alone: that message may be among them.
     pub(crate) under_way: RwLock<()>,
     /// One at a time reads what is missing.
     pub(crate) catching_up: Turn<()>,
     /// There once what is stored from then on is heard.
     pub(crate) listening: OnceCell<Listening>,
     state: Mutex<State>,
+    /// Who is told; with a lock of its own, for whoever is told may stop following by that.
+    follower: Mutex<Option<Follower>>,
+    used: Mutex<Instant>,
     /// Everything of this room up to here is in its log.
     have: watch::Sender<Offset>,
 }
@@ -64,14 +63,12 @@ pub(crate) struct State {
     pub(crate) log: RoomLog,
     /// The life of the log it is of; none until all of it was read.
     epoch: Option<Epoch>,
-    follower: Option<Follower>,
     /// What was acknowledged to this hub up to here is to be read by it.
     acknowledged: Offset,
-    /// What this hub is doing to other messages, and what is to be erased for it.
-    pub(crate) mending: HashMap<MessageId, Vec<Offset>>,
+    /// What is to be erased in the stream: it was taken back, or edited again.
+    to_erase: Vec<Offset>,
     /// What was let go of, and since when.
     let_go: (Offset, Instant),
-    used: Instant,
 }
 
 /// Whether something is missing before what was heard.
@@ -89,11 +86,9 @@ impl Room {
         let state = State {
             log: RoomLog::default(),
             epoch: None,
-            follower: None,
             acknowledged: Offset(0),
-            mending: HashMap::new(),
+            to_erase: Vec::new(),
             let_go: (Offset(0), now),
-            used: now,
         };
         Self {
             name,
@@ -103,6 +98,8 @@ impl Room {
             catching_up: Turn::default(),
             listening: OnceCell::new(),
             state: Mutex::new(state),
+            follower: Mutex::default(),
+            used: Mutex::new(now),
             have: watch::Sender::new(Offset(0)),
         }
     }
@@ -147,14 +144,16 @@ impl Room {
         gap
     }
 
-    /// Takes what was read behind what it has. What is to be erased for it, and may not have been.
-    pub(crate) fn take(&self, items: Vec<Item>, retention: &Retention) -> Vec<Offset> {
+    /// Takes what was read behind `after`, unless it has begun another life since.
+    pub(crate) fn take(&self, after: Offset, items: Vec<Item>, retention: &Retention) {
         let mut state = self.state.lock();
-        self.take_into(&mut state, items, retention)
+        if self.have() >= after {
+            self.take_into(&mut state, items, retention);
+        }
     }
 
-    fn take_into(&self, state: &mut State, items: Vec<Item>, retention: &Retention) -> Vec<Offset> {
-        let (mut heard, mut records, mut erased) = (Vec::new(), Vec::new(), Vec::new());
+    fn take_into(&self, state: &mut State, items: Vec<Item>, retention: &Retention) {
+        let (mut heard, mut records) = (Vec::new(), Vec::new());
         let mut have = self.have();
         for Item { offset, payload, .. } in items {
             if offset <= have {
@@ -170,9 +169,7 @@ impl Room {
                     ]);
                 }
                 Ok(Stored::Said { draft, target }) => {
-                    let (record, gone) = state.take(offset, draft, target, retention);
-                    records.extend(record);
-                    erased.extend(gone);
+                    records.extend(state.take(offset, draft, target, retention));
                 }
                 Err(why) => tracing::error!(offset = offset.0, why, "a message is damaged"),
             }
@@ -180,13 +177,17 @@ impl Room {
         // Under the lock: what is taken next is handed on next.
         heard.push(Heard::Records(records));
         heard.retain(|heard| !matches!(heard, Heard::Records(records) if records.is_empty()));
-        if state.epoch.is_some()
-            && let Some(follower) = &state.follower
-        {
-            heard.into_iter().for_each(|heard| follower(heard));
+        if state.epoch.is_some() {
+            heard.into_iter().for_each(|heard| self.tell(heard));
         }
         self.have.send_if_modified(|now| std::mem::replace(now, have) != have);
-        erased
+    }
+
+    fn tell(&self, heard: Heard) {
+        let follower = self.follower.lock().clone();
+        if let Some(follower) = follower {
+            follower(heard);
+        }
     }
 
     /// All of it was read: it belongs to this life of the log, of which everything before `first` is gone.
@@ -195,46 +196,54 @@ impl Room {
         state.log.let_go_up_to(Offset(first.0.saturating_sub(1)));
         state.log.let_go_before(oldest);
         state.epoch = Some(epoch.clone());
-        let position = Position { epoch: epoch.clone(), offset: self.have() };
-        if let Some(follower) = &state.follower {
-            follower(Heard::Epoch(position));
-        }
+        self.tell(Heard::Epoch(Position { epoch: epoch.clone(), offset: self.have() }));
     }
 
     /// The log has begun another life, and nothing of it was read yet.
     pub(crate) fn forget(&self) {
         let mut state = self.state.lock();
         (state.log, state.epoch, state.acknowledged) = (RoomLog::default(), None, Offset(0));
+        // Those numbers mean other messages now.
+        (state.to_erase, state.let_go) = (Vec::new(), (Offset(0), Instant::now()));
         self.have.send_replace(Offset(0));
     }
 
     /// Hands on what comes from now on; everything before is up to the position that it returns. `None` if not all of it was
     /// read yet.
     pub(crate) fn follow(&self, follower: Follower) -> Option<Position> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         let epoch = state.epoch.clone()?;
-        state.follower = Some(follower);
+        *self.follower.lock() = Some(follower);
         Some(Position { epoch, offset: self.have() })
     }
 
     pub(crate) fn unfollow(&self, follower: &Follower) {
-        let mut state = self.state.lock();
+        let mut now = self.follower.lock();
         // It may have been opened again meanwhile.
-        if state.follower.as_ref().is_some_and(|now| Arc::ptr_eq(now, follower)) {
-            state.follower = None;
-            state.used = Instant::now();
+        if now.as_ref().is_some_and(|now| Arc::ptr_eq(now, follower)) {
+            *now = None;
+            self.touch();
         }
     }
 
     /// Something is asked of it.
     pub(crate) fn touch(&self) {
-        self.state.lock().used = Instant::now();
+        *self.used.lock() = Instant::now();
     }
 
     /// Whether nobody follows it, and nothing was asked of it for so long.
     pub(crate) fn is_idle(&self, since: Duration) -> bool {
-        let state = self.state.lock();
-        state.follower.is_none() && state.used.elapsed() >= since
+        self.follower.lock().is_none() && self.used.lock().elapsed() >= since
+    }
+
+    /// What is to be erased in the stream by now.
+    pub(crate) fn take_to_erase(&self) -> Vec<Offset> {
+        std::mem::take(&mut self.state.lock().to_erase)
+    }
+
+    /// Of that, what could not be.
+    pub(crate) fn erase_later(&self, offsets: &[Offset]) {
+        self.state.lock().to_erase.extend(offsets);
     }
 
     /// What this hub was told is kept, up to there.
@@ -282,37 +291,37 @@ impl Room {
 }
 
 impl State {
-    /// Makes what was said part of the log: the record that there is of it for readers, and what it lets go of.
+    /// Makes what was said part of the log: the record that there is of it for readers.
     fn take(
         &mut self,
         offset: Offset,
         draft: Draft,
         target: Option<Offset>,
         retention: &Retention,
-    ) -> (Option<Arc<Record>>, Vec<Offset>) {
+    ) -> Option<Arc<Record>> {
         let id = draft.envelope.id.clone();
-        // Said twice, further apart than ids are known to NATS; or done to what was taken back meanwhile.
-        if self.log.offset_of(&id).is_some() || self.is_late(&draft) {
-            return (None, vec![offset]);
+        // Said twice, further apart than ids are known to NATS.
+        if self.log.offset_of(&id).is_some() {
+            return None;
+        }
+        if self.is_late(&draft) {
+            self.to_erase.push(offset);
+            return None;
         }
         let guest = draft.guest.clone();
         let (at, member) = (draft.envelope.at, draft.envelope.member.clone());
         let record = draft.numbered(offset);
-        let mut gone = Vec::new();
         if let Some(Mends { of, how }) = &record.envelope.mends {
             let replaced =
                 self.log.records().filter(|old| old.envelope.is_replaced_by(&record.envelope));
-            gone.extend(replaced.map(|old| old.offset));
+            self.to_erase.extend(replaced.map(|old| old.offset));
             if let (Mend::Retract, Some(offset)) = (how, target) {
                 // Sent again, it stays away; also where it was erased before this hub came.
                 self.log.remember(at, of.clone(), Known { offset, member, guest: None });
             }
         }
         self.log.push(record.clone(), guest, retention);
-        if let Some(erased) = self.mending.get_mut(&id) {
-            erased.extend(&gone);
-        }
-        (Some(record), gone)
+        Some(record)
     }
 
     /// Whether it is done to a message that was taken back, as is known by what took it back.

@@ -16,8 +16,8 @@ use async_nats::{
         context::{ContextBuilder, GetStreamErrorKind, PublishError, PublishErrorKind},
         message::PublishMessage,
         stream::{
-            Config, DeleteMessageErrorKind, DiscardPolicy, Info, LastRawMessageErrorKind,
-            Republish, RetentionPolicy, StorageType,
+            Config, DeleteMessageError, DeleteMessageErrorKind, DiscardPolicy, Info,
+            LastRawMessageErrorKind, Republish, RetentionPolicy, StorageType,
         },
     },
 };
@@ -26,7 +26,7 @@ use common::Offset;
 use futures_util::StreamExt;
 use hub::broker::BrokerError;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::OpenError;
 
@@ -34,6 +34,8 @@ use crate::OpenError;
 const OLDEST: (i64, i64, i64) = (2, 12, 1);
 /// How many subjects may be asked for at once; the server says no above 1,024.
 const SUBJECTS: usize = 512;
+/// How often it is looked whether there is a connection again.
+const LOOK: Duration = Duration::from_millis(20);
 /// Part of a stream's metadata: which life of the log it is.
 const LIFE: &str = "hubbub.life";
 
@@ -43,6 +45,9 @@ pub(crate) enum Failure {
     /// One of the ids was there already; of several it is not said which.
     #[error("an id is there already")]
     Known,
+    /// Too much is under way; the same may be tried again.
+    #[error("too much is under way at NATS")]
+    Busy,
     /// There is no room left.
     #[error("NATS has no room left")]
     Full,
@@ -55,7 +60,9 @@ impl From<Failure> for BrokerError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Full => Self::Full,
-            Failure::Known | Failure::Away(_) => Self::Unavailable(failure.to_string()),
+            Failure::Known | Failure::Busy | Failure::Away(_) => {
+                Self::Unavailable(failure.to_string())
+            }
         }
     }
 }
@@ -74,6 +81,8 @@ pub(crate) struct Facts {
     /// The newest that was ever there.
     pub(crate) last: Offset,
     pub(crate) bytes: u64,
+    /// When that was stored, milliseconds since 1970; none if nothing ever was.
+    pub(crate) last_at: Option<u64>,
 }
 
 /// Something that is stored.
@@ -170,6 +179,31 @@ impl Stream {
         Ok(Self { client, jetstream, stream, name, subjects, wait })
     }
 
+    /// Waits until there is a connection, as long as an answer may take.
+    ///
+    /// # Errors
+    ///
+    /// There is none: nothing that is asked now would be sent.
+    pub(crate) async fn connected(&self) -> Result<(), Failure> {
+        let connected = async {
+            while !self.is_connected() {
+                sleep(LOOK).await;
+            }
+        };
+        timeout(self.wait, connected).await.map_err(|_| away("asking", &"there is no connection"))
+    }
+
+    /// What is asked of the server, within its time.
+    async fn within<T, E: std::fmt::Display>(
+        &self,
+        what: &str,
+        asking: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        self.connected().await?;
+        let asked = timeout(self.wait, asking).await.map_err(|late| away(what, &late))?;
+        asked.map_err(|error| away(what, &error))
+    }
+
     pub(crate) fn is_connected(&self) -> bool {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
@@ -180,17 +214,18 @@ impl Stream {
 
     /// What the leader says of the stream.
     pub(crate) async fn facts(&self) -> Result<Facts, Failure> {
-        let info = self.stream.get_info().await.map_err(|error| away("the log", &error))?;
-        Ok(facts(&info))
+        Ok(facts(&self.within("the log", self.stream.get_info()).await?))
     }
 
-    /// Begins another life of the log: what was given out before is no position in it any more.
-    pub(crate) async fn begin_life(&self) -> Result<(), Failure> {
-        let info = self.stream.get_info().await.map_err(|error| away("the log", &error))?;
+    /// Begins another life of the log, if it is in this one still: what was given out before is no position in it any more.
+    pub(crate) async fn end_life(&self, life: &str) -> Result<(), Failure> {
+        let info = self.within("the log", self.stream.get_info()).await?;
+        if facts(&info).life != life {
+            return Ok(());
+        }
         let mut config = info.config;
         config.metadata.insert(LIFE.to_owned(), uuid::Uuid::new_v4().simple().to_string());
-        let updated = self.jetstream.update_stream(config).await;
-        updated.map(drop).map_err(|error| away("another life of the log", &error))
+        self.within("another life of the log", self.jetstream.update_stream(config)).await.map(drop)
     }
 
     /// Sends these, to be stored whole or not at all, in this order and next to each other. On return they are sent; the
@@ -199,6 +234,9 @@ impl Stream {
         &self,
         new: Vec<New>,
     ) -> Result<impl Future<Output = Result<(Offset, bool), Failure>> + use<>, Failure> {
+        if !self.is_connected() {
+            return Err(away("storing", &"there is no connection"));
+        }
         let batch = (new.len() > 1).then(|| uuid::Uuid::new_v4().simple().to_string());
         let last = new.len();
         let mut answer = None;
@@ -257,7 +295,7 @@ impl Stream {
     /// Hears what is stored under this name from now on.
     pub(crate) async fn listen(&self, token: &str) -> Result<Subscriber, Failure> {
         let live = format!("{}.{token}", live(&self.subjects));
-        self.client.subscribe(live).await.map_err(|error| away("listening", &error))
+        self.within("listening", self.client.subscribe(live)).await
     }
 
     /// The offset of the newest under this name, as the leader has it.
@@ -267,16 +305,32 @@ impl Stream {
 
     /// The newest under this name, as the leader has it.
     pub(crate) async fn newest(&self, token: &str) -> Result<Option<Item>, Failure> {
-        let newest = self.stream.get_last_raw_message_by_subject(&self.subject(token)).await;
-        match newest {
-            Ok(message) => Ok(Some(Item {
-                token: token.to_owned(),
-                offset: Offset(message.sequence),
-                payload: message.payload,
-            })),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(away("the newest", &error)),
-        }
+        let subject = self.subject(token);
+        let newest = async {
+            match self.stream.get_last_raw_message_by_subject(&subject).await {
+                Ok(message) => Ok(Some(Item {
+                    token: token.to_owned(),
+                    offset: Offset(message.sequence),
+                    payload: message.payload,
+                })),
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.within("the newest", newest).await
+    }
+
+    /// Whether anything is stored behind an offset, as the leader has it.
+    pub(crate) async fn is_more(&self, after: Offset) -> Result<bool, Failure> {
+        let next = async {
+            let asked = self.stream.raw_message_builder().sequence(after.0 + 1);
+            match asked.next_by_subject(self.subject("*")).send().await {
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        self.within("what comes next", next).await
     }
 
     /// What is stored behind an offset, under this name or, without one, under all: at most so many, and no more once there are
@@ -314,6 +368,7 @@ impl Stream {
     /// Asks whichever server is near for what may be several answers.
     async fn ask_directly(&self, asked: Value) -> Result<Vec<Message>, Failure> {
         let failed = |error: &dyn std::fmt::Display| away("reading", error);
+        self.connected().await?;
         let inbox = self.client.new_inbox();
         let asking = async {
             let mut answers =
@@ -342,18 +397,20 @@ impl Stream {
 
     /// Lets go of one, so that it can't be read from the disk either.
     pub(crate) async fn erase(&self, offset: Offset) -> Result<(), Failure> {
-        // That it was not there is as well.
-        match self.stream.delete_message(offset.0).await {
-            Ok(_) => Ok(()),
-            Err(error) if matches!(error.kind(), DeleteMessageErrorKind::JetStream(_)) => Ok(()),
-            Err(error) => Err(away("erasing", &error)),
-        }
+        let erase = async {
+            match self.stream.delete_message(offset.0).await {
+                // That it was not there is as well.
+                Err(error) if is_gone(&error) => Ok(()),
+                other => other.map(drop),
+            }
+        };
+        self.within("erasing", erase).await
     }
 
     /// Lets go of all that is under this name before an offset.
     pub(crate) async fn purge(&self, token: &str, before: Offset) -> Result<(), Failure> {
         let purge = self.stream.purge().sequence(before.0).filter(self.subject(token));
-        purge.await.map(drop).map_err(|error| away("letting go", &error))
+        self.within("letting go", purge.into_future()).await.map(drop)
     }
 
     /// What a message that was published once more says.
@@ -368,6 +425,11 @@ impl Stream {
         let offset = Offset(number(&message, "Nats-Sequence")?);
         Some(Item { token, offset, payload: message.payload })
     }
+}
+
+fn is_gone(error: &DeleteMessageError) -> bool {
+    let DeleteMessageErrorKind::JetStream(error) = error.kind() else { return false };
+    matches!(error.error_code(), ErrorCode::NO_MESSAGE_FOUND | ErrorCode::SEQUENCE_NOT_FOUND)
 }
 
 fn number(message: &Message, header: &'static str) -> Option<u64> {
@@ -430,6 +492,9 @@ fn facts(info: &Info) -> Facts {
         first: Offset(info.state.first_sequence),
         last: Offset(info.state.last_sequence),
         bytes: info.state.bytes,
+        last_at: u64::try_from(info.state.last_timestamp.unix_timestamp() * 1_000)
+            .ok()
+            .filter(|_| info.state.last_sequence > 0),
     }
 }
 
@@ -438,6 +503,8 @@ fn why(error: &PublishError) -> Failure {
     let said = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
     match said.map(jetstream::Error::error_code) {
         Some(ErrorCode::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE) => Failure::Known,
+        // So it says where there are too many batches.
+        Some(ErrorCode::ATOMIC_PUBLISH_INCOMPLETE_BATCH) => Failure::Busy,
         Some(
             ErrorCode::INSUFFICIENT_RESOURCES
             | ErrorCode::STORAGE_RESOURCES_EXCEEDED

@@ -5,14 +5,15 @@ mod support;
 
 use std::{fs, process::Command, sync::Arc, time::Duration};
 
-use common::{EventName, Mend, Message, MessageId, Offset};
+use common::{EventName, Mend, Message, MessageId, Offset, RoomName};
 use futures_util::future::join_all;
 use hub::{
     Draft,
-    broker::{Broker, BrokerError, Keep, Retention},
+    broker::{Broker, BrokerError, Keep, Opened, Part, Read, Retention},
     contract::{draft, message},
 };
 
+use parking_lot::Mutex;
 use support::{Ear, Nats, hub, page, said, tea};
 
 /// What Ada does to the message `of`.
@@ -224,6 +225,10 @@ async fn while_nats_is_away_nothing_is_promised_and_what_is_in_memory_is_read() 
     assert!(one.check().await.is_err());
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert_eq!(page(&one, Offset(0)).await.records.len(), 1);
+    // What is not in memory can't be read, and nobody waits for it for good.
+    let unknown = RoomName::parse("coffee").unwrap();
+    let read = Read { part: Part::After(Offset(0)), records: 1, bytes: 1, at_least: Offset(0) };
+    assert!(matches!(one.read(&unknown, read).await, Err(BrokerError::Unavailable(_))));
     nats.start_again();
     // By itself; what was not promised may be there, and is there once.
     let second = loop {
@@ -282,4 +287,78 @@ async fn a_log_that_is_put_back_is_told_as_another_life() {
     let read = page(&one, Offset(0)).await;
     assert_ne!(read.epoch, before);
     assert_eq!(said(&read).iter().map(|(offset, _)| offset.0).collect::<Vec<_>>(), [1, 2]);
+}
+
+/// While messages come and go its numbers are soon as high as they were.
+#[tokio::test]
+async fn a_log_that_is_put_back_acknowledges_nothing_under_numbers_that_were_given() {
+    let mut nats = Nats::start();
+    let one = hub(&nats, "one", Retention::default()).await;
+    append(&one, draft("tea", "m1", 0)).await;
+    nats.kill();
+    let copy = nats.dir().with_extension("copy");
+    let copied = Command::new("cp").arg("-a").arg(nats.dir()).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    nats.start_again();
+    let ear = Ear::open(&one).await;
+    for n in 2..20 {
+        while one.append(vec![draft("tea", &format!("m{n}"), 0)]).await.is_err() {}
+    }
+    ear.until("all is heard", |ear| ear.ids().len() == 18).await;
+    let before = page(&one, Offset(0)).await.epoch;
+    nats.kill();
+    fs::remove_dir_all(nats.dir()).unwrap();
+    fs::rename(copy, nats.dir()).unwrap();
+    nats.start_again();
+    let mut acked = Vec::new();
+    for n in 0..40 {
+        let id = format!("n{n}");
+        loop {
+            if let Ok(appended) = one.append(vec![draft("tea", &id, 0)]).await {
+                acked.push(appended.offsets[0]);
+                break;
+            }
+        }
+    }
+    let read = page(&one, *acked.last().unwrap()).await;
+    assert_ne!(read.epoch, before);
+    let there: Vec<_> = said(&read).into_iter().map(|(offset, _)| offset).collect();
+    assert!(acked.iter().all(|offset| there.contains(offset)), "{acked:?} {there:?}");
+    assert_eq!(there.len(), 41);
+}
+
+#[tokio::test]
+async fn what_was_let_go_of_is_known_to_a_newcomer_too() {
+    let nats = Nats::start();
+    let age = Duration::from_millis(10);
+    let retention = || Retention { age, ids: Duration::ZERO, ..Retention::default() };
+    let one = hub(&nats, "one", retention()).await;
+    // The oldest of all rooms stays.
+    append(&one, draft("coffee", "c1", 5_000)).await;
+    for n in 1..=3 {
+        append(&one, draft("tea", &format!("m{n}"), 1_000)).await;
+    }
+    let gone = page(&one, Offset(0)).await.head;
+    one.tidy(1_020).await.unwrap();
+    append(&one, draft("tea", "m4", 1_040)).await;
+    one.tidy(1_060).await.unwrap();
+    let newcomer = hub(&nats, "one", retention()).await;
+    let page = page(&newcomer, Offset(0)).await;
+    assert!(page.floor >= gone, "{} {gone}", page.floor);
+}
+
+#[tokio::test]
+async fn whoever_hears_may_stop_following_by_that() {
+    let nats = Nats::start();
+    let one = hub(&nats, "one", Retention::default()).await;
+    let own: Arc<Mutex<Option<Opened>>> = Arc::default();
+    let drops = own.clone();
+    let opened = one.open(&tea(), Arc::new(move |_| drop(drops.lock().take()))).await.unwrap();
+    *own.lock() = Some(opened);
+    for id in ["m1", "m2"] {
+        let offset = append(&one, draft("tea", id, 0)).await;
+        let read = page(&one, offset);
+        tokio::time::timeout(Duration::from_secs(10), read).await.expect("it is locked");
+    }
+    assert!(own.lock().is_none());
 }
