@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{fs, process::Command, sync::Arc, time::Duration};
+use std::{fs, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
 use common::{EventName, Mend, Message, MessageId, Offset, RoomName};
 use futures_util::future::join_all;
@@ -12,8 +12,8 @@ use hub::{
     broker::{Broker, BrokerError, Keep, Opened, Part, Read, Retention},
     contract::{draft, message},
 };
-
 use parking_lot::Mutex;
+
 use support::{Ear, Nats, hub, page, said, tea};
 
 /// What Ada does to the message `of`.
@@ -262,24 +262,35 @@ async fn a_log_that_is_made_anew_is_told_as_another_life() {
     assert_eq!((read.records.len(), ear.lives()), (1, vec![read.epoch]));
 }
 
-#[tokio::test]
-async fn a_log_that_is_put_back_is_told_as_another_life() {
-    let mut nats = Nats::start();
-    let one = hub(&nats, "one", Retention::default()).await;
-    append(&one, draft("tea", "m1", 0)).await;
+/// A copy of all that the server has, made while it does not run.
+fn copy_of(nats: &mut Nats) -> PathBuf {
     nats.kill();
     let copy = nats.dir().with_extension("copy");
     let copied = Command::new("cp").arg("-a").arg(nats.dir()).arg(&copy).status().unwrap();
     assert!(copied.success());
     nats.start_again();
-    let ear = Ear::open(&one).await;
-    while one.append(vec![draft("tea", "m2", 0)]).await.is_err() {}
-    ear.until("it is heard", |ear| ear.ids() == ["m2"]).await;
-    let before = page(&one, Offset(0)).await.epoch;
+    copy
+}
+
+/// The server goes on with what it had then.
+fn put_back(nats: &mut Nats, copy: PathBuf) {
     nats.kill();
     fs::remove_dir_all(nats.dir()).unwrap();
     fs::rename(copy, nats.dir()).unwrap();
     nats.start_again();
+}
+
+#[tokio::test]
+async fn a_log_that_is_put_back_is_told_as_another_life() {
+    let mut nats = Nats::start();
+    let one = hub(&nats, "one", Retention::default()).await;
+    append(&one, draft("tea", "m1", 0)).await;
+    let copy = copy_of(&mut nats);
+    let ear = Ear::open(&one).await;
+    while one.append(vec![draft("tea", "m2", 0)]).await.is_err() {}
+    ear.until("it is heard", |ear| ear.ids() == ["m2"]).await;
+    let before = page(&one, Offset(0)).await.epoch;
+    put_back(&mut nats, copy);
     ear.until("it is told", |ear| !ear.lives().is_empty()).await;
     // The same number again, in another life.
     while one.append(vec![draft("tea", "m3", 0)]).await.is_err() {}
@@ -295,21 +306,14 @@ async fn a_log_that_is_put_back_acknowledges_nothing_under_numbers_that_were_giv
     let mut nats = Nats::start();
     let one = hub(&nats, "one", Retention::default()).await;
     append(&one, draft("tea", "m1", 0)).await;
-    nats.kill();
-    let copy = nats.dir().with_extension("copy");
-    let copied = Command::new("cp").arg("-a").arg(nats.dir()).arg(&copy).status().unwrap();
-    assert!(copied.success());
-    nats.start_again();
+    let copy = copy_of(&mut nats);
     let ear = Ear::open(&one).await;
     for n in 2..20 {
         while one.append(vec![draft("tea", &format!("m{n}"), 0)]).await.is_err() {}
     }
     ear.until("all is heard", |ear| ear.ids().len() == 18).await;
     let before = page(&one, Offset(0)).await.epoch;
-    nats.kill();
-    fs::remove_dir_all(nats.dir()).unwrap();
-    fs::rename(copy, nats.dir()).unwrap();
-    nats.start_again();
+    put_back(&mut nats, copy);
     let mut acked = Vec::new();
     for n in 0..40 {
         let id = format!("n{n}");
