@@ -1,9 +1,8 @@
-//! The broker: the rooms that are in memory, what is read of them, and what lets go.
+//! The broker: how it is opened, the rooms that are in memory, and how they are kept up with the stream.
 
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    path::PathBuf,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
@@ -14,122 +13,42 @@ use std::{
 use async_nats::Subscriber;
 use common::{Epoch, Offset, RoomName};
 use futures_util::StreamExt;
-use hub::peers::Peers;
 use hub::{
     Draft,
     broker::{
         Ages, Appended, BoxFuture, Broker, BrokerError, Follower, Following, Health, Keep,
         KeptRoom, Opened, Page, Read, Retention, Watcher,
     },
+    peers::Peers,
 };
 use parking_lot::Mutex;
 use tokio::{
     sync::{Mutex as Turn, Notify, Semaphore},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use crate::{
-    Servers,
+    OpenError, Options,
     kept::Kept,
     lease::Leases,
-    names,
     peers::NatsPeers,
     room::{Gap, Listening, Room},
     stored::Stored,
-    stream::{Facts, Failure, Item, New, Shape, Stream},
+    stream::{Facts, Failure, New, Shape, Stream},
+    sweeping::sweep_on,
 };
 
-/// How often it is looked whether something was not heard of.
-const SWEEP: Duration = Duration::from_secs(5);
 /// How often it is looked whether others have appended anything, by whoever waits for that.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a room that nobody follows stays in memory.
-const IDLE: Duration = Duration::from_secs(60);
-/// How long a log may not go as far as it once did, before that is another life: whoever has just become its leader may not
-/// have read all of it yet.
-const PUT_BACK: Duration = Duration::from_secs(10);
 /// How long what was acknowledged may take to be heard of, before it is asked for.
-const ECHO: Duration = Duration::from_millis(100);
+pub(crate) const ECHO: Duration = Duration::from_millis(100);
 /// What is read at once.
-const ITEMS: usize = 1_000;
-const BYTES: usize = 4 * 1024 * 1024;
-/// How long a list of rooms is as good as a new one.
-const LISTED: Duration = Duration::from_secs(1);
-/// How many windows of so many messages are looked through for rooms.
-const WINDOWS: usize = 20;
+pub(crate) const ITEMS: usize = 1_000;
+pub(crate) const BYTES: usize = 4 * 1024 * 1024;
 /// How many batches one hub has under way. The server allows fifty of all hubs together; beyond that they are sent again.
 const BATCHES: usize = 12;
 /// Messages are kept for so much longer than their age allows, so that which go is decided by when they were said.
 const AGE_MARGIN: Duration = Duration::from_secs(60 * 60);
-
-/// Where NATS is, and how the log is kept there.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where its servers are.
-    pub servers: Servers,
-    /// A file that says who one is there (`.creds`), where it wants that.
-    pub credentials: Option<PathBuf>,
-    /// What its streams and subjects are called; hubs of one name are one. Default `hubbub1`.
-    pub name: String,
-    /// How many servers keep each message, 1 to 5: counts when the streams are made. Default 1.
-    pub replicas: usize,
-    /// How long anything that is asked of it may take. Default 5 s.
-    pub wait: Duration,
-    /// How long an id is known to all hubs, whatever became of its message. Costs about 270 bytes a message of that time on each
-    /// server. Counts when the streams are made. Default 2 minutes.
-    pub window: Duration,
-    /// Whether its streams are made if there are none. Default yes.
-    pub make: bool,
-}
-
-impl Options {
-    /// The defaults, at these servers.
-    pub fn at(servers: Servers) -> Self {
-        Self {
-            servers,
-            credentials: None,
-            name: "hubbub1".to_owned(),
-            replicas: 1,
-            wait: Duration::from_secs(5),
-            window: Duration::from_secs(120),
-            make: true,
-        }
-    }
-}
-
-/// Why the log can't be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// No server answers.
-    #[error("NATS can't be reached: {0}")]
-    Away(String),
-    /// What says who one is can't be read.
-    #[error("{}: {error}", file.display())]
-    Credentials {
-        /// Their file.
-        file: PathBuf,
-        /// Why not.
-        error: std::io::Error,
-    },
-    /// It does not know what is needed.
-    #[error("NATS {0} is too old: it has to be 2.12.1 or newer")]
-    TooOld(String),
-    /// There is none of this name, and it was not to be made.
-    #[error("there is no stream {0}")]
-    NoStream(String),
-    /// The stream of this name can't be made or had.
-    #[error("the stream {0} can't be had: {1}")]
-    Stream(String, String),
-    /// A stream of this name is there, and in this is not what Hubbub needs.
-    #[error("there is a stream {0} whose `{1}` is not what Hubbub needs")]
-    OtherStream(String, &'static str),
-}
-
-impl From<Failure> for OpenError {
-    fn from(failure: Failure) -> Self {
-        Self::Away(failure.to_string())
-    }
-}
 
 /// A log on NATS JetStream.
 pub struct JetStreamBroker {
@@ -148,18 +67,18 @@ impl fmt::Debug for JetStreamBroker {
 
 pub(crate) struct Inner {
     pub(crate) log: Stream,
-    kept: Arc<Kept>,
+    pub(crate) kept: Arc<Kept>,
     leases: Leases,
     pub(crate) retention: Retention,
-    rooms: Mutex<HashMap<RoomName, Arc<Room>>>,
+    pub(crate) rooms: Mutex<HashMap<RoomName, Arc<Room>>>,
     epoch: Mutex<Epoch>,
-    ages: Mutex<Ages>,
+    pub(crate) ages: Mutex<Ages>,
     /// What was said before then is too old: milliseconds since 1970.
-    oldest: AtomicU64,
+    pub(crate) oldest: AtomicU64,
     /// The newest that any room had in this life of the log, and since when the log has not gone that far.
-    newest: Mutex<(Offset, Option<Instant>)>,
+    pub(crate) newest: Mutex<(Offset, Option<Instant>)>,
     /// The rooms that were found last, at most so many, and when.
-    listed: Turn<Option<(Instant, usize, Vec<KeptRoom>)>>,
+    pub(crate) listed: Turn<Option<(Instant, usize, Vec<KeptRoom>)>>,
     pub(crate) batches: Semaphore,
     pub(crate) wait: Duration,
     pub(crate) counts: Counts,
@@ -168,10 +87,10 @@ pub(crate) struct Inner {
 /// What is told by [`JetStreamBroker::observed`] and [`Broker::health`].
 #[derive(Default)]
 pub(crate) struct Counts {
-    gaps: AtomicU64,
-    found: AtomicU64,
-    bytes: AtomicU64,
-    acked: OnceLock<Acked>,
+    pub(crate) gaps: AtomicU64,
+    pub(crate) found: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) acked: OnceLock<Acked>,
 }
 
 type Acked = Box<dyn Fn(Duration) + Send + Sync>;
@@ -363,16 +282,8 @@ impl Inner {
         }
     }
 
-    /// The log was put back to what it was before: what this hub has of it is no part of it any more.
-    pub(crate) async fn put_back(&self) -> Result<(), Failure> {
-        tracing::error!("the log was put back to an older copy");
-        let facts = self.facts().await?;
-        self.log.end_life(&facts.life).await?;
-        self.facts().await.map(drop)
-    }
-
     /// What is known of the log; if it has begun another life, its rooms are read anew.
-    async fn facts(&self) -> Result<Facts, Failure> {
+    pub(crate) async fn facts(&self) -> Result<Facts, Failure> {
         let facts = self.log.facts().await?;
         self.counts.bytes.store(facts.bytes, Ordering::Relaxed);
         let epoch = epoch_of(&facts);
@@ -383,18 +294,6 @@ impl Inner {
             *self.newest.lock() = (Offset(0), None);
         }
         Ok(facts)
-    }
-
-    /// Whether the log was put back to what it was before: it does not go as far any more.
-    fn is_put_back(&self, last: Offset, rooms: &[Arc<Room>]) -> bool {
-        let have = rooms.iter().map(|room| room.have()).max();
-        let mut newest = self.newest.lock();
-        newest.0 = newest.0.max(have.unwrap_or(Offset(0)));
-        if last >= newest.0 {
-            newest.1 = None;
-            return false;
-        }
-        newest.1.get_or_insert_with(Instant::now).elapsed() >= PUT_BACK
     }
 
     /// Waits until the room has what is known to be kept up to there.
@@ -416,100 +315,6 @@ impl Inner {
         Ok(room.read(read, head).ok_or_else(begun)?)
     }
 
-    /// The records among what was read of all rooms.
-    fn item(item: &Item) -> Option<(RoomName, Stored)> {
-        let room = RoomName::parse(&names::decode(&item.token)?).ok()?;
-        let stored = Stored::decode(&room, &item.payload);
-        let stored = stored.inspect_err(|why| {
-            tracing::error!(offset = item.offset.0, why, "a message is damaged");
-        });
-        Some((room, stored.ok()?))
-    }
-
-    async fn read_all(
-        &self,
-        after: Offset,
-        records: usize,
-        bytes: usize,
-    ) -> Result<Page, BrokerError> {
-        let last = self.facts().await?.last;
-        // Whoever asks behind the end learns where that is.
-        let (mut read, mut head, mut size, mut complete) =
-            (Vec::new(), after.min(last), 0, after >= last);
-        'reading: while !complete {
-            let (items, more) = self.log.read(None, head, ITEMS.min(records), BYTES).await?;
-            complete = !more;
-            for item in items {
-                if read.len() == records || size >= bytes {
-                    complete = false;
-                    break 'reading;
-                }
-                head = item.offset;
-                let Some((_, Stored::Said { draft, .. })) = Self::item(&item) else { continue };
-                let record = draft.numbered(item.offset);
-                size += record.frame.bytes().len();
-                read.push(record);
-            }
-        }
-        if complete && head < last && !self.log.is_more(head).await? {
-            // What was there is erased.
-            head = last;
-        }
-        let facts = self.facts().await?;
-        let gone = self.kept.gone().await?;
-        let floor = gone.max(Offset(facts.first.0.saturating_sub(1)));
-        Ok(Page { epoch: self.epoch(), records: read, complete, floor, head })
-    }
-
-    /// As they were a moment ago: one looks for all who ask.
-    async fn rooms(&self, limit: usize) -> Result<Vec<KeptRoom>, BrokerError> {
-        let mut listed = self.listed.lock().await;
-        if let Some((at, most, rooms)) = &*listed
-            && at.elapsed() < LISTED
-            && *most >= limit
-        {
-            return Ok(rooms.iter().take(limit).cloned().collect());
-        }
-        let rooms = self.look_for_rooms(limit).await?;
-        *listed = Some((Instant::now(), limit, rooms.clone()));
-        Ok(rooms)
-    }
-
-    async fn look_for_rooms(&self, limit: usize) -> Result<Vec<KeptRoom>, BrokerError> {
-        let facts = self.facts().await?;
-        let mut newest: HashMap<RoomName, u64> = HashMap::new();
-        let mut end = facts.last;
-        for _ in 0..WINDOWS {
-            if newest.len() >= limit || end < facts.first || end == Offset(0) {
-                break;
-            }
-            let start = Offset(end.0.saturating_sub(ITEMS as u64));
-            let (mut window, mut after) = (HashMap::new(), start);
-            while after < end {
-                let (items, more) = self.log.read(None, after, ITEMS, BYTES).await?;
-                let Some(last) = items.last() else { break };
-                after = last.offset;
-                for item in items.iter().filter(|item| item.offset <= end) {
-                    if let Some((room, Stored::Said { draft, .. })) = Self::item(item) {
-                        window.insert(room, draft.envelope.at);
-                    }
-                }
-                if !more {
-                    break;
-                }
-            }
-            for (room, at) in window {
-                newest.entry(room).or_insert(at);
-            }
-            end = start;
-        }
-        let rooms = newest.into_iter().map(|(name, last_at)| KeptRoom { name, last_at });
-        let mut rooms: Vec<_> = rooms.collect();
-        rooms.sort_by(|a, b| (b.last_at, &a.name).cmp(&(a.last_at, &b.name)));
-        rooms.truncate(limit);
-        Ok(rooms)
-    }
-
     async fn let_go(self: &Arc<Self>, name: &RoomName, keep: Keep) -> Result<Offset, BrokerError> {
         let room = self.room(name).await?;
         self.reach(&room, room.acknowledged()).await?;
@@ -520,59 +325,18 @@ impl Inner {
     }
 
     /// Has everybody let go of a room up to there, by what is stored, and then lets go of it in the stream.
-    async fn let_go_of(&self, room: &Room, line: New, up_to: Offset) -> Result<(), Failure> {
+    pub(crate) async fn let_go_of(
+        &self,
+        room: &Room,
+        line: New,
+        up_to: Offset,
+    ) -> Result<(), Failure> {
         let (offset, _) = self.log.send(vec![line]).await?.await?;
         room.acknowledge(offset);
         self.reach(room, offset).await?;
         self.kept.let_go(up_to).await?;
         // Last: until then whoever reads on is told by what was stored.
         self.log.purge(&room.token, Offset(up_to.0 + 1)).await
-    }
-
-    async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
-        let age = self.retention.age.as_millis() as u64;
-        let now = self.ages.lock().at(at);
-        let oldest = now.saturating_sub(age);
-        self.oldest.store(oldest, Ordering::Relaxed);
-        let facts = self.facts().await?;
-        let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
-        for room in rooms {
-            if let Some(gone) = room.tidy(now, oldest, facts.first, &self.retention) {
-                // A newcomer is to know it, too; of several hubs that say so one is stored.
-                let payload = Stored::LetGo(gone).encode();
-                let id = Some(format!("{} let go {gone}", room.token));
-                let line = New { token: room.token.clone(), id, payload };
-                self.let_go_of(&room, line, gone).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks whether something was not heard of, and lets go of rooms that nobody asks for.
-    async fn sweep(&self) -> Result<(), Failure> {
-        self.rooms.lock().retain(|_, room| {
-            // Nobody else may have it by now, and nobody can get it while this is locked.
-            !(Arc::strong_count(room) == 1 && room.is_idle(IDLE))
-        });
-        self.kept.catch_up().await?;
-        let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
-        let facts = self.facts().await?;
-        if self.is_put_back(facts.last, &rooms) {
-            self.put_back().await?;
-        }
-        let tokens: Vec<_> = rooms.iter().map(|room| room.token.clone()).collect();
-        let lasts: HashMap<_, _> = self.log.lasts(&tokens).await?.into_iter().collect();
-        for room in rooms {
-            let last = lasts.get(&room.token).copied().unwrap_or(Offset(0));
-            self.erase(&room).await;
-            // It may just be on its way.
-            let is_behind = !room.reaches(last, ECHO).await;
-            if is_behind || !room.is_of(&self.epoch()) {
-                self.counts.found.fetch_add(u64::from(is_behind), Ordering::Relaxed);
-                self.catch_up(&room, last).await?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -591,21 +355,6 @@ async fn hear_on(inner: Weak<Inner>, room: Weak<Room>, heard: Subscriber) {
             if caught_up.is_err() || (room.have() < missing) {
                 news.pop_front();
             }
-        }
-    }
-}
-
-/// Sweeps now and then, and when the connection has changed.
-async fn sweep_on(inner: Weak<Inner>, changed: Arc<Notify>) {
-    loop {
-        // Either way it is time.
-        let _ = timeout(SWEEP, changed.notified()).await;
-        let Some(inner) = inner.upgrade() else { return };
-        if !inner.log.is_connected() {
-            continue;
-        }
-        if let Err(error) = inner.sweep().await {
-            tracing::warn!(%error, "it is not known whether something was not heard of");
         }
     }
 }

@@ -12,11 +12,15 @@ mod broker;
 mod kept;
 mod lease;
 mod names;
+mod options;
 mod peers;
+mod reading;
 mod room;
 mod servers;
 mod stored;
 mod stream;
+mod sweeping;
 
-pub use broker::{JetStreamBroker, OpenError, Options};
+pub use broker::JetStreamBroker;
+pub use options::{OpenError, Options};
 pub use servers::Servers;

@@ -1,0 +1,112 @@
+//! What is done now and then: it is looked whether something was not heard of, and let go of what is too old.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use common::Offset;
+use hub::broker::BrokerError;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    broker::{ECHO, Inner},
+    room::Room,
+    stored::Stored,
+    stream::{Failure, New},
+};
+
+/// How often it is looked whether something was not heard of.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How long a room that nobody follows stays in memory.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long a log may not go as far as it once did, before that is another life: whoever has just become its leader may not
+/// have read all of it yet.
+const PUT_BACK: Duration = Duration::from_secs(10);
+
+impl Inner {
+    pub(crate) async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
+        let age = self.retention.age.as_millis() as u64;
+        let now = self.ages.lock().at(at);
+        let oldest = now.saturating_sub(age);
+        self.oldest.store(oldest, Ordering::Relaxed);
+        let facts = self.facts().await?;
+        let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
+        for room in rooms {
+            if let Some(gone) = room.tidy(now, oldest, facts.first, &self.retention) {
+                // A newcomer is to know it, too; of several hubs that say so one is stored.
+                let payload = Stored::LetGo(gone).encode();
+                let id = Some(format!("{} let go {gone}", room.token));
+                let line = New { token: room.token.clone(), id, payload };
+                self.let_go_of(&room, line, gone).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether something was not heard of, and lets go of rooms that nobody asks for.
+    async fn sweep(&self) -> Result<(), Failure> {
+        self.rooms.lock().retain(|_, room| {
+            // Nobody else may have it by now, and nobody can get it while this is locked.
+            !(Arc::strong_count(room) == 1 && room.is_idle(IDLE))
+        });
+        self.kept.catch_up().await?;
+        let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
+        let facts = self.facts().await?;
+        if self.is_put_back(facts.last, &rooms) {
+            self.put_back().await?;
+        }
+        let tokens: Vec<_> = rooms.iter().map(|room| room.token.clone()).collect();
+        let lasts: HashMap<_, _> = self.log.lasts(&tokens).await?.into_iter().collect();
+        for room in rooms {
+            let last = lasts.get(&room.token).copied().unwrap_or(Offset(0));
+            self.erase(&room).await;
+            // It may just be on its way.
+            let is_behind = !room.reaches(last, ECHO).await;
+            if is_behind || !room.is_of(&self.epoch()) {
+                self.counts.found.fetch_add(u64::from(is_behind), Ordering::Relaxed);
+                self.catch_up(&room, last).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the log was put back to what it was before: it does not go as far any more.
+    fn is_put_back(&self, last: Offset, rooms: &[Arc<Room>]) -> bool {
+        let have = rooms.iter().map(|room| room.have()).max();
+        let mut newest = self.newest.lock();
+        newest.0 = newest.0.max(have.unwrap_or(Offset(0)));
+        if last >= newest.0 {
+            newest.1 = None;
+            return false;
+        }
+        newest.1.get_or_insert_with(Instant::now).elapsed() >= PUT_BACK
+    }
+
+    /// The log was put back to what it was before: what this hub has of it is no part of it any more.
+    pub(crate) async fn put_back(&self) -> Result<(), Failure> {
+        tracing::error!("the log was put back to an older copy");
+        let facts = self.facts().await?;
+        self.log.end_life(&facts.life).await?;
+        self.facts().await.map(drop)
+    }
+}
+
+/// Sweeps now and then, and when the connection has changed.
+pub(crate) async fn sweep_on(inner: Weak<Inner>, changed: Arc<Notify>) {
+    loop {
+        // Either way it is time.
+        let _ = timeout(SWEEP, changed.notified()).await;
+        let Some(inner) = inner.upgrade() else { return };
+        if !inner.log.is_connected() {
+            continue;
+        }
+        if let Err(error) = inner.sweep().await {
+            tracing::warn!(%error, "it is not known whether something was not heard of");
+        }
+    }
+}
