@@ -96,7 +96,10 @@ pub fn tea() -> RoomName {
 /// All of the room `tea`, with what was acknowledged.
 pub async fn page(broker: &JetStreamBroker, at_least: Offset) -> Page {
     let part = Part::After(Offset(0));
-    broker.read(&tea(), Read { part, records: 100_000, bytes: usize::MAX, at_least }).await.unwrap()
+    broker
+        .read(&tea(), Read { part, records: usize::MAX, bytes: usize::MAX, at_least })
+        .await
+        .unwrap()
 }
 
 /// What a page has, as far as hubs have to agree on it.
