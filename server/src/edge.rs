@@ -150,15 +150,16 @@ async fn greet(
         let full = |full| io::Error::other(format!("no room for it: {full:?}"));
         place = server.connections.take(counted(server, peer)).map_err(full)?;
     }
+    let traffic = server.telemetry.traffic.clone();
     match tls {
-        None => Ok((Socket::new(stream, place), peer)),
+        None => Ok((Socket::new(stream, place, traffic), peer)),
         Some(tls) => {
             let stream = tls.accept(stream).await?;
             if stream.get_ref().1.alpn_protocol() == Some(acme::PROTOCOL) {
                 // Who asked has seen what it wanted (RFC 8737 section 3).
                 return Err(io::Error::other("it was for a challenge"));
             }
-            Ok((Socket::secure(stream, place), Peer { is_secure: true, ..peer }))
+            Ok((Socket::secure(stream, place, traffic), Peer { is_secure: true, ..peer }))
         }
     }
 }

@@ -78,6 +78,8 @@ pub(crate) struct Telemetry {
     sessions: [Gauge; 4],
     /// Frames that came in, whatever became of them.
     pub(crate) frames: Counter,
+    /// Bytes of all connections.
+    pub(crate) traffic: Traffic,
     /// Messages that were kept.
     pub(crate) published: Counter,
     /// How long that took, of each request or frame.
@@ -91,6 +93,13 @@ pub(crate) struct Telemetry {
     last_refusals: Mutex<VecDeque<Refused>>,
     /// The server will stop soon: whoever asks whether it is ready should ask another.
     pub(crate) is_leaving: AtomicBool,
+}
+
+/// Bytes of connections, as they come from HTTP and go to it: within TLS, with all headers.
+#[derive(Clone)]
+pub(crate) struct Traffic {
+    pub(crate) received: Counter,
+    pub(crate) sent: Counter,
 }
 
 impl fmt::Debug for Telemetry {
@@ -178,6 +187,8 @@ impl Telemetry {
                 "Sessions that began, by what carries them and how their reading starts.",
             ),
             ("hubbub_frames_received_total", "Frames that came in, good or not."),
+            ("hubbub_received_bytes_total", "Bytes that came in, with all headers."),
+            ("hubbub_sent_bytes_total", "Bytes that went out, with all headers."),
             ("hubbub_published_total", "Messages that were kept."),
             ("hubbub_refusals_total", "What was refused, by its code."),
             ("hubbub_closed_total", "Sessions that the server ended, by close code."),
@@ -207,6 +218,10 @@ impl Telemetry {
         let plain = |name| recorder.register_counter(&Key::from_static_name(name), &METADATA);
         let (frames, published) =
             (plain("hubbub_frames_received_total"), plain("hubbub_published_total"));
+        let traffic = Traffic {
+            received: plain("hubbub_received_bytes_total"),
+            sent: plain("hubbub_sent_bytes_total"),
+        };
         let sessions = Carrier::ALL.map(|carrier| {
             recorder
                 .register_gauge(&key("hubbub_sessions", [("transport", carrier.word())]), &METADATA)
@@ -229,6 +244,7 @@ impl Telemetry {
             handle,
             sessions,
             frames,
+            traffic,
             published,
             publish,
             commit,

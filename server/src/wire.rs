@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::{address::Place, listener::Stream, meter::Meter};
+use crate::{address::Place, listener::Stream, meter::Meter, telemetry::Traffic};
 
 /// What is written to.
 trait Half: AsyncWrite + Send + Unpin {
@@ -54,6 +54,7 @@ impl Half for WriteHalf<TlsStream<Stream>> {
 
 pub(crate) struct Wire {
     pub(crate) meter: Arc<Meter>,
+    traffic: Traffic,
     out: Mutex<Out>,
 }
 
@@ -66,6 +67,16 @@ struct Out {
 }
 
 impl Wire {
+    fn read(&self, bytes: usize) {
+        self.traffic.received.increment(bytes as u64);
+        self.meter.read(bytes);
+    }
+
+    fn wrote(&self, bytes: usize) {
+        self.traffic.sent.increment(bytes as u64);
+        self.meter.wrote(bytes);
+    }
+
     /// Whether the owner has nothing to write.
     pub(crate) fn is_clear(&self) -> bool {
         let out = self.out.lock();
@@ -80,7 +91,7 @@ impl Wire {
         }
         // An error is the owner's to find out.
         let Ok(written) = out.half.try_write(bytes) else { return Pushed::None };
-        self.meter.wrote(written);
+        self.wrote(written);
         match bytes.len() - written {
             0 => Pushed::All,
             _ if written == 0 => Pushed::None,
@@ -114,7 +125,7 @@ impl Wire {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             rest.advance(written);
-            self.meter.wrote(written);
+            self.wrote(written);
         }
         out.rest = Bytes::new();
         Poll::Ready(Ok(out))
@@ -143,25 +154,26 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: Stream, place: Place) -> Self {
+    pub(crate) fn new(stream: Stream, place: Place, traffic: Traffic) -> Self {
         match stream {
-            Stream::Left(stream) => Self::of(stream.into_split(), place),
-            Stream::Right(stream) => Self::of(stream.into_split(), place),
+            Stream::Left(stream) => Self::of(stream.into_split(), place, traffic),
+            Stream::Right(stream) => Self::of(stream.into_split(), place, traffic),
         }
     }
 
     /// One that is read and written through TLS.
-    pub(crate) fn secure(stream: TlsStream<Stream>, place: Place) -> Self {
+    pub(crate) fn secure(stream: TlsStream<Stream>, place: Place, traffic: Traffic) -> Self {
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Self { is_http2, ..Self::of(tokio::io::split(stream), place) }
+        Self { is_http2, ..Self::of(tokio::io::split(stream), place, traffic) }
     }
 
     fn of(
         (read, write): (impl AsyncRead + Send + Unpin + 'static, impl Half + 'static),
         place: Place,
+        traffic: Traffic,
     ) -> Self {
         let out = Out { half: Box::new(write), is_clear: true, rest: Bytes::new() };
-        let wire = Arc::new(Wire { meter: Arc::default(), out: Mutex::new(out) });
+        let wire = Arc::new(Wire { meter: Arc::default(), traffic, out: Mutex::new(out) });
         Self { half: Box::new(read), wire, is_http2: false, _place: place }
     }
 
@@ -176,7 +188,7 @@ impl Socket {
 
     fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = polled {
-            self.wire.meter.wrote(bytes);
+            self.wire.wrote(bytes);
         }
         polled
     }
@@ -192,7 +204,7 @@ impl AsyncRead for Socket {
         let polled = Pin::new(&mut self.half).poll_read(cx, buf);
         match buf.filled().len() - before {
             0 => {}
-            bytes => self.wire.meter.read(bytes),
+            bytes => self.wire.read(bytes),
         }
         polled
     }
@@ -237,6 +249,7 @@ impl AsyncWrite for Socket {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use metrics::Counter;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{TcpListener, TcpStream},
@@ -250,7 +263,8 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let place = Places::new(1, 1).take(None).unwrap();
-        (Socket::new(Stream::Left(stream), place), client)
+        let traffic = Traffic { received: Counter::noop(), sent: Counter::noop() };
+        (Socket::new(Stream::Left(stream), place, traffic), client)
     }
 
     async fn reads(client: &mut TcpStream, expected: &[u8]) {

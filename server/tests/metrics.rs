@@ -86,6 +86,28 @@ async fn what_happens_is_counted_by_what_it_is() {
     assert!(series["process_resident_memory_bytes"] > 1e6);
 }
 
+#[tokio::test]
+async fn bytes_are_counted_both_ways_also_what_is_pushed_to_those_who_wait() {
+    let server = TestServer::start().await;
+    let (mut ada, mut bob) = (server.join("?room=tea").await, server.join("?room=tea").await);
+    let bytes = |series: &BTreeMap<String, f64>| {
+        ["received", "sent"].map(|way| series[&format!("hubbub_{way}_bytes_total")])
+    };
+    let [received, sent] = bytes(&scrape(&server).await);
+    for _ in 0..10 {
+        ada.say(&"x".repeat(10_000)).await;
+        assert_eq!(bob.hear().await.len(), 10_000);
+        ada.next_of("ack").await;
+    }
+    // Ada hears it, too; and somebody scrapes.
+    until(&server, |series| {
+        let [now_received, now_sent] = bytes(series);
+        let (up, down) = (now_received - received, now_sent - sent);
+        (100_000.0..150_000.0).contains(&up) && (200_000.0..300_000.0).contains(&down)
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_does_not_read_is_seen_to_be_behind_until_it_does() {
     let server = TestServer::with(|config| config.publish_rate = 0).await;
