@@ -58,7 +58,7 @@ pub trait Broker: Debug + Send + Sync {
         follower: Follower,
     ) -> BoxFuture<'_, Result<Opened, BrokerError>>;
 
-    /// Appends `drafts` in this order, all or none.
+    /// Appends `drafts` in this order, all or none; of rooms in several [shards](Broker::shards) all or none of each.
     ///
     /// One that edits, takes back or reacts to another does so with what is kept of that: from then on whoever reads finds it
     /// edited, or does not find it ([`mend`]). What was taken back is nowhere any more. Whether that may be is decided
@@ -82,14 +82,20 @@ pub trait Broker: Debug + Send + Sync {
     /// [`BrokerError`] when the log can't be read now.
     fn read(&self, room: &RoomName, read: Read) -> BoxFuture<'_, Result<Page, BrokerError>>;
 
-    /// Reads all rooms at once, in the order of the log: at most so many records behind an offset, and no further one once
-    /// their frames have so many bytes. The floor is the highest of any room: below it something may be gone.
+    /// How many logs it is: each of them numbers, and keeps, rooms of its own.
+    fn shards(&self) -> usize {
+        1
+    }
+
+    /// Reads all rooms of a shard at once, in the order of its log: at most so many records behind an offset, and no further one
+    /// once their frames have so many bytes. The floor is the highest of any room: below it something may be gone.
     ///
     /// # Errors
     ///
     /// [`BrokerError`] when the log can't be read now.
     fn read_all(
         &self,
+        shard: usize,
         after: Offset,
         records: usize,
         bytes: usize,
@@ -156,9 +162,9 @@ pub trait Broker: Debug + Send + Sync {
         Box::pin(async { Ok(true) })
     }
 
-    /// Done once others may have appended something behind `after`; never, where there are no others.
-    fn appended(&self, after: Offset) -> BoxFuture<'_, ()> {
-        let _ = after;
+    /// Done once others may have appended something to a shard behind `after`; never, where there are no others.
+    fn appended(&self, shard: usize, after: Offset) -> BoxFuture<'_, ()> {
+        let _ = (shard, after);
         Box::pin(std::future::pending())
     }
 
@@ -206,7 +212,7 @@ impl Default for Health {
 /// Where drafts were kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The life of the log the offsets belong to.
+    /// The life of the log the offsets belong to; that of the first, if they are of several shards.
     pub epoch: Epoch,
     /// The offset of each draft.
     pub offsets: Vec<Offset>,

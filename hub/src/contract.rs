@@ -719,21 +719,21 @@ pub async fn all_rooms_are_read_in_the_order_of_the_log(make: Make) {
     let ids = |page: &Page| -> Vec<String> {
         page.records.iter().map(|record| record.envelope.id.to_string()).collect()
     };
-    let page = broker.read_all(Offset(0), 4, usize::MAX).await.unwrap();
+    let page = broker.read_all(0, Offset(0), 4, usize::MAX).await.unwrap();
     assert_eq!(
         (ids(&page), page.complete),
         (["m0", "m1", "m2", "m3"].map(str::to_owned).into(), false)
     );
-    let page = broker.read_all(offsets[3], 100, usize::MAX).await.unwrap();
+    let page = broker.read_all(0, offsets[3], 100, usize::MAX).await.unwrap();
     assert_eq!(ids(&page), ["m4", "m5", "m6", "m7", "m8"]);
     assert_eq!((page.complete, page.head, page.floor), (true, offsets[8], Offset(0)));
-    let page = broker.read_all(offsets[3], 100, 1).await.unwrap();
+    let page = broker.read_all(0, offsets[3], 100, 1).await.unwrap();
     assert_eq!((ids(&page), page.complete), (vec!["m4".to_owned()], false));
     broker.let_go(&RoomName::parse("tea").unwrap(), Keep::NOTHING).await.unwrap();
-    let page = broker.read_all(offsets[3], 100, usize::MAX).await.unwrap();
+    let page = broker.read_all(0, offsets[3], 100, usize::MAX).await.unwrap();
     assert_eq!(
         (ids(&page), page.floor),
         (["m4", "m5", "m7", "m8"].map(str::to_owned).into(), offsets[6])
     );
-    assert!(broker.read_all(offsets[8], 100, usize::MAX).await.unwrap().records.is_empty());
+    assert!(broker.read_all(0, offsets[8], 100, usize::MAX).await.unwrap().records.is_empty());
 }

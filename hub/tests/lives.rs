@@ -107,12 +107,13 @@ impl Broker for Renewed {
 
     fn read_all(
         &self,
+        shard: usize,
         after: Offset,
         records: usize,
         bytes: usize,
     ) -> BoxFuture<'_, Result<Page, BrokerError>> {
         let now = self.now();
-        Box::pin(async move { now.read_all(after, records, bytes).await })
+        Box::pin(async move { now.read_all(shard, after, records, bytes).await })
     }
 
     fn let_go(&self, room: &RoomName, keep: Keep) -> BoxFuture<'_, Result<Offset, BrokerError>> {

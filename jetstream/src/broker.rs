@@ -31,6 +31,7 @@ use crate::{
     OpenError, Options,
     kept::Kept,
     lease::Leases,
+    names,
     peers::NatsPeers,
     room::{Gap, Listening, Room},
     stored::Stored,
@@ -52,7 +53,10 @@ const AGE_MARGIN: Duration = Duration::from_secs(60 * 60);
 
 /// A log on NATS JetStream.
 pub struct JetStreamBroker {
-    inner: Arc<Inner>,
+    /// Each has a stream of its own, and what is said in some of the rooms.
+    shards: Arc<[Arc<Inner>]>,
+    kept: Arc<Kept>,
+    leases: Leases,
     peers: Arc<NatsPeers>,
     _sweeping: Listening,
 }
@@ -60,15 +64,16 @@ pub struct JetStreamBroker {
 impl fmt::Debug for JetStreamBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JetStreamBroker")
-            .field("epoch", &self.inner.epoch())
+            .field("shards", &self.shards.len())
             .finish_non_exhaustive()
     }
 }
 
 pub(crate) struct Inner {
+    /// Which of the shards it is.
+    pub(crate) shard: usize,
     pub(crate) log: Stream,
     pub(crate) kept: Arc<Kept>,
-    leases: Leases,
     pub(crate) retention: Retention,
     pub(crate) rooms: Mutex<HashMap<RoomName, Arc<Room>>>,
     epoch: Mutex<Epoch>,
@@ -81,7 +86,9 @@ pub(crate) struct Inner {
     pub(crate) listed: Turn<Option<(Instant, usize, Vec<KeptRoom>)>>,
     pub(crate) batches: Semaphore,
     pub(crate) wait: Duration,
-    pub(crate) counts: Counts,
+    pub(crate) counts: Arc<Counts>,
+    /// Bytes of the log.
+    bytes: AtomicU64,
 }
 
 /// What is told by [`JetStreamBroker::observed`] and [`Broker::health`].
@@ -89,7 +96,6 @@ pub(crate) struct Inner {
 pub(crate) struct Counts {
     pub(crate) gaps: AtomicU64,
     pub(crate) found: AtomicU64,
-    pub(crate) bytes: AtomicU64,
     pub(crate) acked: OnceLock<Acked>,
 }
 
@@ -111,7 +117,7 @@ impl JetStreamBroker {
     ///
     /// [`OpenError`]: NATS does not answer, is too old, or has something else under this name.
     pub async fn open(options: Options, retention: Retention) -> Result<Self, OpenError> {
-        let Options { servers, credentials, name, replicas, wait, window, make } = options;
+        let Options { servers, credentials, name, replicas, wait, window, streams, make } = options;
         let sweep = Arc::new(Notify::new());
         let changed = sweep.clone();
         let mut who = servers.identified();
@@ -132,48 +138,112 @@ impl JetStreamBroker {
             .await
             .map_err(|error| OpenError::Away(error.to_string()))?;
         let limit = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let log = Shape {
-            name: name.clone(),
-            subjects: format!("{name}.log"),
-            replicas,
-            // Of what is let go of in a room a part stays, by which its ids are known.
-            per_subject: limit(retention.room_ids.max(retention.room_messages)),
-            max_bytes: limit(retention.total_bytes),
-            max_age: retention.age + AGE_MARGIN,
-            window,
+        let log = |shard, streams| {
+            let (name, subjects) = match shard {
+                0 => (name.clone(), format!("{name}.log")),
+                shard => (format!("{name}-{shard}"), format!("{name}.log-{shard}")),
+            };
+            Shape {
+                name,
+                subjects,
+                replicas,
+                streams,
+                // Of what is let go of in a room a part stays, by which its ids are known.
+                per_subject: limit(retention.room_ids.max(retention.room_messages)),
+                max_bytes: limit(retention.total_bytes / streams),
+                max_age: retention.age + AGE_MARGIN,
+                window,
+            }
         };
         let kept = Shape {
             name: format!("{name}-kept"),
             subjects: format!("{name}.kept"),
             replicas,
+            streams: 1,
             per_subject: 1,
             max_bytes: -1,
             max_age: Duration::ZERO,
             window,
         };
-        let log = Stream::open(client.clone(), log, wait, make).await?;
-        let kept = Arc::new(Kept::new(Stream::open(client.clone(), kept, wait, make).await?));
-        let peers = Arc::new(NatsPeers::new(client, name));
-        let facts = log.facts().await?;
-        let epoch = epoch_of(&facts);
-        let inner = Arc::new(Inner {
-            log,
-            kept,
-            leases: Leases::new(),
-            retention,
-            rooms: Mutex::default(),
-            epoch: Mutex::new(epoch),
-            // By when something was stored last: a clock that is far ahead of that is not believed.
-            ages: Mutex::new(Ages::since(facts.last_at)),
-            oldest: AtomicU64::new(0),
-            newest: Mutex::default(),
-            listed: Turn::default(),
-            batches: Semaphore::new(BATCHES),
-            wait,
-            counts: Counts::default(),
-        });
-        let sweeping = tokio::spawn(sweep_on(Arc::downgrade(&inner), sweep));
-        Ok(Self { inner, peers, _sweeping: Listening(sweeping.abort_handle()) })
+        let open = |shape| Stream::open(client.clone(), shape, wait, make);
+        let first = open(log(0, streams)).await?;
+        // As whoever made the first has it, so are the others.
+        let streams = first.facts().await?.streams;
+        let mut logs = vec![first];
+        for shard in 1..streams {
+            logs.push(open(log(shard, streams)).await?);
+        }
+        let kept = Arc::new(Kept::new(open(kept).await?));
+        let peers = Arc::new(NatsPeers::new(client.clone(), name.clone()));
+        let counts: Arc<Counts> = Arc::default();
+        let mut shards = Vec::with_capacity(streams);
+        for (shard, log) in logs.into_iter().enumerate() {
+            let facts = log.facts().await?;
+            shards.push(Arc::new(Inner {
+                shard,
+                log,
+                kept: kept.clone(),
+                retention: retention.clone(),
+                rooms: Mutex::default(),
+                epoch: Mutex::new(epoch_of(&facts)),
+                // By when something was stored last: a clock that is far ahead of that is not believed.
+                ages: Mutex::new(Ages::since(facts.last_at)),
+                oldest: AtomicU64::new(0),
+                newest: Mutex::default(),
+                listed: Turn::default(),
+                batches: Semaphore::new(BATCHES),
+                wait,
+                counts: counts.clone(),
+                bytes: AtomicU64::new(facts.bytes),
+            }));
+        }
+        let shards: Arc<[_]> = shards.into();
+        let sweeping = tokio::spawn(sweep_on(Arc::downgrade(&shards), kept.clone(), sweep));
+        let _sweeping = Listening(sweeping.abort_handle());
+        Ok(Self { shards, kept, leases: Leases::new(), peers, _sweeping })
+    }
+
+    fn shard_of(&self, room: &RoomName) -> usize {
+        names::shard_of(room.as_str(), self.shards.len())
+    }
+
+    fn shard(&self, room: &RoomName) -> &Arc<Inner> {
+        &self.shards[self.shard_of(room)]
+    }
+
+    async fn append(&self, drafts: Vec<Draft>) -> Result<Appended, BrokerError> {
+        let of: Vec<_> = drafts.iter().map(|draft| self.shard_of(&draft.envelope.room)).collect();
+        let first = of.first().copied().unwrap_or(0);
+        if of.iter().all(|shard| *shard == first) {
+            return self.shards[first].append(drafts).await;
+        }
+        let (mut epoch, mut offsets) = (self.shards[first].epoch(), vec![Offset(0); of.len()]);
+        for (number, shard) in self.shards.iter().enumerate() {
+            let is_there = |place: &usize| of[*place] == number;
+            let places: Vec<_> = (0..of.len()).filter(is_there).collect();
+            if places.is_empty() {
+                continue;
+            }
+            let own = places.iter().map(|place| drafts[*place].clone()).collect();
+            let appended = shard.append(own).await?;
+            for (place, offset) in places.into_iter().zip(appended.offsets) {
+                offsets[place] = offset;
+            }
+            if number == first {
+                epoch = appended.epoch;
+            }
+        }
+        Ok(Appended { epoch, offsets })
+    }
+
+    async fn rooms(&self, limit: usize) -> Result<Vec<KeptRoom>, BrokerError> {
+        let mut rooms = Vec::new();
+        for shard in &*self.shards {
+            rooms.extend(shard.rooms(limit).await?);
+        }
+        rooms.sort_by(|a, b| (b.last_at, &a.name).cmp(&(a.last_at, &b.name)));
+        rooms.truncate(limit);
+        Ok(rooms)
     }
 
     /// The way from this hub to the others of the same log.
@@ -185,7 +255,7 @@ impl JetStreamBroker {
     #[must_use]
     pub fn observed(self, acked: impl Fn(Duration) + Send + Sync + 'static) -> Self {
         // Whoever was first is told.
-        let _ = self.inner.counts.acked.set(Box::new(acked));
+        let _ = self.shards[0].counts.acked.set(Box::new(acked));
         self
     }
 
@@ -195,7 +265,7 @@ impl JetStreamBroker {
     ///
     /// [`BrokerError`] when NATS does not answer.
     pub async fn secret(&self, name: &str, new: &[u8]) -> Result<Vec<u8>, BrokerError> {
-        Ok(self.inner.kept.secret(name, new).await?)
+        Ok(self.kept.secret(name, new).await?)
     }
 }
 
@@ -285,7 +355,7 @@ impl Inner {
     /// What is known of the log; if it has begun another life, its rooms are read anew.
     pub(crate) async fn facts(&self) -> Result<Facts, Failure> {
         let facts = self.log.facts().await?;
-        self.counts.bytes.store(facts.bytes, Ordering::Relaxed);
+        self.bytes.store(facts.bytes, Ordering::Relaxed);
         let epoch = epoch_of(&facts);
         let is_new = std::mem::replace(&mut *self.epoch.lock(), epoch.clone()) != epoch;
         if is_new {
@@ -334,7 +404,7 @@ impl Inner {
         let (offset, _) = self.log.send(vec![line]).await?.await?;
         room.acknowledge(offset);
         self.reach(room, offset).await?;
-        self.kept.let_go(up_to).await?;
+        self.kept.let_go(self.shard, up_to).await?;
         // Last: until then whoever reads on is told by what was stored.
         self.log.purge(&room.token, Offset(up_to.0 + 1)).await
     }
@@ -368,8 +438,9 @@ impl Broker for JetStreamBroker {
         let room = room.clone();
         Box::pin(async move {
             let (room, position) = loop {
-                let room = self.inner.room(&room).await?;
-                self.inner.reach(&room, room.acknowledged()).await?;
+                let shard = self.shard(&room);
+                let room = shard.room(&room).await?;
+                shard.reach(&room, room.acknowledged()).await?;
                 if let Some(position) = room.follow(follower.clone()) {
                     break (room, position);
                 }
@@ -380,63 +451,73 @@ impl Broker for JetStreamBroker {
     }
 
     fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
-        Box::pin(self.inner.append(drafts))
+        Box::pin(self.append(drafts))
     }
 
     fn read(&self, room: &RoomName, read: Read) -> BoxFuture<'_, Result<Page, BrokerError>> {
         let room = room.clone();
-        Box::pin(async move { self.inner.read(&room, read).await })
+        Box::pin(async move { self.shard(&room).read(&room, read).await })
+    }
+
+    fn shards(&self) -> usize {
+        self.shards.len()
     }
 
     fn read_all(
         &self,
+        shard: usize,
         after: Offset,
         records: usize,
         bytes: usize,
     ) -> BoxFuture<'_, Result<Page, BrokerError>> {
-        Box::pin(self.inner.read_all(after, records, bytes))
+        Box::pin(self.shards[shard].read_all(after, records, bytes))
     }
 
     fn rooms(&self, limit: usize) -> BoxFuture<'_, Result<Vec<KeptRoom>, BrokerError>> {
-        Box::pin(self.inner.rooms(limit))
+        Box::pin(self.rooms(limit))
     }
 
     fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
-        Box::pin(self.inner.tidy(at))
+        Box::pin(async move {
+            for shard in &*self.shards {
+                shard.tidy(at).await?;
+            }
+            Ok(())
+        })
     }
 
     fn let_go(&self, room: &RoomName, keep: Keep) -> BoxFuture<'_, Result<Offset, BrokerError>> {
         let room = room.clone();
-        Box::pin(async move { self.inner.let_go(&room, keep).await })
+        Box::pin(async move { self.shard(&room).let_go(&room, keep).await })
     }
 
     fn keep(&self, key: &str, value: Option<&str>) -> BoxFuture<'_, Result<(), BrokerError>> {
         let (key, value) = (key.to_owned(), value.map(str::to_owned));
-        Box::pin(async move { Ok(self.inner.kept.keep(&key, value.as_deref()).await?) })
+        Box::pin(async move { Ok(self.kept.keep(&key, value.as_deref()).await?) })
     }
 
     fn kept(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, BrokerError>> {
-        Box::pin(async move { Ok(self.inner.kept.all().await?) })
+        Box::pin(async move { Ok(self.kept.all().await?) })
     }
 
     fn watch_kept(&self, watcher: Watcher) -> BoxFuture<'_, Result<bool, BrokerError>> {
         Box::pin(async move {
-            self.inner.kept.watch(watcher).await?;
+            self.kept.watch(watcher).await?;
             Ok(true)
         })
     }
 
     fn lease(&self, name: &str) -> BoxFuture<'_, Result<bool, BrokerError>> {
         let name = name.to_owned();
-        Box::pin(async move { Ok(self.inner.leases.lease(&self.inner.kept.stream, &name).await?) })
+        Box::pin(async move { Ok(self.leases.lease(&self.kept.stream, &name).await?) })
     }
 
-    fn appended(&self, after: Offset) -> BoxFuture<'_, ()> {
+    fn appended(&self, shard: usize, after: Offset) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             // To hear of all rooms would be to receive all of the log; one look has the same cost however much is said.
             loop {
                 sleep(LOOK).await;
-                if matches!(self.inner.log.facts().await, Ok(facts) if facts.last > after) {
+                if matches!(self.shards[shard].log.facts().await, Ok(facts) if facts.last > after) {
                     return;
                 }
             }
@@ -444,16 +525,17 @@ impl Broker for JetStreamBroker {
     }
 
     fn health(&self) -> Health {
-        let Counts { gaps, found, bytes, .. } = &self.inner.counts;
+        let Counts { gaps, found, .. } = &*self.shards[0].counts;
+        let bytes = self.shards.iter().map(|shard| shard.bytes.load(Ordering::Relaxed));
         Health {
-            is_connected: self.inner.log.is_connected(),
+            is_connected: self.shards[0].log.is_connected(),
             gaps: gaps.load(Ordering::Relaxed),
             found: found.load(Ordering::Relaxed),
-            bytes: Some(bytes.load(Ordering::Relaxed)),
+            bytes: Some(bytes.sum()),
         }
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), BrokerError>> {
-        Box::pin(async move { Ok(self.inner.kept.check().await?) })
+        Box::pin(async move { Ok(self.kept.check().await?) })
     }
 }

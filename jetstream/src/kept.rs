@@ -27,6 +27,13 @@ const BYTES: usize = 4 * 1024 * 1024;
 /// Keys of our own, which no name becomes.
 const CHECK: &str = "=check";
 const GONE: &str = "=gone";
+/// [`GONE`] of this stream of the log.
+fn gone_of(shard: usize) -> String {
+    match shard {
+        0 => GONE.to_owned(),
+        shard => format!("{GONE}-{shard}"),
+    }
+}
 
 pub(crate) struct Kept {
     pub(crate) stream: Stream,
@@ -171,19 +178,19 @@ impl Kept {
         }
     }
 
-    /// How far some room was let go of.
-    pub(crate) async fn gone(&self) -> Result<Offset, Failure> {
-        let newest = self.stream.newest(GONE).await?;
+    /// How far some room of a shard was let go of.
+    pub(crate) async fn gone(&self, shard: usize) -> Result<Offset, Failure> {
+        let newest = self.stream.newest(&gone_of(shard)).await?;
         let gone = newest.as_ref().and_then(|item| std::str::from_utf8(&item.payload).ok());
         Ok(Offset(gone.and_then(|gone| gone.parse().ok()).unwrap_or(0)))
     }
 
-    /// Remembers how far some room was let go of.
-    pub(crate) async fn let_go(&self, up_to: Offset) -> Result<(), Failure> {
-        if self.gone().await? >= up_to {
+    /// Remembers how far some room of a shard was let go of.
+    pub(crate) async fn let_go(&self, shard: usize, up_to: Offset) -> Result<(), Failure> {
+        if self.gone(shard).await? >= up_to {
             return Ok(());
         }
-        self.put(GONE.to_owned(), up_to.0.to_string().into()).await.map(drop)
+        self.put(gone_of(shard), up_to.0.to_string().into()).await.map(drop)
     }
 
     /// Keeps something that nobody reads.

@@ -37,6 +37,15 @@ pub(crate) fn decode(token: &str) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|name| encode(name) == token)
 }
 
+/// Which of so many shards the room of this name is in; to be the same in every version, for it is where the room's messages are.
+pub(crate) fn shard_of(room: &str, shards: usize) -> usize {
+    if shards == 1 {
+        return 0;
+    }
+    let hash = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, room.as_bytes()).as_u64_pair().0;
+    (hash % shards as u64) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

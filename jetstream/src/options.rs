@@ -20,6 +20,8 @@ pub struct Options {
     /// How long an id is known to all hubs, whatever became of its message. Costs about 270 bytes a message of that time on each
     /// server. Counts when the streams are made. Default 2 minutes.
     pub window: Duration,
+    /// Over how many streams rooms are spread, 1 to 64: counts when the log is made. Default 1.
+    pub streams: usize,
     /// Whether its streams are made if there are none. Default yes.
     pub make: bool,
 }
@@ -32,6 +34,7 @@ impl Options {
             credentials: None,
             name: "hubbub1".to_owned(),
             replicas: 1,
+            streams: 1,
             wait: Duration::from_secs(5),
             window: Duration::from_secs(120),
             make: true,

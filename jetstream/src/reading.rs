@@ -59,7 +59,7 @@ impl Inner {
             head = last;
         }
         let facts = self.facts().await?;
-        let gone = self.kept.gone().await?;
+        let gone = self.kept.gone(self.shard).await?;
         let floor = gone.max(Offset(facts.first.0.saturating_sub(1)));
         Ok(Page { epoch: self.epoch(), records: read, complete, floor, head })
     }

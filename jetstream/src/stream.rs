@@ -36,8 +36,9 @@ const OLDEST: (i64, i64, i64) = (2, 12, 1);
 const SUBJECTS: usize = 512;
 /// How often it is looked whether there is a connection again.
 const LOOK: Duration = Duration::from_millis(20);
-/// Part of a stream's metadata: which life of the log it is.
+/// Parts of a stream's metadata: which life of the log it is, and over how many streams its rooms are spread.
 const LIFE: &str = "hubbub.life";
+const STREAMS: &str = "hubbub.streams";
 
 /// Why something was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +82,8 @@ pub(crate) struct Facts {
     /// The newest that was ever there.
     pub(crate) last: Offset,
     pub(crate) bytes: u64,
+    /// Over how many streams the rooms of its log are spread.
+    pub(crate) streams: usize,
     /// When that was stored, milliseconds since 1970; none if nothing ever was.
     pub(crate) last_at: Option<u64>,
 }
@@ -117,6 +120,8 @@ pub(crate) struct Shape {
     pub(crate) name: String,
     pub(crate) subjects: String,
     pub(crate) replicas: usize,
+    /// Over how many streams the rooms of its log are spread, this one among them.
+    pub(crate) streams: usize,
     pub(crate) per_subject: i64,
     pub(crate) max_bytes: i64,
     pub(crate) max_age: Duration,
@@ -461,7 +466,10 @@ fn config(shape: &Shape) -> Config {
             destination: format!("{}.{{{{wildcard(1)}}}}", live(&shape.subjects)),
             headers_only: false,
         }),
-        metadata: HashMap::from([("hubbub".to_owned(), "1".to_owned())]),
+        metadata: HashMap::from([
+            ("hubbub".to_owned(), "1".to_owned()),
+            (STREAMS.to_owned(), shape.streams.to_string()),
+        ]),
         ..Config::default()
     }
 }
@@ -492,6 +500,8 @@ fn facts(info: &Info) -> Facts {
         first: Offset(info.state.first_sequence),
         last: Offset(info.state.last_sequence),
         bytes: info.state.bytes,
+        // One that says nothing of it is alone.
+        streams: info.config.metadata.get(STREAMS).and_then(|n| n.parse().ok()).unwrap_or(1),
         last_at: u64::try_from(info.state.last_timestamp.unix_timestamp() * 1_000)
             .ok()
             .filter(|_| info.state.last_sequence > 0),

@@ -15,6 +15,7 @@ use tokio::{
 
 use crate::{
     broker::{ECHO, Inner},
+    kept::Kept,
     room::Room,
     stored::Stored,
     stream::{Failure, New},
@@ -54,7 +55,6 @@ impl Inner {
             // Nobody else may have it by now, and nobody can get it while this is locked.
             !(Arc::strong_count(room) == 1 && room.is_idle(IDLE))
         });
-        self.kept.catch_up().await?;
         let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
         let facts = self.facts().await?;
         if self.is_put_back(facts.last, &rooms) {
@@ -97,16 +97,20 @@ impl Inner {
 }
 
 /// Sweeps now and then, and when the connection has changed.
-pub(crate) async fn sweep_on(inner: Weak<Inner>, changed: Arc<Notify>) {
+pub(crate) async fn sweep_on(shards: Weak<[Arc<Inner>]>, kept: Arc<Kept>, changed: Arc<Notify>) {
+    let failed = |error: Failure| {
+        tracing::warn!(%error, "it is not known whether something was not heard of");
+    };
     loop {
         // Either way it is time.
         let _ = timeout(SWEEP, changed.notified()).await;
-        let Some(inner) = inner.upgrade() else { return };
-        if !inner.log.is_connected() {
+        let Some(shards) = shards.upgrade() else { return };
+        if !kept.stream.is_connected() {
             continue;
         }
-        if let Err(error) = inner.sweep().await {
-            tracing::warn!(%error, "it is not known whether something was not heard of");
+        kept.catch_up().await.unwrap_or_else(failed);
+        for shard in &*shards {
+            shard.sweep().await.unwrap_or_else(failed);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{fs, path::PathBuf, process::Command, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
 use common::{EventName, Mend, Message, MessageId, Offset, RoomName};
 use futures_util::future::join_all;
@@ -12,6 +12,7 @@ use hub::{
     broker::{Broker, BrokerError, Keep, Opened, Part, Read, Retention},
     contract::{draft, message},
 };
+use jetstream::{JetStreamBroker, Options};
 use parking_lot::Mutex;
 
 use support::{Ear, Nats, hub, page, said, tea};
@@ -365,4 +366,65 @@ async fn whoever_hears_may_stop_following_by_that() {
         tokio::time::timeout(Duration::from_secs(10), read).await.expect("it is locked");
     }
     assert!(own.lock().is_none());
+}
+
+#[tokio::test]
+async fn rooms_are_spread_over_as_many_streams_as_the_log_was_made_with() {
+    let nats = Nats::start();
+    let open = async |streams| {
+        let options =
+            Options { streams, name: "one".to_owned(), ..Options::at(nats.url().parse().unwrap()) };
+        JetStreamBroker::open(options, Retention { total_bytes: 64 << 20, ..Retention::default() })
+            .await
+            .unwrap()
+    };
+    // The other takes the number that is there.
+    let (one, other) = (open(3).await, open(1).await);
+    assert_eq!((one.shards(), other.shards()), (3, 3));
+    let drafts: Vec<_> =
+        (0..30).map(|n| draft(&format!("room-{}", n % 10), &n.to_string(), n)).collect();
+    let appended = one.append(drafts.clone()).await.unwrap();
+    assert_eq!(other.append(drafts).await.unwrap().offsets, appended.offsets);
+    // Each is in its room, where its offset says.
+    let mut epochs = BTreeSet::new();
+    for room in 0..10 {
+        let name = RoomName::parse(&format!("room-{room}")).unwrap();
+        let read = Read {
+            part: Part::After(Offset(0)),
+            records: 100,
+            bytes: usize::MAX,
+            at_least: Offset(0),
+        };
+        let page = other.read(&name, read).await.unwrap();
+        let read: Vec<_> = page
+            .records
+            .iter()
+            .map(|record| (record.envelope.id.to_string(), record.offset))
+            .collect();
+        let said =
+            [room, room + 10, room + 20].map(|n: usize| (n.to_string(), appended.offsets[n]));
+        assert_eq!(read, said);
+        epochs.insert(page.epoch.to_string());
+    }
+    assert_eq!(epochs.len(), 3, "each stream has its own lives");
+    // All of it is in the shards together, and in each is a part.
+    let mut ids = BTreeSet::new();
+    for shard in 0..3 {
+        let page = other.read_all(shard, Offset(0), 100, usize::MAX).await.unwrap();
+        assert!((1..30).contains(&page.records.len()), "{shard}: {}", page.records.len());
+        assert!(page.complete && page.records.is_sorted_by_key(|record| record.offset));
+        ids.extend(page.records.iter().map(|record| record.envelope.id.to_string()));
+    }
+    assert_eq!(ids.len(), 30);
+    let rooms = other.rooms(4).await.unwrap();
+    let rooms: Vec<_> = rooms.iter().map(|room| (room.name.as_str(), room.last_at)).collect();
+    assert_eq!(rooms, [("room-9", 29), ("room-8", 28), ("room-7", 27), ("room-6", 26)]);
+    // What is let go of in one is no matter of another.
+    let gone = one.let_go(&RoomName::parse("room-0").unwrap(), Keep::NOTHING).await.unwrap();
+    assert_eq!(gone, appended.offsets[20]);
+    let floors = join_all(
+        (0..3).map(async |shard| one.read_all(shard, Offset(0), 1, 1).await.unwrap().floor),
+    )
+    .await;
+    assert_eq!(floors.iter().filter(|floor| **floor > Offset(0)).collect::<Vec<_>>(), [&gone]);
 }

@@ -159,7 +159,7 @@ impl Server {
         {
             let teller = Teller::new(server.clone(), hook.clone(), secret.clone()).await;
             hooks.push(tokio::spawn(teller.clone().tell_rooms()));
-            hooks.push(tokio::spawn(teller.tell_all()));
+            hooks.extend(teller.shards().map(|shard| tokio::spawn(shard.tell_all())));
         }
 
         let app = routes::router(server.clone());

@@ -61,6 +61,18 @@ pub struct Nats {
     )]
     pub broker_replicas: u8,
 
+    /// Over how many of its streams rooms are spread, 1 to 64: where one is too slow for all of them. Counts when the log is made.
+    #[arg(
+        long,
+        global = true,
+        env = "HUBBUB_BROKER_STREAMS",
+        value_name = "N",
+        value_parser = value_parser!(u8).range(1..=64),
+        default_value_t = 1,
+        requires = "broker"
+    )]
+    pub broker_streams: u8,
+
     /// For how many seconds it is waited for whatever is asked of it: publishing is refused then, and may be tried again.
     #[arg(
         long,
@@ -94,6 +106,7 @@ impl Nats {
             credentials: self.broker_credentials.clone(),
             name: self.broker_name.clone(),
             replicas: self.broker_replicas.into(),
+            streams: self.broker_streams.into(),
             wait: self.broker_wait,
             window: self.broker_window,
             make,
@@ -150,6 +163,7 @@ mod tests {
             (&["--broker", "a:4222"], "nats://host:4222"),
             (&["--broker", "nats://a", "--broker-name", "a.b"], "1 to 64 letters"),
             (&["--broker", "nats://a", "--broker-replicas", "6"], "1..=5"),
+            (&["--broker", "nats://a", "--broker-streams", "65"], "1..=64"),
             (&["--broker", "nats://a", "--broker-window", "1"], "from 10 to 86400"),
         ] {
             let error = read(flags).unwrap_err().to_string();

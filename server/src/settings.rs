@@ -246,6 +246,7 @@ mod tests {
             "broker" => "\"nats://a,b:4223\"".to_owned(),
             "broker-name" => "\"tea_2\"".to_owned(),
             "broker-replicas" => "3".to_owned(),
+            "broker-streams" => "2".to_owned(),
             "broker-wait" => "0.5".to_owned(),
             "broker-window" => "60".to_owned(),
             "sync" => "\"normal\"".to_owned(),

@@ -125,23 +125,23 @@ pub async fn check_log(log: &dyn Broker) -> Result<usize, TransferError> {
     Ok(well)
 }
 
-/// Hands every message that was kept to `each`, in offset order; not what is done to messages.
+/// Hands every message that was kept to `each`, each shard in the order of its log; not what is done to messages.
 async fn each_kept(
     log: &dyn Broker,
     mut each: impl AsyncFnMut(&Record) -> Result<(), TransferError>,
 ) -> Result<(), TransferError> {
-    let mut after = Offset(0);
-    loop {
-        let page = log.read_all(after, PAGE, PAGE_BYTES).await?;
-        let said = page.records.iter().filter(|record| record.envelope.mends.is_none());
-        for record in said {
-            each(record).await?;
+    for shard in 0..log.shards() {
+        let (mut after, mut complete) = (Offset(0), false);
+        while !complete {
+            let page = log.read_all(shard, after, PAGE, PAGE_BYTES).await?;
+            let said = page.records.iter().filter(|record| record.envelope.mends.is_none());
+            for record in said {
+                each(record).await?;
+            }
+            (after, complete) = (page.head, page.complete);
         }
-        if page.complete {
-            return Ok(());
-        }
-        after = page.head;
     }
+    Ok(())
 }
 
 fn write_line(out: &mut impl Write, record: &Record) -> io::Result<()> {

@@ -79,7 +79,7 @@ impl Webhook {
         self.rooms.matches(room.as_str())
     }
 
-    /// What its position is kept under.
+    /// What is kept of it is kept under this.
     fn key(&self) -> String {
         format!("webhook\n{}", digest(&[&format!("{:?} {}", self.rooms, self.url)]))
     }
@@ -171,6 +171,8 @@ pub(crate) struct Teller {
     secret: Secret,
     /// Whether this hub tells it, and no other.
     lease: Lease,
+    /// Of which shard of the log it tells.
+    shard: usize,
     /// There will never be anybody there again.
     is_gone: Arc<AtomicBool>,
 }
@@ -179,15 +181,31 @@ impl Teller {
     /// Finds out where it was. What is said from then on is told.
     pub(crate) async fn new(server: ServerState, hook: Webhook, secret: Secret) -> Self {
         let lease = Lease::new(server.clone(), hook.key()).await;
-        let teller = Self { server, hook, secret, lease, is_gone: Arc::default() };
+        let teller = Self { server, hook, secret, lease, shard: 0, is_gone: Arc::default() };
         if teller.lease.is_held() {
             // One that is new has its position from now on.
-            let _ = teller.begin().await;
+            for shard in teller.shards() {
+                let _ = shard.begin().await;
+            }
         }
         teller
     }
 
-    /// Tells all there is and will be, whenever it is this hub's to tell; ends only if there will never be anybody to tell
+    /// For each shard of the log one that tells of it.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = Self> {
+        let shards = self.server.hub.broker().shards();
+        (0..shards).map(|shard| Self { shard, ..self.clone() })
+    }
+
+    /// What its position is kept under.
+    fn key(&self) -> String {
+        match self.shard {
+            0 => self.hook.key(),
+            shard => format!("{}\n{shard}", self.hook.key()),
+        }
+    }
+
+    /// Tells all there is and will be of its shard, whenever it is this hub's to tell; ends only if there will never be anybody to tell
     /// it to.
     pub(crate) async fn tell_all(self) {
         loop {
@@ -213,7 +231,7 @@ impl Teller {
                     let broker = self.server.hub.broker();
                     tokio::select! {
                         () = published => {}
-                        () = broker.appended(at.offset) => {}
+                        () = broker.appended(self.shard, at.offset) => {}
                         // Another life of the log may not go as far.
                         () = sleep(Duration::from_secs(5)) => {}
                     }
@@ -252,11 +270,11 @@ impl Teller {
     async fn begin(&self) -> Option<Position> {
         let broker = self.server.hub.broker();
         let kept = broker.kept().await.ok()?;
-        let own = kept.into_iter().find(|(key, _)| *key == self.hook.key());
+        let own = kept.into_iter().find(|(key, _)| *key == self.key());
         if let Some(position) = own.and_then(|(_, value)| value.parse().ok()) {
             return Some(position);
         }
-        let page = broker.read_all(Offset(i64::MAX as u64), 1, 1).await.ok()?;
+        let page = broker.read_all(self.shard, Offset(i64::MAX as u64), 1, 1).await.ok()?;
         Some(self.keep(Position { epoch: page.epoch, offset: page.head }).await)
     }
 
@@ -266,7 +284,7 @@ impl Teller {
             // Whoever tells it now keeps its own.
             return position;
         }
-        let kept = self.server.hub.broker().keep(&self.hook.key(), Some(&position.to_string()));
+        let kept = self.server.hub.broker().keep(&self.key(), Some(&position.to_string()));
         if let Err(error) = kept.await {
             tracing::warn!(%error, "can't keep how far a webhook is");
         }
@@ -299,7 +317,7 @@ impl Teller {
     }
 
     async fn read(&self, after: Offset) -> Result<hub::broker::Page, BrokerError> {
-        self.server.hub.broker().read_all(after, BATCH, BATCH_BYTES).await
+        self.server.hub.broker().read_all(self.shard, after, BATCH, BATCH_BYTES).await
     }
 
     /// Tells which of its rooms somebody is in, and of each whether that has changed, about once a second. What changes back
@@ -375,7 +393,7 @@ impl Teller {
         }
         let first = batch.messages[0].offset;
         let last = batch.messages[batch.messages.len() - 1].offset;
-        let (epoch, key) = (&batch.up_to.epoch, self.hook.key());
+        let (epoch, key) = (&batch.up_to.epoch, self.key());
         // The same each time it is tried, and another for what is told one by one.
         let id = format!(
             "msg_{}",

@@ -111,6 +111,7 @@ impl Broker for MemoryBroker {
 
     fn read_all(
         &self,
+        _shard: usize,
         after: Offset,
         records: usize,
         bytes: usize,

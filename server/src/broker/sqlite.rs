@@ -119,6 +119,7 @@ impl Broker for SqliteBroker {
 
     fn read_all(
         &self,
+        _shard: usize,
         after: Offset,
         records: usize,
         bytes: usize,

@@ -315,11 +315,12 @@ impl Broker for Log {
 
     fn read_all(
         &self,
+        shard: usize,
         after: Offset,
         records: usize,
         bytes: usize,
     ) -> BoxFuture<'_, Result<Page, BrokerError>> {
-        self.with(move |broker| broker.read_all(after, records, bytes))
+        self.with(move |broker| broker.read_all(shard, after, records, bytes))
     }
 
     fn let_go(&self, room: &RoomName, keep: Keep) -> BoxFuture<'_, Result<Offset, BrokerError>> {
