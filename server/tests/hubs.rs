@@ -335,6 +335,24 @@ mod on_nats {
         }
         assert_eq!(run(&other, &["export"], "").lines().count(), 2);
         assert_eq!(run(&other, &["check"], ""), "all is well; messages: 2\n");
+        // Into one that is spread over several streams, and out of that.
+        let mut lines: Vec<_> = exported.lines().map(str::to_owned).collect();
+        for room in ["coffee", "water", "차"] {
+            let line = exported.lines().next().unwrap();
+            lines.push(line.replace(r#""room":"tea""#, &format!(r#""room":"{room}""#)));
+        }
+        let name = ["--broker-name", "spread"];
+        let streams = ["import", name[0], name[1], "--broker-streams", "3"];
+        run(&other, &streams, &lines.join("\n"));
+        let spread = run(&other, &["export", name[0], name[1]], "");
+        let values = |lines: &mut dyn Iterator<Item = &str>| {
+            let values = lines.map(|line| {
+                let message = &serde_json::from_str::<Value>(line).unwrap()["message"];
+                (message["room"].to_string(), message["value"].to_string())
+            });
+            values.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(values(&mut spread.lines()), values(&mut lines.iter().map(String::as_str)));
     }
 
     #[tokio::test]

@@ -48,10 +48,15 @@ mod on_nats {
 
         /// What has come by the time that this has.
         async fn until(&self, last: &str) -> Vec<String> {
+            self.when(|told| told.iter().any(|value| value == last)).await
+        }
+
+        /// What has come, once it is that.
+        async fn when(&self, is: impl Fn(&[String]) -> bool) -> Vec<String> {
             loop {
                 let news = self.told.1.notified();
                 let told = self.told.0.lock().unwrap().clone();
-                if told.iter().any(|value| value == last) {
+                if is(&told) {
                     return told;
                 }
                 timeout(Duration::from_secs(30), news).await.unwrap_or_else(|_| panic!("{told:?}"));
@@ -60,18 +65,23 @@ mod on_nats {
     }
 
     /// A hub of its own process.
-    async fn hub(nats: &Nats, dir: PathBuf, receiver: &Receiver) -> Hubbub {
+    async fn hub(nats: &Nats, dir: PathBuf, receiver: &Receiver, streams: &str) -> Hubbub {
         let secret = dir.with_extension("secret");
         std::fs::write(&secret, format!("whsec_{}\n", "abcd".repeat(10))).unwrap();
         let (url, secret) = (nats.url(), secret.to_str().unwrap().to_owned());
         let hook = ["--webhook", &receiver.url, "--webhook-secret", &secret];
-        let flags = ["--broker", &url, "--publish-rate", "0"].into_iter().chain(hook);
+        let flags = ["--broker", &url, "--broker-streams", streams, "--publish-rate", "0"];
+        let flags = flags.into_iter().chain(hook);
         Hubbub::start_with(dir, "127.0.0.1:0", &flags.collect::<Vec<_>>()).await
     }
 
     async fn say(hub: &Hubbub, value: &str) {
+        say_in("tea", hub, value).await;
+    }
+
+    async fn say_in(room: &str, hub: &Hubbub, value: &str) {
         let say = reqwest::Client::new()
-            .post(format!("http://{}/api/rooms/tea/messages", hub.address))
+            .post(format!("http://{}/api/rooms/{room}/messages", hub.address))
             .header(header::CONTENT_TYPE, "application/json")
             .body(json!({"value": value, "id": value}).to_string());
         assert_eq!(say.send().await.unwrap().status(), 200);
@@ -83,8 +93,8 @@ mod on_nats {
         std::fs::create_dir(&dir).unwrap();
         let (nats, receiver) = (Nats::start(), Receiver::start().await);
         // It tells, for it was there first.
-        let one = hub(&nats, dir.join("one"), &receiver).await;
-        let other = hub(&nats, dir.join("other"), &receiver).await;
+        let one = hub(&nats, dir.join("one"), &receiver, "1").await;
+        let other = hub(&nats, dir.join("other"), &receiver, "1").await;
         let mut said = Vec::new();
         for n in 0..200 {
             let value = format!("both {n}");
@@ -111,6 +121,29 @@ mod on_nats {
         assert_eq!(once, said, "nothing is missing, and all is in order");
         assert!(told.len() - once.len() <= BATCH, "{told:?}");
         assert!(!dir.join("other").exists(), "no data directory is made");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn of_several_streams_all_is_told_and_each_room_in_order() {
+        let dir = std::env::temp_dir().join(format!("hubbub-hooks-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&dir).unwrap();
+        let (nats, receiver) = (Nats::start(), Receiver::start().await);
+        let one = hub(&nats, dir.join("one"), &receiver, "3").await;
+        // It takes the number that is there.
+        let other = hub(&nats, dir.join("other"), &receiver, "1").await;
+        for n in 0..20 {
+            for room in 0..8 {
+                let hub = if (n + room) % 2 == 0 { &one } else { &other };
+                say_in(&format!("room-{room}"), hub, &format!("{room} {n}")).await;
+            }
+        }
+        let told = receiver.when(|told| told.len() >= 20 * 8).await;
+        for room in 0..8 {
+            let said: Vec<_> = (0..20).map(|n| format!("{room} {n}")).collect();
+            let of_it = told.iter().filter(|value| value.starts_with(&format!("{room} ")));
+            assert_eq!(of_it.cloned().collect::<Vec<_>>(), said);
+        }
         std::fs::remove_dir_all(dir).unwrap();
     }
 }
