@@ -4,8 +4,9 @@
 //! silent for seven seconds is gone, and its share with it. How that gets from one to the other is for [`Peers`].
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt::Debug,
+    hash::Hash,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,6 +28,8 @@ pub(crate) const BEAT: Duration = Duration::from_secs(2);
 pub(crate) const GONE: Duration = Duration::from_secs(7);
 /// How often a share is told of in which nothing has changed, so that whoever has missed something learns of it.
 pub(crate) const AGAIN: Duration = Duration::from_secs(10);
+/// How much is told of at once: NATS takes a mebibyte, and a member or a room is 160 to 400 bytes.
+const PART: usize = 1_000;
 /// How many KiB of letters from other hubs may wait to be taken.
 const LETTERS_KIB: usize = 8 * 1024;
 
@@ -108,29 +111,104 @@ pub(crate) struct Told<K, V> {
     pub(crate) gone: Vec<K>,
 }
 
-/// How far a share is known.
-pub(crate) type Known = (u64, u64);
+/// How far a hub has told of its share.
+#[derive(Debug)]
+pub(crate) struct Telling {
+    pub(crate) hub: HubId,
+    pub(crate) life: u64,
+    version: u64,
+}
+
+impl Telling {
+    pub(crate) fn new(hub: HubId, life: u64) -> Self {
+        Self { hub, life, version: 0 }
+    }
+
+    /// Whether nothing was told yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.version == 0
+    }
+
+    /// What is to be told, in parts: all there is, or what has changed. What says nothing new says how far it goes.
+    pub(crate) fn tell<K, V>(
+        &mut self,
+        is_whole: bool,
+        set: Vec<(K, V)>,
+        gone: Vec<K>,
+    ) -> Vec<Told<K, V>> {
+        let is_news = is_whole || !set.is_empty() || !gone.is_empty();
+        let parts = set.len().max(gone.len()).div_ceil(PART).max(1);
+        let (mut set, mut gone) = (set.into_iter(), gone.into_iter());
+        let told = (1..=parts).map(|part| {
+            let base = if is_whole && part == 1 { 0 } else { self.version };
+            self.version += u64::from(is_news);
+            Told {
+                hub: self.hub,
+                life: self.life,
+                base,
+                version: self.version,
+                more: is_whole && part < parts,
+                set: set.by_ref().take(PART).collect(),
+                gone: gone.by_ref().take(PART).collect(),
+            }
+        });
+        told.collect()
+    }
+}
+
+/// How far the share of another hub is known.
+#[derive(Debug)]
+pub(crate) struct Known<K> {
+    /// Its life and version, once all of it was told.
+    version: Option<(u64, u64)>,
+    /// What was among it so far, while all of it is told in parts.
+    still: Option<HashSet<K>>,
+    /// When it was told of last.
+    pub(crate) at: Instant,
+}
 
 /// What to do with what was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// It is all there is.
-    Whole,
-    /// It comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step<K: Eq + Hash> {
+    /// To take it: it comes next.
     Next,
-    /// It was known.
+    /// To take it, and to let go of what is not among these: that was all there is.
+    Last(HashSet<K>),
+    /// Nothing, for it was known.
     Old,
-    /// Something before it was not heard.
+    /// To ask, for something before it was not heard.
     Missed,
 }
 
-impl<K, V> Told<K, V> {
-    pub(crate) fn step(&self, known: Option<Known>) -> Step {
-        match known {
-            _ if self.base == 0 => Step::Whole,
-            Some((life, version)) if life == self.life && version >= self.version => Step::Old,
-            Some(known) if known == (self.life, self.base) => Step::Next,
-            _ => Step::Missed,
+impl<K: Clone + Eq + Hash> Known<K> {
+    /// Nothing yet.
+    pub(crate) fn nothing(now: Instant) -> Self {
+        Self { version: None, still: None, at: now }
+    }
+
+    /// Whether anything is known of it.
+    pub(crate) fn is_any(&self) -> bool {
+        self.version.is_some()
+    }
+
+    /// It was told of.
+    pub(crate) fn hear<V>(&mut self, told: &Told<K, V>, now: Instant) -> Step<K> {
+        self.at = now;
+        match self.version {
+            _ if told.base == 0 => self.still = Some(HashSet::new()),
+            Some((life, version)) if life == told.life && version >= told.version => {
+                return Step::Old;
+            }
+            known if known == Some((told.life, told.base)) => {}
+            _ => return Step::Missed,
+        }
+        self.version = Some((told.life, told.version));
+        if let Some(still) = &mut self.still {
+            still.extend(told.set.iter().map(|(key, _)| key.clone()));
+        }
+        match self.still.take_if(|_| !told.more) {
+            Some(all) => Step::Last(all),
+            None => Step::Next,
         }
     }
 }
@@ -208,30 +286,37 @@ pub(crate) struct Others {
     letters: Arc<Semaphore>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    telling: Telling,
     hubs: HashMap<HubId, Other>,
     /// What the others were told of this one's rooms.
     told: BTreeMap<RoomName, usize>,
-    version: u64,
     told_at: Option<Instant>,
     is_asked: bool,
 }
 
 #[derive(Debug)]
 struct Other {
-    known: Known,
+    known: Known<RoomName>,
     /// Its rooms with somebody in them, and how many that are.
     rooms: BTreeMap<RoomName, usize>,
-    heard: Instant,
 }
 
 type SaidOfRooms = Said<RoomName, usize>;
 
 impl Others {
     pub(crate) fn new(peers: Arc<dyn Peers>) -> Self {
+        let own = HubId::new();
+        let state = State {
+            telling: Telling::new(own, 0),
+            hubs: HashMap::new(),
+            told: BTreeMap::new(),
+            told_at: None,
+            is_asked: false,
+        };
         let letters = Arc::new(Semaphore::new(LETTERS_KIB));
-        Self { own: HubId::new(), peers, state: Mutex::default(), letters }
+        Self { own, peers, state: Mutex::new(state), letters }
     }
 
     /// Hears what another tells of its rooms.
@@ -242,57 +327,49 @@ impl Others {
             Some(Said::Told(told)) if told.hub != self.own => told,
             _ => return,
         };
-        let known = state.hubs.get(&told.hub).map(|other| other.known);
-        let step = told.step(known);
-        let new = || Other { known: (told.life, 0), rooms: BTreeMap::new(), heard: now };
+        let new = || Other { known: Known::nothing(now), rooms: BTreeMap::new() };
         let other = state.hubs.entry(told.hub).or_insert_with(new);
-        other.heard = now;
-        match step {
+        let all = match other.known.hear(&told, now) {
             Step::Old => return,
             Step::Missed => {
                 drop(state);
                 return self.peers.tell(None, SaidOfRooms::Ask(self.own).encode());
             }
-            Step::Whole => other.rooms.clear(),
-            Step::Next => {}
-        }
-        other.known = (told.life, told.version);
+            Step::Last(all) => Some(all),
+            Step::Next => None,
+        };
         other.rooms.extend(told.set);
         told.gone.iter().for_each(|room| _ = other.rooms.remove(room));
+        if let Some(all) = all {
+            other.rooms.retain(|room, _| all.contains(room));
+        }
     }
 
     /// Tells the others in how many rooms how many are, if that has changed, or for once again.
     pub(crate) fn tell(&self, rooms: BTreeMap<RoomName, usize>, now: Instant) {
         let mut state = self.state.lock();
-        let is_whole = std::mem::take(&mut state.is_asked) || state.version == 0;
+        let is_whole = std::mem::take(&mut state.is_asked) || state.telling.is_new();
         let changed = rooms != state.told;
         let beat = state.told_at.is_none_or(|at| now.duration_since(at) >= BEAT);
         if !(is_whole || changed || beat) {
             return;
         }
         let before = std::mem::replace(&mut state.told, rooms);
-        let base = if is_whole { 0 } else { state.version };
-        state.version += u64::from(changed || is_whole);
         state.told_at = Some(now);
         let is_new = |room: &RoomName, count: &usize| is_whole || before.get(room) != Some(count);
         let set = state.told.iter().filter(|(room, count)| is_new(room, count));
-        let told = Told {
-            hub: self.own,
-            life: 0,
-            base,
-            version: state.version,
-            more: false,
-            set: set.map(|(room, count)| (room.clone(), *count)).collect(),
-            gone: before.into_keys().filter(|room| !state.told.contains_key(room)).collect(),
-        };
-        drop(state);
-        self.peers.tell(None, SaidOfRooms::Told(told).encode());
+        let set = set.map(|(room, count)| (room.clone(), *count)).collect();
+        let gone = before.into_keys().filter(|room| !state.told.contains_key(room)).collect();
+        // Under the lock: what comes next is told next.
+        for told in state.telling.tell(is_whole, set, gone) {
+            self.peers.tell(None, SaidOfRooms::Told(told).encode());
+        }
     }
 
     /// Those who have been silent for too long, and are forgotten now.
     pub(crate) fn gone(&self, now: Instant) -> Vec<HubId> {
         let mut state = self.state.lock();
-        let gone = state.hubs.extract_if(|_, other| now.duration_since(other.heard) >= GONE);
+        let gone = state.hubs.extract_if(|_, other| now.duration_since(other.known.at) >= GONE);
         gone.map(|(hub, _)| hub).collect()
     }
 

@@ -421,3 +421,30 @@ async fn a_call_has_so_many_sessions_wherever_they_are() {
         assert_eq!(told(hub, StateKind::Call).await.len(), CALL_SESSIONS);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_rooms_at_one_hub_are_known_to_every_hub() {
+    let lan = Lan::default();
+    let hubs: [_; 2] = hubs(&lan);
+    let [one, other] = &hubs;
+    let name = |n: usize| RoomName::parse(&format!("{n:차>60}")).unwrap();
+    let come = |n| {
+        let session = SessionId::parse(&format!("tab-{n}")).unwrap();
+        one.enter(&name(n), &Who::new(who("ada").member, &session)).unwrap()
+    };
+    let mut present: Vec<_> = (0..10_000).map(come).collect();
+    pass(&[one, other], 3).await;
+    assert_eq!(other.occupied().len(), 10_000);
+    // A newcomer is told the whole, too, also where some of that is lost.
+    let late = hubs_of_one(&lan);
+    lan.0.loses.store(30, Ordering::Relaxed);
+    pass(&[one, other, &late], 20).await;
+    lan.0.loses.store(0, Ordering::Relaxed);
+    pass(&[one, other, &late], 4).await;
+    assert_eq!(late.occupied().len(), 10_000);
+    present.truncate(1);
+    pass(&[one, other, &late], 40).await;
+    for hub in [other, &late] {
+        assert_eq!(hub.occupied().into_iter().collect::<Vec<_>>(), [name(0)]);
+    }
+}

@@ -1,7 +1,7 @@
 //! What hubs tell each other of a room: each those who are here with it.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Instant,
 };
@@ -11,26 +11,19 @@ use common::{Member, MemberId, SessionId, StateKind};
 use super::{Here, Mark, States};
 use crate::{
     mailbox::Mailbox,
-    peers::{AGAIN, HubId, Known, Shown, Step, Told},
+    peers::{AGAIN, HubId, Known, Shown, Step, Telling, Told},
 };
-
-/// How many members are told of at once: NATS takes a mebibyte, and each is about 160 bytes.
-const PART: usize = 1_000;
 
 /// What this hub tells the others, and how far it knows theirs.
 #[derive(Debug)]
 pub(super) struct Share {
-    own: HubId,
-    life: u64,
-    version: u64,
+    telling: Telling,
     /// Who is to be told of.
     untold: BTreeSet<MemberId>,
     is_asked: bool,
     told_at: Option<Instant>,
-    /// How far the share of each other hub is known, and when it was told of last.
-    known: HashMap<HubId, (Known, Instant)>,
-    /// Who is among what is being told anew, in parts.
-    still: HashMap<HubId, HashSet<MemberId>>,
+    /// How far the share of each other hub is known.
+    known: HashMap<HubId, Known<MemberId>>,
     /// At which other hub a session takes what others send to it alone.
     mailboxes: HashMap<SessionId, HubId>,
 }
@@ -97,14 +90,11 @@ impl States {
     /// From now on other hubs are to be told of who is here.
     pub(crate) fn share(&mut self, own: HubId, life: u64) {
         self.share = Some(Share {
-            own,
-            life,
-            version: 0,
+            telling: Telling::new(own, life),
             untold: self.here.keys().cloned().collect(),
             is_asked: false,
             told_at: None,
             known: HashMap::new(),
-            still: HashMap::new(),
             mailboxes: HashMap::new(),
         });
     }
@@ -120,7 +110,7 @@ impl States {
     pub(crate) fn take_share(&mut self, now: Instant) -> Vec<ToldOfMembers> {
         let Some(share) = self.share.as_mut() else { return Vec::new() };
         let is_again = share.told_at.is_some_and(|at| now.duration_since(at) >= AGAIN);
-        let is_new = share.version == 0;
+        let is_new = share.telling.is_new();
         if is_new && share.untold.is_empty() {
             share.is_asked = false;
             return Vec::new();
@@ -133,56 +123,35 @@ impl States {
         share.told_at = Some(now);
         let ids: Vec<_> =
             if is_whole { self.here.keys().cloned().collect() } else { Vec::from_iter(untold) };
-        // One that says nothing new says how far it goes.
-        let parts = ids.len().div_ceil(PART).max(1);
-        let mut told = Vec::with_capacity(parts);
-        for part in 0..parts {
-            let base = if is_whole && part == 0 { 0 } else { share.version };
-            share.version += u64::from(is_whole || !ids.is_empty());
-            let (mut set, mut gone) = (Vec::new(), Vec::new());
-            for id in ids.iter().skip(part * PART).take(PART) {
-                match self.here.get(id).and_then(Here::shown) {
-                    Some(shown) => set.push((id.clone(), shown)),
-                    None if is_whole => {}
-                    None => gone.push(id.clone()),
-                }
+        let (mut set, mut gone) = (Vec::new(), Vec::new());
+        for id in ids {
+            match self.here.get(&id).and_then(Here::shown) {
+                Some(shown) => set.push((id, shown)),
+                None if is_whole => {}
+                None => gone.push(id),
             }
-            let (hub, life, version) = (share.own, share.life, share.version);
-            let more = is_whole && part + 1 < parts;
-            told.push(Told { hub, life, base, version, more, set, gone });
         }
-        told
+        share.telling.tell(is_whole, set, gone)
     }
 
     /// Hears of whom another hub tells; whether something before it was missed.
     pub(crate) fn hear(&mut self, told: ToldOfMembers, now: Instant) -> bool {
         let Some(share) = &mut self.share else { return false };
         let hub = told.hub;
-        match told.step(share.known.get(&hub).map(|(known, _)| *known)) {
+        let known = share.known.entry(hub).or_insert_with(|| Known::nothing(now));
+        let all = match known.hear(&told, now) {
             Step::Missed => return true,
-            Step::Old => {
-                share.known.entry(hub).and_modify(|(_, at)| *at = now);
-                return false;
-            }
-            Step::Whole => _ = share.still.insert(hub, HashSet::new()),
-            Step::Next => {}
-        }
-        share.known.insert(hub, ((told.life, told.version), now));
-        let mut still = share.still.remove(&hub);
-        for (id, shown) in told.set {
-            still.iter_mut().for_each(|still| _ = still.insert(id.clone()));
-            self.show(hub, &id, Some(shown));
-        }
+            Step::Old => return false,
+            Step::Last(all) => Some(all),
+            Step::Next => None,
+        };
+        told.set.into_iter().for_each(|(id, shown)| self.show(hub, &id, Some(shown)));
         told.gone.iter().for_each(|id| self.show(hub, id, None));
-        match (still, &mut self.share) {
-            (Some(still), Some(share)) if told.more => _ = share.still.insert(hub, still),
-            // That was all of it: nobody else is there.
-            (Some(still), _) => {
-                let gone = self.of_hub(hub).filter(|(id, _)| !still.contains(*id));
-                let gone: Vec<_> = gone.map(|(id, _)| id.clone()).collect();
-                gone.iter().for_each(|id| self.show(hub, id, None));
-            }
-            _ => {}
+        if let Some(all) = all {
+            // Nobody else is there.
+            let gone = self.of_hub(hub).filter(|(id, _)| !all.contains(*id));
+            let gone: Vec<_> = gone.map(|(id, _)| id.clone()).collect();
+            gone.iter().for_each(|id| self.show(hub, id, None));
         }
         false
     }
@@ -194,7 +163,8 @@ impl States {
     /// The hubs that have not told of this room for so long that they do not any more.
     pub(crate) fn silent(&self, now: Instant) -> Vec<HubId> {
         let known = self.share.iter().flat_map(|share| &share.known);
-        let silent = known.filter(|(_, (_, at))| now.saturating_duration_since(*at) >= 3 * AGAIN);
+        let is_silent = |known: &Known<_>| now.saturating_duration_since(known.at) >= 3 * AGAIN;
+        let silent = known.filter(|(_, known)| is_silent(known));
         silent.map(|(hub, _)| *hub).collect()
     }
 
@@ -213,13 +183,13 @@ impl States {
         }
         if let Some(share) = &mut self.share {
             share.known.remove(&hub);
-            share.still.remove(&hub);
         }
     }
 
     /// Whether all of these hubs have told of who is there with them.
     pub(crate) fn knows(&self, hubs: &[HubId]) -> bool {
-        self.share.as_ref().is_none_or(|share| hubs.iter().all(|hub| share.known.contains_key(hub)))
+        let knows = |share: &Share, hub| share.known.get(hub).is_some_and(Known::is_any);
+        self.share.as_ref().is_none_or(|share| hubs.iter().all(|hub| knows(share, hub)))
     }
 
     /// Where others leave something for `session`: where it is connected, if it has been at several hubs.
