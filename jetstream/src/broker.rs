@@ -1,7 +1,7 @@
 //! The broker: how it is opened, the rooms that are in memory, and how they are kept up with the stream.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fmt,
     sync::{
         Arc, OnceLock, Weak,
@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use async_nats::Subscriber;
 use common::{Epoch, Offset, RoomName};
 use futures_util::StreamExt;
 use hub::{
@@ -32,10 +31,11 @@ use crate::{
     kept::Kept,
     lease::Leases,
     names,
+    nats::NatsStream,
     peers::NatsPeers,
     room::{Gap, Listening, Room},
     stored::Stored,
-    stream::{Facts, Failure, New, Shape, Stream},
+    stream::{Facts, Failure, Hearing, New, Shape, Stream},
     sweeping::sweep_on,
 };
 
@@ -57,7 +57,7 @@ pub struct JetStreamBroker {
     shards: Arc<[Arc<Inner>]>,
     kept: Arc<Kept>,
     leases: Leases,
-    peers: Arc<NatsPeers>,
+    peers: Arc<dyn Peers>,
     _sweeping: Listening,
 }
 
@@ -72,10 +72,11 @@ impl fmt::Debug for JetStreamBroker {
 pub(crate) struct Inner {
     /// Which of the shards it is.
     pub(crate) shard: usize,
-    pub(crate) log: Stream,
+    pub(crate) log: Arc<dyn Stream>,
     pub(crate) kept: Arc<Kept>,
     pub(crate) retention: Retention,
-    pub(crate) rooms: Mutex<HashMap<RoomName, Arc<Room>>>,
+    /// By name, so that a simulation that is played again does the same in the same order.
+    pub(crate) rooms: Mutex<BTreeMap<RoomName, Arc<Room>>>,
     epoch: Mutex<Epoch>,
     pub(crate) ages: Mutex<Ages>,
     /// What was said before then is too old: milliseconds since 1970.
@@ -137,50 +138,38 @@ impl JetStreamBroker {
             .connect(servers.addresses())
             .await
             .map_err(|error| OpenError::Away(error.to_string()))?;
-        let limit = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let log = |shard, streams| {
-            let (name, subjects) = match shard {
-                0 => (name.clone(), format!("{name}.log")),
-                shard => (format!("{name}-{shard}"), format!("{name}.log-{shard}")),
-            };
-            Shape {
-                name,
-                subjects,
-                replicas,
-                streams,
-                // Of what is let go of in a room a part stays, by which its ids are known.
-                per_subject: limit(retention.room_ids.max(retention.room_messages)),
-                max_bytes: limit(retention.total_bytes / streams),
-                max_age: retention.age + AGE_MARGIN,
-                window,
-            }
+        let open = async |shape| {
+            let stream = NatsStream::open(client.clone(), shape, wait, make).await?;
+            Ok::<_, OpenError>(Arc::new(stream) as Arc<dyn Stream>)
         };
-        let kept = Shape {
-            name: format!("{name}-kept"),
-            subjects: format!("{name}.kept"),
-            replicas,
-            streams: 1,
-            per_subject: 1,
-            max_bytes: -1,
-            max_age: Duration::ZERO,
-            window,
-        };
-        let open = |shape| Stream::open(client.clone(), shape, wait, make);
-        let first = open(log(0, streams)).await?;
+        let shape = |shard, streams| shape(&name, shard, streams, replicas, window, &retention);
+        let first = open(shape(0, streams)).await?;
         // As whoever made the first has it, so are the others.
         let streams = first.facts().await?.streams;
         let mut logs = vec![first];
         for shard in 1..streams {
-            logs.push(open(log(shard, streams)).await?);
+            logs.push(open(shape(shard, streams)).await?);
         }
-        let kept = Arc::new(Kept::new(open(kept).await?));
+        let kept = open(shape_of_kept(&name, replicas, window)).await?;
         let peers = Arc::new(NatsPeers::new(client.clone(), name.clone()));
-        let counts: Arc<Counts> = Arc::default();
-        let mut shards = Vec::with_capacity(streams);
+        Ok(Self::over(logs, kept, peers, sweep, retention).await?)
+    }
+
+    /// Over streams that are there, one for each shard; it is swept, too, when `sweep` is notified.
+    pub(crate) async fn over(
+        logs: Vec<Arc<dyn Stream>>,
+        kept: Arc<dyn Stream>,
+        peers: Arc<dyn Peers>,
+        sweep: Arc<Notify>,
+        retention: Retention,
+    ) -> Result<Self, Failure> {
+        let (kept, counts) = (Arc::new(Kept::new(kept)), Arc::<Counts>::default());
+        let mut shards = Vec::with_capacity(logs.len());
         for (shard, log) in logs.into_iter().enumerate() {
             let facts = log.facts().await?;
             shards.push(Arc::new(Inner {
                 shard,
+                wait: log.wait(),
                 log,
                 kept: kept.clone(),
                 retention: retention.clone(),
@@ -192,15 +181,14 @@ impl JetStreamBroker {
                 newest: Mutex::default(),
                 listed: Turn::default(),
                 batches: Semaphore::new(BATCHES),
-                wait,
                 counts: counts.clone(),
                 bytes: AtomicU64::new(facts.bytes),
             }));
         }
         let shards: Arc<[_]> = shards.into();
         let sweeping = tokio::spawn(sweep_on(Arc::downgrade(&shards), kept.clone(), sweep));
-        let _sweeping = Listening(sweeping.abort_handle());
-        Ok(Self { shards, kept, leases: Leases::new(), peers, _sweeping })
+        let sweeping = Listening(sweeping.abort_handle());
+        Ok(Self { shards, kept, leases: Leases::new(), peers, _sweeping: sweeping })
     }
 
     fn shard_of(&self, room: &RoomName) -> usize {
@@ -269,8 +257,53 @@ impl JetStreamBroker {
     }
 }
 
+/// How the stream of a shard is made.
+pub(crate) fn shape(
+    name: &str,
+    shard: usize,
+    streams: usize,
+    replicas: usize,
+    window: Duration,
+    retention: &Retention,
+) -> Shape {
+    let limit = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let (name, subjects) = match shard {
+        0 => (name.to_owned(), format!("{name}.log")),
+        shard => (format!("{name}-{shard}"), format!("{name}.log-{shard}")),
+    };
+    Shape {
+        name,
+        subjects,
+        replicas,
+        streams,
+        // Of what is let go of in a room a part stays, by which its ids are known.
+        per_subject: limit(retention.room_ids.max(retention.room_messages)),
+        max_bytes: limit(retention.total_bytes / streams),
+        max_age: retention.age + AGE_MARGIN,
+        window,
+    }
+}
+
+/// How the stream is made of what is kept beside messages.
+pub(crate) fn shape_of_kept(name: &str, replicas: usize, window: Duration) -> Shape {
+    Shape {
+        name: format!("{name}-kept"),
+        subjects: format!("{name}.kept"),
+        replicas,
+        streams: 1,
+        per_subject: 1,
+        max_bytes: -1,
+        max_age: Duration::ZERO,
+        window,
+    }
+}
+
 fn epoch_of(facts: &Facts) -> Epoch {
-    let life = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, facts.life.as_bytes());
+    epoch_of_life(&facts.life)
+}
+
+pub(crate) fn epoch_of_life(life: &str) -> Epoch {
+    let life = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, life.as_bytes());
     Epoch::parse(&life.simple().to_string()[20..])
         .expect("hexadecimal digits are letters or digits")
 }
@@ -411,12 +444,11 @@ impl Inner {
 }
 
 /// Hears what is stored of a room, as long as there are both.
-async fn hear_on(inner: Weak<Inner>, room: Weak<Room>, heard: Subscriber) {
+async fn hear_on(inner: Weak<Inner>, room: Weak<Room>, heard: Hearing) {
     let mut heard = heard.ready_chunks(256);
-    while let Some(messages) = heard.next().await {
+    while let Some(news) = heard.next().await {
         let (Some(inner), Some(room)) = (inner.upgrade(), room.upgrade()) else { return };
-        let news = messages.into_iter().filter_map(|message| inner.log.news(message));
-        let mut news: VecDeque<_> = news.collect();
+        let mut news = VecDeque::from(news);
         while room.hear(&mut news, &inner.retention) == Gap::Before {
             let Some(missing) = news.front().map(|next| next.previous) else { break };
             inner.counts.gaps.fetch_add(1, Ordering::Relaxed);
@@ -509,7 +541,7 @@ impl Broker for JetStreamBroker {
 
     fn lease(&self, name: &str) -> BoxFuture<'_, Result<bool, BrokerError>> {
         let name = name.to_owned();
-        Box::pin(async move { Ok(self.leases.lease(&self.kept.stream, &name).await?) })
+        Box::pin(async move { Ok(self.leases.lease(&*self.kept.stream, &name).await?) })
     }
 
     fn appended(&self, shard: usize, after: Offset) -> BoxFuture<'_, ()> {

@@ -8,7 +8,6 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use async_nats::Subscriber;
 use bytes::Bytes;
 use common::Offset;
 use futures_util::StreamExt;
@@ -18,7 +17,7 @@ use parking_lot::Mutex;
 use crate::{
     names,
     room::Listening,
-    stream::{Failure, Item, New, Stream},
+    stream::{Failure, Hearing, Item, New, Stream},
 };
 
 /// What is read at once.
@@ -36,7 +35,7 @@ fn gone_of(shard: usize) -> String {
 }
 
 pub(crate) struct Kept {
-    pub(crate) stream: Stream,
+    pub(crate) stream: Arc<dyn Stream>,
     watched: Mutex<Watched>,
 }
 
@@ -79,7 +78,7 @@ fn key_and_value(item: &Item) -> Option<(String, Option<&str>)> {
 }
 
 impl Kept {
-    pub(crate) fn new(stream: Stream) -> Self {
+    pub(crate) fn new(stream: Arc<dyn Stream>) -> Self {
         Self { stream, watched: Mutex::default() }
     }
 
@@ -205,12 +204,10 @@ impl Kept {
     }
 }
 
-async fn hear_on(kept: Weak<Kept>, mut heard: Subscriber) {
-    while let Some(message) = heard.next().await {
+async fn hear_on(kept: Weak<Kept>, mut heard: Hearing) {
+    while let Some(news) = heard.next().await {
         let Some(kept) = kept.upgrade() else { return };
-        if let Some(news) = kept.stream.news(message) {
-            kept.watched.lock().tell(&news.item);
-        }
+        kept.watched.lock().tell(&news.item);
     }
 }
 

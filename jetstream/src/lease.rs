@@ -32,7 +32,7 @@ impl Leases {
     }
 
     /// Whether it is this hub's, from when this was asked.
-    pub(crate) async fn lease(&self, kept: &Stream, name: &str) -> Result<bool, Failure> {
+    pub(crate) async fn lease(&self, kept: &dyn Stream, name: &str) -> Result<bool, Failure> {
         // No name becomes such a key.
         let token = format!("=lease-{}", names::encode(name));
         let newest = match kept.newest(&token).await? {

@@ -12,6 +12,7 @@ mod broker;
 mod kept;
 mod lease;
 mod names;
+mod nats;
 mod options;
 mod peers;
 mod reading;
