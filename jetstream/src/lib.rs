@@ -18,6 +18,8 @@ mod peers;
 mod reading;
 mod room;
 mod servers;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 mod stored;
 mod stream;
 mod sweeping;

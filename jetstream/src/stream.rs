@@ -148,7 +148,7 @@ pub(crate) struct Item {
 }
 
 /// Something that was just stored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct News {
     pub(crate) item: Item,
     /// What was stored under this name before; 0 if nothing is left of that.

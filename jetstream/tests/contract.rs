@@ -1,4 +1,4 @@
-//! The broker on JetStream keeps the contract of all brokers, on a real server.
+//! The broker on JetStream keeps the contract of all brokers, on a real server and on a simulated one that does nothing wrong.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -23,3 +23,21 @@ fn jetstream(mut retention: Retention) -> Arc<dyn Broker> {
 }
 
 hub::broker_contract!(jetstream;);
+
+/// So the simulated one can be taken for a real one, where nothing goes wrong.
+mod simulated {
+    use std::time::Duration;
+
+    use jetstream::simulated::{Faults, SimulatedNats};
+
+    use super::*;
+
+    fn simulated(retention: Retention) -> Arc<dyn Broker> {
+        let nats = SimulatedNats::new(fastrand::Rng::with_seed(0), Faults::NONE, 0);
+        let opening = nats.hub(retention, Duration::from_secs(120));
+        let (_, broker) = block_in_place(|| Handle::current().block_on(opening)).unwrap();
+        Arc::new(broker)
+    }
+
+    hub::broker_contract!(simulated;);
+}
