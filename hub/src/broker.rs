@@ -9,6 +9,7 @@ mod ages;
 mod followed;
 pub mod memory;
 mod room_log;
+mod troubles;
 
 use std::{collections::VecDeque, fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -18,6 +19,7 @@ pub use self::{
     ages::Ages,
     followed::{Followed, Following, News},
     room_log::{Known, RoomLog, aim, taken},
+    troubles::Troubles,
 };
 use crate::{Draft, Record};
 
@@ -160,6 +162,16 @@ pub trait Broker: Debug + Send + Sync {
     fn lease(&self, name: &str) -> BoxFuture<'_, Result<bool, BrokerError>> {
         let _ = name;
         Box::pin(async { Ok(true) })
+    }
+
+    /// Gives up what [`Broker::lease`] gave this hub, so that another need not wait until it is over.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] when that can't be told now: then it is over by itself.
+    fn give_up(&self, name: &str) -> BoxFuture<'_, Result<(), BrokerError>> {
+        let _ = name;
+        Box::pin(async { Ok(()) })
     }
 
     /// Done once others may have appended something to a shard behind `after`; never, where there are no others.

@@ -10,13 +10,14 @@ use std::{
     time::Duration,
 };
 
+use async_nats::Event;
 use common::{Epoch, Offset, RoomName};
 use futures_util::StreamExt;
 use hub::{
     Draft,
     broker::{
         Ages, Appended, BoxFuture, Broker, BrokerError, Follower, Following, Health, Keep,
-        KeptRoom, Opened, Page, Read, Retention, Watcher,
+        KeptRoom, Opened, Page, Read, Retention, Troubles, Watcher,
     },
     peers::Peers,
 };
@@ -58,6 +59,8 @@ pub struct JetStreamBroker {
     kept: Arc<Kept>,
     leases: Leases,
     peers: Arc<dyn Peers>,
+    /// What is answered with in place of what was asked for.
+    troubles: Mutex<Troubles>,
     _sweeping: Listening,
 }
 
@@ -120,7 +123,7 @@ impl JetStreamBroker {
     pub async fn open(options: Options, retention: Retention) -> Result<Self, OpenError> {
         let Options { servers, credentials, name, replicas, wait, window, streams, make } = options;
         let sweep = Arc::new(Notify::new());
-        let changed = sweep.clone();
+        let (changed, troubles) = (sweep.clone(), Mutex::new(Troubles::default()));
         let mut who = servers.identified();
         if let Some(file) = credentials {
             let failed = |error| OpenError::Credentials { file: file.clone(), error };
@@ -130,7 +133,11 @@ impl JetStreamBroker {
             .name("hubbub")
             .connection_timeout(wait)
             .event_callback(move |event| {
-                tracing::info!(%event, "NATS");
+                match event {
+                    // Once for each message that was not heard.
+                    Event::SlowConsumer(_) => troubles.lock().error(format_args!("NATS: {event}")),
+                    _ => tracing::info!(%event, "NATS"),
+                }
                 // Back again, or too slow: something may not have been heard of.
                 changed.notify_one();
                 std::future::ready(())
@@ -188,7 +195,22 @@ impl JetStreamBroker {
         let shards: Arc<[_]> = shards.into();
         let sweeping = tokio::spawn(sweep_on(Arc::downgrade(&shards), kept.clone(), sweep));
         let sweeping = Listening(sweeping.abort_handle());
-        Ok(Self { shards, kept, leases: Leases::new(), peers, _sweeping: sweeping })
+        Ok(Self {
+            shards,
+            kept,
+            leases: Leases::new(),
+            peers,
+            troubles: Mutex::default(),
+            _sweeping: sweeping,
+        })
+    }
+
+    /// Says why something was not done that is to be tried again.
+    fn noted<T>(&self, done: Result<T, BrokerError>) -> Result<T, BrokerError> {
+        if let Err(error @ (BrokerError::Full | BrokerError::Unavailable(_))) = &done {
+            self.troubles.lock().error(format_args!("{error}"));
+        }
+        done
     }
 
     fn shard_of(&self, room: &RoomName) -> usize {
@@ -483,12 +505,12 @@ impl Broker for JetStreamBroker {
     }
 
     fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
-        Box::pin(self.append(drafts))
+        Box::pin(async { self.noted(self.append(drafts).await) })
     }
 
     fn read(&self, room: &RoomName, read: Read) -> BoxFuture<'_, Result<Page, BrokerError>> {
         let room = room.clone();
-        Box::pin(async move { self.shard(&room).read(&room, read).await })
+        Box::pin(async move { self.noted(self.shard(&room).read(&room, read).await) })
     }
 
     fn shards(&self) -> usize {
@@ -542,6 +564,11 @@ impl Broker for JetStreamBroker {
     fn lease(&self, name: &str) -> BoxFuture<'_, Result<bool, BrokerError>> {
         let name = name.to_owned();
         Box::pin(async move { Ok(self.leases.lease(&*self.kept.stream, &name).await?) })
+    }
+
+    fn give_up(&self, name: &str) -> BoxFuture<'_, Result<(), BrokerError>> {
+        let name = name.to_owned();
+        Box::pin(async move { Ok(self.leases.give_up(&*self.kept.stream, &name).await?) })
     }
 
     fn appended(&self, shard: usize, after: Offset) -> BoxFuture<'_, ()> {

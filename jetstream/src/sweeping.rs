@@ -10,7 +10,7 @@ use common::Offset;
 use hub::broker::BrokerError;
 use tokio::{
     sync::Notify,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -23,6 +23,8 @@ use crate::{
 
 /// How often it is looked whether something was not heard of.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How long it is not looked after it was.
+const PAUSE: Duration = Duration::from_millis(250);
 /// How long a room that nobody follows stays in memory.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long a log may not go as far as it once did, before that is another life: whoever has just become its leader may not
@@ -112,5 +114,7 @@ pub(crate) async fn sweep_on(shards: Weak<[Arc<Inner>]>, kept: Arc<Kept>, change
         for shard in &*shards {
             shard.sweep().await.unwrap_or_else(failed);
         }
+        // However much goes wrong.
+        sleep(PAUSE).await;
     }
 }

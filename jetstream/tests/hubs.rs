@@ -369,6 +369,24 @@ async fn whoever_hears_may_stop_following_by_that() {
 }
 
 #[tokio::test]
+async fn what_one_hub_does_alone_it_gives_up_at_once_when_it_wants_to() {
+    let nats = Nats::start();
+    let (one, other) = (
+        hub(&nats, "one", Retention::default()).await,
+        hub(&nats, "one", Retention::default()).await,
+    );
+    assert!(one.lease("hook").await.unwrap());
+    assert!(!other.lease("hook").await.unwrap());
+    // Not what is another's.
+    other.give_up("hook").await.unwrap();
+    assert!(one.lease("hook").await.unwrap());
+    assert!(!other.lease("hook").await.unwrap());
+    one.give_up("hook").await.unwrap();
+    assert!(other.lease("hook").await.unwrap());
+    assert!(!one.lease("hook").await.unwrap());
+}
+
+#[tokio::test]
 async fn rooms_are_spread_over_as_many_streams_as_the_log_was_made_with() {
     let nats = Nats::start();
     let open = async |streams| {

@@ -15,11 +15,13 @@ use crate::state::ServerState;
 const RENEW: Duration = Duration::from_secs(2);
 
 /// A lease that is renewed as long as there is anybody who has this.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Lease {
+    server: ServerState,
+    name: String,
     /// Until when it is this hub's.
     until: watch::Receiver<Option<Instant>>,
-    _renewing: Arc<Renewing>,
+    renewing: Arc<Renewing>,
 }
 
 #[derive(Debug)]
@@ -36,18 +38,30 @@ impl Lease {
     pub(crate) async fn new(server: ServerState, name: String) -> Self {
         let (tell, until) = watch::channel(None);
         renew(&server, &name, &tell).await;
+        let (of, called) = (server.clone(), name.clone());
         let renewing = tokio::spawn(async move {
             loop {
                 sleep(RENEW).await;
-                renew(&server, &name, &tell).await;
+                renew(&of, &called, &tell).await;
             }
         });
-        Self { until, _renewing: Arc::new(Renewing(renewing.abort_handle())) }
+        let renewing = Arc::new(Renewing(renewing.abort_handle()));
+        Self { server, name, until, renewing }
     }
 
     /// Whether it is this hub's now.
     pub(crate) fn is_held(&self) -> bool {
         self.until.borrow().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Gives it up, so that another hub has it at once.
+    pub(crate) async fn give_up(self) {
+        self.renewing.0.abort();
+        if self.is_held()
+            && let Err(error) = self.server.hub.broker().give_up(&self.name).await
+        {
+            tracing::warn!(%error, "another hub tells a webhook in a while only");
+        }
     }
 
     /// Waits until it is this hub's.

@@ -50,7 +50,6 @@ mod telemetry;
 mod tls;
 pub mod transfer;
 mod transport;
-mod troubles;
 pub mod webhook;
 mod wire;
 
@@ -61,6 +60,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use hub::broker::Broker;
 use tokio::{
     task::JoinHandle,
@@ -153,13 +153,14 @@ impl Server {
             tokio::spawn(certificate.keep_fresh(server.config.timing, expires))
         });
 
-        let mut hooks = Vec::new();
+        let (mut hooks, mut tellers) = (Vec::new(), Vec::new());
         for (hook, secret) in
             server.config.webhooks.iter().zip(server.config.webhook_secret.iter().cycle())
         {
             let teller = Teller::new(server.clone(), hook.clone(), secret.clone()).await;
             hooks.push(tokio::spawn(teller.clone().tell_rooms()));
             hooks.extend(teller.shards().map(|shard| tokio::spawn(shard.tell_all())));
+            tellers.push(teller);
         }
 
         let app = routes::router(server.clone());
@@ -180,6 +181,8 @@ impl Server {
         keys.inspect(JoinHandle::abort);
         certificate.inspect(JoinHandle::abort);
         hooks.iter().for_each(JoinHandle::abort);
+        // Where that can't be said it is another's after a while.
+        let _ = timeout(drain, join_all(tellers.into_iter().map(Teller::leave))).await;
         if server.config.uses_data() {
             restart::leave(&server.config.data, &server.hub);
         }

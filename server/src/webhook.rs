@@ -197,6 +197,11 @@ impl Teller {
         (0..shards).map(|shard| Self { shard, ..self.clone() })
     }
 
+    /// Lets another hub tell it from now on.
+    pub(crate) async fn leave(self) {
+        self.lease.give_up().await;
+    }
+
     /// What its position is kept under.
     fn key(&self) -> String {
         match self.shard {

@@ -5,13 +5,11 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use common::{Offset, RoomName};
 use hub::{
     Record,
-    broker::{BrokerError, KeptRoom, Part, Read},
+    broker::{BrokerError, KeptRoom, Part, Read, Troubles},
 };
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Result, Transaction, params};
 use tokio::sync::Semaphore;
-
-use crate::troubles::Troubles;
 
 use super::{
     open,

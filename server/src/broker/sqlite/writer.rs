@@ -13,7 +13,7 @@ use std::{
 use common::{Offset, RoomName};
 use hub::{
     Draft, Record,
-    broker::{Ages, BrokerError, Followed, Keep, Retention},
+    broker::{Ages, BrokerError, Followed, Keep, Retention, Troubles},
 };
 use metrics::Histogram;
 use parking_lot::Mutex;
@@ -26,7 +26,6 @@ use super::{
     unavailable, unsigned,
     witness::Witness,
 };
-use crate::troubles::Troubles;
 
 /// How many records one transaction takes at the most, beyond the first request.
 const GROUP: usize = 1024;

@@ -10,14 +10,14 @@ const QUIET: Duration = Duration::from_secs(10);
 
 /// One kind of trouble.
 #[derive(Debug, Default)]
-pub(crate) struct Troubles {
+pub struct Troubles {
     said_at: Option<Instant>,
     unsaid: u64,
 }
 
 impl Troubles {
     /// Says what is wrong, unless something was said a moment ago; then it is counted, and said with the next.
-    pub(crate) fn error(&mut self, what: fmt::Arguments<'_>) {
+    pub fn error(&mut self, what: fmt::Arguments<'_>) {
         if self.may_speak(Instant::now()) {
             let unsaid = std::mem::take(&mut self.unsaid);
             tracing::error!(unsaid, "{what}");
