@@ -30,7 +30,8 @@ fn program() -> String {
     std::env::var("HUBBUB_NATS").unwrap_or_else(|_| "nats-server".to_owned())
 }
 
-fn free_port() -> u16 {
+/// A port that nobody has.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -39,21 +40,14 @@ impl Nats {
         Self::start_with(Vec::new())
     }
 
-    /// Three that are one cluster.
-    pub fn cluster() -> [Self; 3] {
-        let ports = [(); 3].map(|()| free_port());
-        let routes = ports.map(|port| format!("nats://127.0.0.1:{port}"));
-        [0, 1, 2].map(|n| {
-            let args = ["-n", &format!("n{n}"), "--cluster_name", "hubbub", "--cluster"];
-            let args = args.into_iter().chain([routes[n].as_str(), "--routes"]).map(str::to_owned);
-            Self::start_with(args.chain([routes.join(",")]).collect())
-        })
-    }
-
     /// One that is told this beside.
     pub fn start_with(args: Vec<String>) -> Self {
+        Self::start_at(free_port(), args)
+    }
+
+    /// One on this port.
+    pub fn start_at(port: u16, args: Vec<String>) -> Self {
         let dir = std::env::temp_dir().join(format!("hubbub-nats-{}", uuid::Uuid::new_v4()));
-        let port = free_port();
         let (process, pid) = spawn(port, &dir, &args);
         let nats = Self { port, process, pid, dir, args };
         nats.wait();

@@ -15,11 +15,45 @@ use tokio::{
 
 /// The real binary, on a directory and a port that it keeps over restarts.
 pub struct Hubbub {
-    dir: PathBuf,
     pub address: String,
-    flags: Vec<String>,
+    how: How,
     process: Child,
     started: watch::Sender<u32>,
+}
+
+/// How long it may take until it listens, where servers of NATS have to agree first.
+const STARTED: Duration = Duration::from_secs(60);
+
+/// How it is started.
+struct How {
+    dir: PathBuf,
+    flags: Vec<String>,
+    /// Where what it logs goes, if not to the test's own.
+    log: Option<PathBuf>,
+}
+
+impl How {
+    fn spawn(&self, address: &str) -> Child {
+        let log = self.log.as_ref().map_or_else(Stdio::inherit, |log| {
+            std::fs::File::options().create(true).append(true).open(log).unwrap().into()
+        });
+        Command::new(env!("CARGO_BIN_EXE_hubbub"))
+            .args(["--listen", address, "--data"])
+            .arg(&self.dir)
+            .args(&self.flags)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+}
+
+/// Where it listens, once it does; `None` if it ends before.
+async fn listens(process: &mut Child) -> Option<String> {
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let line = timeout(STARTED, lines.next_line()).await.expect("it does not listen").unwrap()?;
+    Some(line.split_once("://").unwrap().1.to_owned())
 }
 
 impl Hubbub {
@@ -30,14 +64,15 @@ impl Hubbub {
 
     pub async fn start_with(dir: PathBuf, address: &str, flags: &[&str]) -> Self {
         let flags = flags.iter().map(|flag| flag.to_string()).collect();
-        Self::start_again(dir, address, flags, watch::Sender::new(0), Stdio::inherit()).await
+        Self::begin(How { dir, flags, log: None }, address, watch::Sender::new(0)).await
     }
 
     /// What it logs goes to a file.
     pub async fn start_logging(dir: PathBuf, log: &Path, flags: &[&str]) -> Self {
         let flags = flags.iter().map(|flag| flag.to_string()).collect();
-        let log = std::fs::File::create(log).unwrap();
-        Self::start_again(dir, "127.0.0.1:0", flags, watch::Sender::new(0), log.into()).await
+        std::fs::File::create(log).unwrap();
+        let how = How { dir, flags, log: Some(log.to_owned()) };
+        Self::begin(how, "127.0.0.1:0", watch::Sender::new(0)).await
     }
 
     /// What the system says of the process (proc(5), `status`), in KiB: `VmRSS` is the memory it has, `RssAnon` what of it is
@@ -64,48 +99,50 @@ impl Hubbub {
         std::fs::read_dir(format!("/proc/{}/fd", self.process.id().unwrap())).unwrap().count()
     }
 
-    async fn start_again(
-        dir: PathBuf,
-        address: &str,
-        flags: Vec<String>,
-        started: watch::Sender<u32>,
-        log: Stdio,
-    ) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_hubbub"))
-            .args(["--listen", address, "--data"])
-            .arg(&dir)
-            .args(&flags)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let line = timeout(Duration::from_secs(10), lines.next_line()).await.unwrap().unwrap();
-        let line = line.expect("the server says where it listens");
-        let (_, address) = line.split_once("://").unwrap();
-        let address = address.to_owned();
+    async fn begin(how: How, address: &str, started: watch::Sender<u32>) -> Self {
+        let mut process = how.spawn(address);
+        let address = listens(&mut process).await;
+        let address = address.expect("the server says where it listens");
         started.send_modify(|times| *times += 1);
-        Self { dir, address, flags, process, started }
+        Self { address, how, process, started }
     }
 
-    pub async fn kill_and_start(self) -> Self {
-        let Self { dir, address, flags, mut process, started } = self;
-        process.kill().await.unwrap();
-        Self::start_again(dir, &address, flags, started, Stdio::inherit()).await
+    pub async fn kill_and_start(mut self) -> Self {
+        self.kill().await;
+        Self::begin(self.how, &self.address, self.started).await
+    }
+
+    /// Kills it at once.
+    pub async fn kill(&mut self) {
+        self.process.kill().await.unwrap();
+    }
+
+    /// Sends it a signal: `STOP`, `CONT`.
+    pub async fn signal(&self, signal: &str) {
+        let id = self.process.id().unwrap().to_string();
+        let sent = Command::new("kill").args([&format!("-{signal}"), &id]).status().await.unwrap();
+        assert!(sent.success());
     }
 
     /// Stops it as the system does.
     pub async fn stop(&mut self) {
-        let id = self.process.id().unwrap().to_string();
-        Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
+        self.signal("TERM").await;
         assert!(self.process.wait().await.unwrap().success());
     }
 
     /// Stops it as an upgrade does, and starts it again.
     pub async fn restart(mut self) -> Self {
         self.stop().await;
-        let Self { dir, address, flags, started, .. } = self;
-        Self::start_again(dir, &address, flags, started, Stdio::inherit()).await
+        Self::begin(self.how, &self.address, self.started).await
+    }
+
+    /// Starts it once it has ended; where its log can't be reached it ends, and is started again, as a service would.
+    pub async fn rise(&mut self) {
+        loop {
+            self.process = self.how.spawn(&self.address);
+            if listens(&mut self.process).await.is_some() {
+                return self.started.send_modify(|times| *times += 1);
+            }
+        }
     }
 }

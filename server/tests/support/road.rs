@@ -145,6 +145,10 @@ impl Traveller {
         self.hello["session"].as_str().unwrap()
     }
 
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The part of the session that others may know.
     pub fn public(&self) -> &str {
         self.session().split('.').next().unwrap()
