@@ -40,6 +40,9 @@ use crate::{
     sweeping::sweep_on,
 };
 
+/// How long a connection may be silent until it is asked whether it is alive; after two such times without an answer another is
+/// taken. That is sooner than other hubs take this one for gone.
+const PING: Duration = Duration::from_secs(2);
 /// How often it is looked whether others have appended anything, by whoever waits for that.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long what was acknowledged may take to be heard of, before it is asked for.
@@ -132,6 +135,7 @@ impl JetStreamBroker {
         let client = who
             .name("hubbub")
             .connection_timeout(wait)
+            .ping_interval(PING)
             .event_callback(move |event| {
                 match event {
                     // Once for each message that was not heard.

@@ -15,7 +15,7 @@ use hub::{
 use jetstream::{JetStreamBroker, Options};
 use parking_lot::Mutex;
 
-use support::{Ear, Nats, hub, page, said, tea};
+use support::{Ear, Link, Nats, Trouble, hub, hub_on, page, said, tea};
 
 /// What Ada does to the message `of`.
 fn mend(id: &str, how: Mend, of: &str, value: serde_json::Value) -> Draft {
@@ -445,4 +445,20 @@ async fn rooms_are_spread_over_as_many_streams_as_the_log_was_made_with() {
     )
     .await;
     assert_eq!(floors.iter().filter(|floor| **floor > Offset(0)).collect::<Vec<_>>(), [&gone]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_whose_way_to_nats_is_silent_takes_another() {
+    let nats = Nats::start();
+    let ways = [Link::to(nats.port).await, Link::to(nats.port).await];
+    let urls = ways.iter().map(|way| format!("nats://127.0.0.1:{}", way.port)).collect();
+    let hub = hub_on(urls, "one", 1, Retention::default()).await;
+    let ear = Ear::open(&hub).await;
+    append(&hub, draft("tea", "before", 0)).await;
+    for way in ways.iter().filter(|way| way.carries() > 0) {
+        way.suffer(Trouble { mute: true, deaf: true, ..Trouble::default() });
+    }
+    let after = async { while hub.append(vec![draft("tea", "after", 0)]).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(20), after).await.expect("it takes no other");
+    ear.until("it is heard", |ear| ear.ids() == ["before", "after"]).await;
 }

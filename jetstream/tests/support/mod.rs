@@ -1,6 +1,7 @@
 //! Hubs on real servers of NATS.
 #![allow(dead_code, missing_debug_implementations, unreachable_pub, clippy::unwrap_used)]
 
+mod link;
 mod nats;
 
 use std::{
@@ -14,7 +15,10 @@ use jetstream::{JetStreamBroker, Options};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub use self::nats::Nats;
+pub use self::{
+    link::{Link, Trouble},
+    nats::Nats,
+};
 
 /// A hub of this name on this server.
 pub async fn hub(nats: &Nats, name: &str, retention: Retention) -> JetStreamBroker {
