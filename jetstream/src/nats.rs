@@ -171,7 +171,7 @@ impl Stream for NatsStream {
                 return Ok(());
             }
             let mut config = info.config;
-            config.metadata.insert(LIFE.to_owned(), uuid::Uuid::new_v4().simple().to_string());
+            config.metadata.insert(LIFE.to_owned(), new_life());
             let update = self.jetstream.update_stream(config);
             self.within("another life of the log", update).await.map(drop)
         })
@@ -389,6 +389,9 @@ fn config(shape: &Shape) -> Config {
         metadata: HashMap::from([
             ("hubbub".to_owned(), "1".to_owned()),
             (STREAMS.to_owned(), shape.streams.to_string()),
+            // No two hubs that make it at once ask for the same: NATS before 2.14 took both for one, and later changed its mind on
+            // when it was made.
+            (LIFE.to_owned(), new_life()),
         ]),
         ..Config::default()
     }
@@ -411,6 +414,10 @@ fn differs(there: &Config, wanted: &Config) -> Option<&'static str> {
         ("deny_purge", !there.deny_purge),
     ];
     same.into_iter().find(|(_, same)| !same).map(|(what, _)| what)
+}
+
+fn new_life() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 fn facts(info: &Info) -> Facts {

@@ -462,3 +462,21 @@ async fn a_hub_whose_way_to_nats_is_silent_takes_another() {
     tokio::time::timeout(Duration::from_secs(20), after).await.expect("it takes no other");
     ear.until("it is heard", |ear| ear.ids() == ["before", "after"]).await;
 }
+
+/// NATS 2.12 took what several hubs asked for at once for one, if it was the same, and after a restart had another time at which
+/// the stream was made: to all readers that was another life of the log.
+#[tokio::test]
+async fn no_two_hubs_ask_for_the_same_stream_when_they_make_one() {
+    let nats = Nats::start();
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    let client = async_nats::jetstream::new(client);
+    let mut lives = BTreeSet::new();
+    for name in ["one", "other"] {
+        let _hub = hub(&nats, name, Retention::default()).await;
+        for stream in [name.to_owned(), format!("{name}-kept")] {
+            let stream = client.get_stream(stream).await.unwrap();
+            lives.insert(stream.cached_info().config.metadata["hubbub.life"].clone());
+        }
+    }
+    assert_eq!(lives.len(), 4);
+}
