@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc};
 
-use common::{Offset, Position, StateKind};
+use common::{Offset, Position};
 
 use crate::{
     Outlet, Record, StateFrame, Who,
@@ -10,7 +10,7 @@ use crate::{
     history::{BATCH_BYTES, BATCH_RECORDS, History},
     line::Line,
     room::Room,
-    state::Seen,
+    state::{Digests, Seen},
 };
 
 /// What came since the last read.
@@ -95,10 +95,12 @@ impl Reader {
     /// reader was whose [`Reader::state`] was `known`.
     #[must_use]
     pub fn with_state(mut self, known: Option<&str>) -> Self {
-        // What was told in another life of the room is not known: everything is told anew.
-        let other = [Some(u64::MAX); StateKind::ALL.len()];
-        let read = |known| read_seen(known, self.room.life).unwrap_or(other);
-        let seen = known.map(read).unwrap_or_default();
+        let seen = known.map(|known| {
+            let (life, seen, taken) = read_state(known);
+            // What was told at another hub, or in another life of the room, is known if it is what is told here.
+            if life == Some(self.room.life) { seen } else { self.room.seen_elsewhere(&taken) }
+        });
+        let seen = seen.unwrap_or_default();
         self.state = Some(State { seen, told: None });
         self.line.want_state();
         self
@@ -107,9 +109,11 @@ impl Reader {
     /// How far it has got with what is told of the members, for [`Reader::with_state`].
     pub fn state(&self) -> String {
         let seen = self.state.as_ref().map(|state| state.seen).unwrap_or_default();
-        let versions =
-            seen.map(|version| version.map_or(String::new(), |version| version.to_string()));
-        format!("{:x}.{}", self.room.life, versions.join("."))
+        let taken = self.room.digests(&seen);
+        let written =
+            seen.iter().chain(&taken).map(|number| number.map(|number| format!("{number:x}")));
+        let written: Vec<_> = written.map(Option::unwrap_or_default).collect();
+        format!("{:x}.{}", self.room.life, written.join("."))
     }
 
     /// Everything up to here was read; what was pushed since the last look is not counted in.
@@ -244,13 +248,10 @@ fn take<'a>(
     taken
 }
 
-/// Reads what [`Reader::state`] wrote; `None` if it was of another life of the room.
-fn read_seen(known: &str, life: u64) -> Option<Seen> {
-    let mut parts = known.split('.');
-    let same = parts.next() == Some(&format!("{life:x}"));
-    let mut seen = Seen::default();
-    for kind in StateKind::ALL {
-        seen[kind as usize] = parts.next()?.parse().ok();
-    }
-    same.then_some(seen)
+/// Reads what [`Reader::state`] wrote: in which life of the room, the versions that were taken, and what was in them.
+fn read_state(known: &str) -> (Option<u64>, Seen, Digests) {
+    let mut numbers = known.split('.').map(|number| u64::from_str_radix(number, 16).ok());
+    let life = numbers.next().flatten();
+    let mut next = |_| numbers.next().flatten();
+    (life, std::array::from_fn(&mut next), std::array::from_fn(&mut next))
 }

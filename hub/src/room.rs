@@ -30,7 +30,7 @@ use crate::{
     lag::Lag,
     line::{Batch, Faces, Line},
     peers::{HubId, Others, Said, Shown},
-    state::{Place, Seen, States},
+    state::{Digests, Place, Seen, States},
     tail::Tail,
 };
 
@@ -401,6 +401,16 @@ impl Room {
             (Some(Place::At(hub)), Some(others)) => others.post(hub, &self.name, to, letter).await,
             _ => Err(Undelivered::NotHere),
         }
+    }
+
+    /// What was taken of each list, if nothing was told of it since.
+    pub(crate) fn digests(&self, seen: &Seen) -> Digests {
+        self.states.lock().states.digests(seen)
+    }
+
+    /// What was taken at another hub, as if it had been here.
+    pub(crate) fn seen_elsewhere(&self, taken: &Digests) -> Seen {
+        self.states.lock().states.seen_elsewhere(taken)
     }
 
     /// What was told of the members since `seen` and `told`, which are brought up to date.

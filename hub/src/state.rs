@@ -32,6 +32,8 @@ const KINDS: usize = StateKind::ALL.len();
 
 /// The versions of a room's lists that a reader has taken; none at first.
 pub(crate) type Seen = [Option<u64>; KINDS];
+/// What a reader has taken of a room's lists, at whichever hub; none of those of which more was told since.
+pub(crate) type Digests = [Option<u64>; KINDS];
 
 #[derive(Debug, Default)]
 pub(crate) struct States {
@@ -395,6 +397,22 @@ impl States {
             .into_iter()
             .zip(&mut self.lists)
             .fold(false, |any, (kind, list)| list.tick(kind) || any)
+    }
+
+    /// What was taken of each list, if nothing was told of it since.
+    pub(crate) fn digests(&mut self, seen: &Seen) -> Digests {
+        let mut lists = self.lists.iter_mut().zip(seen);
+        std::array::from_fn(|_| lists.next().and_then(|(list, seen)| list.digest((*seen)?)))
+    }
+
+    /// What was taken of each list at another hub, as if it had been here: where that is not what is told here, it is nothing
+    /// that is known.
+    pub(crate) fn seen_elsewhere(&mut self, taken: &Digests) -> Seen {
+        let mut lists = self.lists.iter_mut().zip(taken);
+        std::array::from_fn(|_| {
+            let (list, taken) = lists.next()?;
+            Some(taken.and_then(|digest| list.version_of(digest)).unwrap_or(u64::MAX))
+        })
     }
 
     /// What is newer than what `seen` says was taken, which is brought up to date.

@@ -194,6 +194,35 @@ async fn one_who_is_at_two_hubs_is_one_and_has_one_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_goes_on_at_another_hub_is_told_what_is_new_and_nothing_else() {
+    let lan = Lan::default();
+    let hubs: [_; 2] = hubs(&lan);
+    let [one, other] = &hubs;
+    let all = [one, other];
+    let (ada, tab) = (enter(one, "ada", "a"), enter(other, "ada", "b"));
+    let _bob = enter(other, "bob", "c");
+    ada.set_direct(true);
+    tab.set_direct(true);
+    pass(&all, 1).await;
+    let mut state = None;
+    for hub in [one, other, one, other] {
+        let mut reader =
+            reader(hub, "watcher", &common::After::Now).await.with_state(state.as_deref());
+        let told = reader.ready().await.unwrap().states.len();
+        // What is so of nobody need not be said.
+        assert_eq!(told, if state.is_none() { 2 } else { 0 });
+        state = Some(reader.state());
+    }
+    ada.set_typing(Some(now() + Duration::from_secs(30)));
+    pass(&all, 1).await;
+    let mut reader =
+        reader(other, "watcher", &common::After::Now).await.with_state(state.as_deref());
+    let states = reader.ready().await.unwrap().states;
+    let kinds: Vec<_> = states.iter().map(|state| state.kind).collect();
+    assert_eq!(kinds, [StateKind::Typing]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whatever_is_lost_between_them_all_know_the_same_in_the_end() {
     for seed in 0..8 {
         let lan = Lan::default();

@@ -4,7 +4,8 @@
 //! nothing else.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
 
@@ -29,6 +30,8 @@ pub(super) struct Listing {
     /// What was told last, and how often something was.
     told: Members,
     version: u64,
+    /// What tells what was told last from any other; worked out when somebody asks for it.
+    digest: Option<u64>,
     /// What was told last, whole; made when somebody asks for it.
     whole: Option<Arc<StateFrame>>,
     /// What was told when, the newest last.
@@ -94,7 +97,7 @@ impl Listing {
         }
         let before = std::mem::replace(&mut self.told, now);
         self.version += 1;
-        self.whole = None;
+        (self.whole, self.digest) = (None, None);
         let frame = match self.told.members.len() {
             ..=WHOLE => self.whole(kind),
             _ => {
@@ -108,6 +111,18 @@ impl Listing {
             self.changes.pop_front();
         }
         true
+    }
+
+    /// What a reader that has taken this version has taken, if nothing was told since: another hub that tells just that has
+    /// the same.
+    pub(super) fn digest(&mut self, version: u64) -> Option<u64> {
+        (version == self.version).then(|| *self.digest.get_or_insert_with(|| digest(&self.told)))
+    }
+
+    /// The version in which a reader has taken all that was told, which at another hub had this digest.
+    pub(super) fn version_of(&mut self, digest: u64) -> Option<u64> {
+        let version = self.version;
+        (self.digest(version) == Some(digest)).then_some(version)
     }
 
     fn whole(&mut self, kind: StateKind) -> Arc<StateFrame> {
@@ -133,6 +148,17 @@ impl Listing {
             _ => vec![self.whole(kind)],
         }
     }
+}
+
+/// The same for the same members with the same sessions, whichever came first.
+fn digest(told: &Members) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    told.count.hash(&mut hasher);
+    for Listed { member, sessions } in &told.members {
+        let sessions: BTreeSet<_> = sessions.iter().collect();
+        (member, sessions).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// What makes `now` of `before`.
