@@ -232,6 +232,23 @@ pub(crate) struct Shown {
     /// Those that take what others send to them alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) mail: Vec<SessionId>,
+    /// What they have declared of themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) declared: Vec<Declared>,
+}
+
+/// What a session has declared of itself, and when, in milliseconds since 1970. Of one that is at several hubs, because a
+/// balancer brings its requests to any, what was declared last holds at all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Declared {
+    pub(crate) session: SessionId,
+    pub(crate) at: u64,
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub(crate) idle: bool,
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub(crate) direct: bool,
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub(crate) call: bool,
 }
 
 fn is_not(is: &bool) -> bool {

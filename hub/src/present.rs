@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use common::{MemberId, MemberName, ServerFrame, SessionId, limits::CALL_SESSIONS};
@@ -86,12 +86,14 @@ impl Present {
 
     /// Whether nobody looks at this session.
     pub fn set_idle(&self, idle: bool) {
-        self.room.change(|states| states.set_idle(&self.member, self.session.as_ref(), idle));
+        let (member, session) = (&self.member, self.session.as_ref());
+        self.room.change(|states| states.set_idle(member, session, now(), idle));
     }
 
     /// Whether another browser can reach this session directly.
     pub fn set_direct(&self, direct: bool) {
-        self.room.change(|states| states.set_direct(&self.member, self.session.as_ref(), direct));
+        let (member, session) = (&self.member, self.session.as_ref());
+        self.room.change(|states| states.set_direct(member, session, now(), direct));
     }
 
     /// Whether this session is in the room's call.
@@ -100,9 +102,16 @@ impl Present {
     ///
     /// When [`CALL_SESSIONS`] others are; the number.
     pub fn set_call(&self, call: bool) -> Result<(), usize> {
-        let set = |states: &mut States| states.set_call(&self.member, self.session.as_ref(), call);
+        let (member, session) = (&self.member, self.session.as_ref());
+        let set = |states: &mut States| states.set_call(member, session, now(), call);
         self.room.change(set).then_some(()).ok_or(CALL_SESSIONS)
     }
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 impl Drop for Present {

@@ -149,7 +149,9 @@ impl States {
         if known.is_some_and(is_away) {
             self.rename(&member.id, member.name.clone());
         }
-        self.here_or_new(member).sessions.enter(session.as_ref());
+        let here = self.here_or_new(member);
+        here.sessions.enter(session.as_ref());
+        here.hear();
         self.mark(&member.id, StateKind::Members, Mark::On);
         self.look(&member.id);
     }
@@ -204,17 +206,30 @@ impl States {
         self.mark(id, StateKind::Typing, until.map_or(Mark::Off, Mark::Until));
     }
 
-    /// Nobody looks at this session of `id`, or somebody does again.
-    pub(crate) fn set_idle(&mut self, id: &MemberId, session: Option<&SessionId>, idle: bool) {
+    /// Nobody looks at this session of `id`, or somebody does again: so it is declared `at` a time, milliseconds since 1970,
+    /// as is what follows here.
+    pub(crate) fn set_idle(
+        &mut self,
+        id: &MemberId,
+        session: Option<&SessionId>,
+        at: u64,
+        idle: bool,
+    ) {
         let Some(here) = self.here.get_mut(id) else { return };
-        here.sessions.of(session).idle = idle;
+        here.declare(session, at, |session| session.idle = idle);
         self.look(id);
     }
 
     /// This session of `id` can be reached directly, or can't any more.
-    pub(crate) fn set_direct(&mut self, id: &MemberId, session: Option<&SessionId>, direct: bool) {
+    pub(crate) fn set_direct(
+        &mut self,
+        id: &MemberId,
+        session: Option<&SessionId>,
+        at: u64,
+        direct: bool,
+    ) {
         let Some(here) = self.here.get_mut(id) else { return };
-        here.sessions.of(session).direct = direct;
+        here.declare(session, at, |session| session.direct = direct);
         self.look(id);
     }
 
@@ -223,16 +238,16 @@ impl States {
         &mut self,
         id: &MemberId,
         session: Option<&SessionId>,
+        at: u64,
         call: bool,
     ) -> bool {
         let in_call = self.lists[StateKind::Call as usize].present().members;
         let count: usize = in_call.iter().map(|listed| listed.sessions.len()).sum();
         let Some(here) = self.here.get_mut(id) else { return false };
-        let session = here.sessions.of(session);
-        if call && !session.call && count >= CALL_SESSIONS {
+        if call && !here.sessions.of(session).call && count >= CALL_SESSIONS {
             return false;
         }
-        session.call = call;
+        here.declare(session, at, |session| session.call = call);
         self.look(id);
         true
     }

@@ -194,6 +194,37 @@ async fn one_who_is_at_two_hubs_is_one_and_has_one_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_session_says_at_one_hub_holds_at_the_other_where_it_is_connected() {
+    let lan = Lan::default();
+    let hubs: [_; 2] = hubs(&lan);
+    let [one, other] = &hubs;
+    let all = [one, other];
+    let kinds = [StateKind::Direct, StateKind::Call, StateKind::Idle];
+    let (_stream, _bob) = (enter(one, "ada", "a"), enter(other, "bob", "b"));
+    // A request of the same session, which a balancer has brought to any hub.
+    let say = |hub: &Hub, is: bool| {
+        let request = enter(hub, "ada", "a");
+        request.set_direct(is);
+        request.set_call(is).unwrap();
+        request.set_idle(is);
+    };
+    for (at, is) in [(other, true), (one, false), (one, true), (other, false), (other, true)] {
+        pass(&all, 1).await;
+        say(at, is);
+        pass(&all, 1).await;
+        for (hub, kind) in all.into_iter().flat_map(|hub| kinds.map(|kind| (hub, kind))) {
+            let expected: &[&str] = if is { &["ada"] } else { &[] };
+            assert_eq!(told(hub, kind).await, expected, "{kind:?} {is}");
+        }
+    }
+    // Where it is not connected it is forgotten.
+    pass(&all, 30).await;
+    for (hub, kind) in all.into_iter().flat_map(|hub| kinds.map(|kind| (hub, kind))) {
+        assert_eq!(told(hub, kind).await, ["ada"], "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_goes_on_at_another_hub_is_told_what_is_new_and_nothing_else() {
     let lan = Lan::default();
     let hubs: [_; 2] = hubs(&lan);

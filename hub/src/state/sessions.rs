@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 
 use common::SessionId;
 
-use crate::mailbox::Mailbox;
+use crate::{mailbox::Mailbox, peers::Declared};
 
 /// With so many sessions of a member those are forgotten that are not connected.
 const SESSIONS: usize = 16;
@@ -25,6 +25,8 @@ pub(super) struct Session {
     pub(super) direct: bool,
     /// It is in the room's call.
     pub(super) call: bool,
+    /// When it declared any of that last, in milliseconds since 1970; 0 if it never did.
+    at: u64,
     /// There if it takes what others send to it alone.
     pub(super) mailbox: Option<Arc<Mailbox>>,
 }
@@ -41,6 +43,42 @@ impl Sessions {
             self.0.len() - 1
         });
         &mut self.0[index]
+    }
+
+    /// What a session declares of itself, at that time; later than what it was `known` to have declared before.
+    pub(super) fn declare(
+        &mut self,
+        id: Option<&SessionId>,
+        at: u64,
+        known: u64,
+        declare: impl FnOnce(&mut Session),
+    ) {
+        let session = self.of(id);
+        session.at = at.max(session.at.max(known) + 1);
+        declare(session);
+    }
+
+    /// What they have declared of themselves.
+    pub(super) fn declared(&self) -> Vec<Declared> {
+        let declared = self.0.iter().filter(|session| session.at > 0);
+        let declared = declared.filter_map(|session| {
+            let Session { idle, direct, call, at, .. } = *session;
+            Some(Declared { session: session.id.clone()?, at, idle, direct, call })
+        });
+        declared.collect()
+    }
+
+    /// What one of these has declared at another hub holds here, if that was later; whether it was.
+    pub(super) fn hear(&mut self, declared: &[Declared]) -> bool {
+        let mut is_new = false;
+        for Declared { session, at, idle, direct, call } in declared {
+            let known = self.0.iter_mut().find(|known| known.id.as_ref() == Some(session));
+            if let Some(known) = known.filter(|known| known.at < *at) {
+                (known.idle, known.direct, known.call, known.at) = (*idle, *direct, *call, *at);
+                is_new = true;
+            }
+        }
+        is_new
     }
 
     pub(super) fn enter(&mut self, id: Option<&SessionId>) {

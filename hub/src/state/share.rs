@@ -8,7 +8,7 @@ use std::{
 
 use common::{Member, MemberId, SessionId, StateKind};
 
-use super::{Here, Mark, States};
+use super::{Here, Mark, States, sessions::Session};
 use crate::{
     mailbox::Mailbox,
     peers::{AGAIN, HubId, Known, Shown, Step, Telling, Told},
@@ -69,6 +69,26 @@ impl Share {
 }
 
 impl Here {
+    /// Takes what its sessions here have declared elsewhere, where that was later; whether it was.
+    pub(super) fn hear(&mut self) -> bool {
+        let Self { sessions, elsewhere, .. } = self;
+        let heard = elsewhere.iter().map(|(_, shown)| sessions.hear(&shown.declared));
+        heard.fold(false, |any, is_new| any | is_new)
+    }
+
+    /// What a session here declares of itself.
+    pub(super) fn declare(
+        &mut self,
+        session: Option<&SessionId>,
+        at: u64,
+        declare: impl FnOnce(&mut Session),
+    ) {
+        let known = self.elsewhere.iter().flat_map(|(_, shown)| &shown.declared);
+        let known = known.filter(|known| Some(&known.session) == session).map(|known| known.at);
+        let known = known.max().unwrap_or(0);
+        self.sessions.declare(session, at, known, declare);
+    }
+
     /// What other hubs are told of it; nothing, if it is not here at this one.
     fn shown(&self) -> Option<Shown> {
         let is = |kind: StateKind| self.marks[kind as usize] != Mark::Off;
@@ -82,6 +102,7 @@ impl Here {
             direct: all_direct.then_some(direct),
             call: self.sessions.in_call(),
             mail: self.sessions.with_mailbox(),
+            declared: self.sessions.declared(),
         })
     }
 }
@@ -227,8 +248,12 @@ impl States {
             share.list_mail(hub, &mail(before.as_ref()), &mail(shown.as_ref()), &here.elsewhere);
         }
         here.elsewhere.extend(shown.map(|shown| (hub, shown)));
+        let is_new = here.hear();
         if here.elsewhere.is_empty() && !here.is_own() {
             self.here.remove(id);
+        }
+        if is_new {
+            self.look(id);
         }
         self.list_anew(id);
     }
