@@ -71,6 +71,8 @@ const STRETCH: usize = 64;
 
 /// With so many lines for each, a pass is made by several workers: waking one costs as much as a few writes.
 const WORTH_A_WORKER: usize = 256;
+/// How long other hubs have to tell who is there with them, where that is asked for and not known yet.
+const TELLING: Duration = Duration::from_millis(500);
 
 /// What one pass brings, and how far it is.
 #[derive(Default)]
@@ -379,8 +381,8 @@ impl Room {
         }
     }
 
-    /// Waits until these hubs have told who is there, for so long at the most.
-    pub(crate) async fn hears_of(&self, hubs: &[HubId], within: Duration) {
+    /// Waits until these hubs have told who is there, for a moment at the most.
+    pub(crate) async fn hears_of(&self, hubs: &[HubId]) {
         let hears = async {
             loop {
                 let heard = self.heard.notified();
@@ -391,16 +393,34 @@ impl Room {
             }
         };
         // Who has not told by then is missing.
-        let _ = timeout(within, hears).await;
+        let _ = timeout(TELLING, hears).await;
     }
 
     /// Leaves a letter for a session, wherever that is.
     pub(crate) async fn post(&self, to: &SessionId, letter: Letter) -> Result<(), Undelivered> {
-        match (self.look(|states| states.place(to)), &self.others) {
+        match (self.place(to).await, &self.others) {
             (Some(Place::Here(mailbox)), _) => mailbox.put(letter),
             (Some(Place::At(hub)), Some(others)) => others.post(hub, &self.name, to, letter).await,
             _ => Err(Undelivered::NotHere),
         }
+    }
+
+    /// Where others leave something for a session. It may have come to another hub just now, which is about to tell of it.
+    async fn place(&self, session: &SessionId) -> Option<Place> {
+        let place = || self.look(|states| states.place(session));
+        if self.others.is_none() {
+            return place();
+        }
+        let told = async {
+            loop {
+                let heard = self.heard.notified();
+                if let Some(place) = place() {
+                    return place;
+                }
+                heard.await;
+            }
+        };
+        timeout(TELLING, told).await.ok()
     }
 
     /// What was taken of each list, if nothing was told of it since.

@@ -361,6 +361,19 @@ async fn a_session_gets_what_is_for_it_alone_at_whichever_hub_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_has_just_come_to_another_hub_is_found_at_once() {
+    let lan = Lan::default();
+    let hubs: [_; 2] = hubs(&lan);
+    let [one, other] = &hubs;
+    let ada = enter(one, "ada", "a");
+    for name in ["b", "c"] {
+        let _other = enter(other, name, name);
+        let to = SessionId::parse(name).unwrap();
+        ada.send(&to, letter("hello")).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_goes_from_hub_to_hub_is_found_where_it_is() {
     let lan = Lan::default();
     let hubs: [_; 3] = hubs(&lan);

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use common::{Members, RoomName};
@@ -16,9 +16,6 @@ use crate::{
     peers::{Others, Post, Posted},
     state::Place,
 };
-
-/// How long the others have to tell who is in a room that was not open here.
-const TELLING: Duration = Duration::from_millis(500);
 
 /// Hears what other hubs tell of their rooms, and takes letters that they have for sessions at this one.
 pub(super) fn hear(others: &Arc<Others>, hub: Weak<Hub>) -> [Following; 2] {
@@ -47,7 +44,7 @@ impl Hub {
             None => self.room(room)?,
             Some(room) => room,
         };
-        room.hears_of(&elsewhere, TELLING).await;
+        room.hears_of(&elsewhere).await;
         Ok(room.look(|states| states.members()))
     }
 
