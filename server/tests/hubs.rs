@@ -1,8 +1,6 @@
 //! Several hubs on one log on NATS: whatever was done at one is so at the others.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-#[path = "../../jetstream/tests/support/nats.rs"]
-mod nats;
 mod support;
 
 /// Tests that need a server of NATS; `cargo xtask test` leaves them out by this name where there is none.
@@ -14,13 +12,11 @@ mod on_nats {
     use serde_json::{Value, json};
     use server::{Config, Server};
 
-    use crate::{
+    use crate::support::{
         nats::Nats,
-        support::{
-            process::Hubbub,
-            road::{ROADS, Road, Traveller},
-            *,
-        },
+        process::Hubbub,
+        road::{ROADS, Road, Traveller},
+        *,
     };
 
     /// A hub on this log.
@@ -102,42 +98,6 @@ mod on_nats {
             assert_eq!((&there["value"], &there["offset"]), (&json!(text), &acked["offset"]));
             assert_eq!(here, there);
         }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn whoever_hops_between_hubs_gets_each_message_once_in_order() {
-        let nats = Nats::start();
-        let hubs = [hub(&nats).await, hub(&nats).await];
-        let urls = [0, 1].map(|n: usize| hubs[n].url("/api/rooms/tea/messages"));
-        let saying = tokio::spawn(async move {
-            let http = reqwest::Client::new();
-            for n in 0..600 {
-                let say = http.post(&urls[n % 2]).header(header::CONTENT_TYPE, "application/json");
-                let answer = say.body(json!({"value": n.to_string()}).to_string()).send().await;
-                assert_eq!(answer.unwrap().status(), 200);
-            }
-        });
-        let mut random = fastrand::Rng::with_seed(7);
-        let (mut read, mut query) = (Vec::new(), "after=0".to_owned());
-        let mut session = String::new();
-        for (hub, road) in hubs.iter().cycle().zip(ROADS.into_iter().cycle()) {
-            let mut reader = join(hub, road, &query).await;
-            assert_eq!(reader.recovery(), "replayed", "{query}");
-            if !session.is_empty() {
-                assert_eq!(reader.session(), session, "a session is good at every hub");
-            }
-            for _ in 0..random.usize(1..40).min(600 - read.len()) {
-                read.push(reader.hear().await);
-            }
-            session = reader.session().to_owned();
-            query = format!("after={}&session={session}", reader.position);
-            if read.len() == 600 {
-                break;
-            }
-        }
-        saying.await.unwrap();
-        let said: Vec<_> = (0..600).map(|n| n.to_string()).collect();
-        assert_eq!(read, said);
     }
 
     #[tokio::test]

@@ -1,8 +1,6 @@
 //! Several hubs on one log on NATS, and a webhook: one of them tells it, and when that dies, another.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-#[path = "../../jetstream/tests/support/nats.rs"]
-mod nats;
 mod support;
 
 /// Tests that need a server of NATS; `cargo xtask test` leaves them out by this name where there is none.
@@ -17,7 +15,7 @@ mod on_nats {
     use serde_json::{Value, json};
     use tokio::{net::TcpListener, sync::Notify, time::timeout};
 
-    use crate::{nats::Nats, support::process::Hubbub};
+    use crate::support::{nats::Nats, process::Hubbub};
 
     /// How many messages are told at once at the most.
     const BATCH: usize = 100;

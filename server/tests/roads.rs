@@ -6,10 +6,12 @@ mod support;
 use serde_json::{Value, json};
 use support::{
     TestServer,
+    nats::Nats,
+    place::Place,
     road::{Lost, ROADS, Road, Traveller},
 };
 
-/// A test for each road, and for each pair where two meet.
+/// A test for each of these at one hub, and one at two that share a log; for each road, and for each pair where two meet.
 macro_rules! on_every_road {
     ($($name:ident),* $(,)?) => {
         $(
@@ -17,10 +19,26 @@ macro_rules! on_every_road {
             async fn $name() {
                 for road in ROADS.into_iter().chain([Road::Toy]) {
                     println!("{road:?}");
-                    behaviour::$name(road).await;
+                    behaviour::$name(Place::OneHub, road).await;
                 }
             }
         )*
+
+        /// Tests that need a server of NATS; `cargo xtask test` leaves them out by this name where there is none.
+        mod on_nats {
+            use super::*;
+
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let nats = Nats::start();
+                    for road in ROADS.into_iter().chain([Road::Toy]) {
+                        println!("{road:?}");
+                        behaviour::$name(Place::TwoHubs(&nats), road).await;
+                    }
+                }
+            )*
+        }
     };
 }
 
@@ -69,8 +87,8 @@ async fn events_until_the_end(who: &mut Traveller) -> Vec<String> {
 mod behaviour {
     use super::*;
 
-    pub(super) async fn messages_come_in_order_and_once(road: Road) {
-        let server = TestServer::with(|config| config.publish_rate = 0).await;
+    pub(super) async fn messages_come_in_order_and_once(place: Place<'_>, road: Road) {
+        let server = place.with(|config| config.publish_rate = 0).await;
         let (mut ada, mut bob) = (join(&server, road, "").await, join(&server, road, "").await);
         for n in 0..50 {
             assert!(ada.say(&n.to_string(), json!("all")).await["offset"].is_u64());
@@ -81,8 +99,8 @@ mod behaviour {
         }
     }
 
-    pub(super) async fn whoever_was_away_gets_what_it_missed(road: Road) {
-        let server = TestServer::start().await;
+    pub(super) async fn whoever_was_away_gets_what_it_missed(place: Place<'_>, road: Road) {
+        let server = place.start().await;
         for back in ROADS {
             let mut bob = join(&server, Road::WebSocket, "").await;
             let mut ada = join(&server, road, "").await;
@@ -103,8 +121,8 @@ mod behaviour {
         }
     }
 
-    pub(super) async fn whoever_joins_late_may_read_from_the_oldest(road: Road) {
-        let server = TestServer::start().await;
+    pub(super) async fn whoever_joins_late_may_read_from_the_oldest(place: Place<'_>, road: Road) {
+        let server = place.start().await;
         let mut ada = join(&server, road, "").await;
         assert_eq!(ada.recovery(), "fresh");
         ada.say("early", json!("all")).await;
@@ -113,16 +131,22 @@ mod behaviour {
         assert_eq!((late.hear().await, late.hear().await), ("early".into(), "and live".into()));
     }
 
-    pub(super) async fn a_position_of_another_life_of_the_log_is_told_as_reset(road: Road) {
-        let server = TestServer::start().await;
+    pub(super) async fn a_position_of_another_life_of_the_log_is_told_as_reset(
+        place: Place<'_>,
+        road: Road,
+    ) {
+        let server = place.start().await;
         join(&server, road, "").await.say("kept", json!("all")).await;
         let mut ada = join(&server, road, "after=another:7").await;
         assert_eq!(ada.recovery(), "reset");
         assert_eq!(ada.hear().await, "kept");
     }
 
-    pub(super) async fn a_message_reaches_its_audience_and_nobody_else(road: Road) {
-        let server = TestServer::start().await;
+    pub(super) async fn a_message_reaches_its_audience_and_nobody_else(
+        place: Place<'_>,
+        road: Road,
+    ) {
+        let server = place.start().await;
         let mut ada = join(&server, road, "").await;
         let mut bob = join(&server, road, "").await;
         let mut eve = join(&server, Road::WebSocket, "").await;
@@ -150,8 +174,11 @@ mod behaviour {
         }
     }
 
-    pub(super) async fn what_was_said_is_edited_taken_back_and_reacted_to(road: Road) {
-        let server = TestServer::start().await;
+    pub(super) async fn what_was_said_is_edited_taken_back_and_reacted_to(
+        place: Place<'_>,
+        road: Road,
+    ) {
+        let server = place.start().await;
         let mut ada = join(&server, road, "").await;
         let mut bob = join(&server, road, "").await;
         let mut eve = join(&server, Road::WebSocket, "").await;
@@ -180,8 +207,11 @@ mod behaviour {
         assert_eq!(events_until_the_end(&mut late).await, ["edit", "reaction", "retract"]);
     }
 
-    pub(super) async fn what_is_too_long_is_refused_by_name_and_nothing_is_lost(road: Road) {
-        let server = TestServer::start().await;
+    pub(super) async fn what_is_too_long_is_refused_by_name_and_nothing_is_lost(
+        place: Place<'_>,
+        road: Road,
+    ) {
+        let server = place.start().await;
         let mut ada = join(&server, road, "").await;
         ada.say("before", json!("all")).await;
         let refused = ada.say(&"x".repeat(16_384), json!("all")).await;
@@ -191,8 +221,11 @@ mod behaviour {
         assert_eq!((ada.hear().await, ada.hear().await), ("before".into(), "after".into()));
     }
 
-    pub(super) async fn a_retry_stores_nothing_and_answers_the_first_offset(road: Road) {
-        let server = TestServer::start().await;
+    pub(super) async fn a_retry_stores_nothing_and_answers_the_first_offset(
+        place: Place<'_>,
+        road: Road,
+    ) {
+        let server = place.start().await;
         let mut ada = join(&server, road, "").await;
         let frame = json!({"type": "message", "params": {"value": "once", "id": "m1"}});
         let first = ada.send(frame.clone()).await.unwrap();
@@ -204,8 +237,8 @@ mod behaviour {
         }
     }
 
-    pub(super) async fn who_is_here_and_who_is_typing_is_told(road: Road) {
-        let server = TestServer::start().await;
+    pub(super) async fn who_is_here_and_who_is_typing_is_told(place: Place<'_>, road: Road) {
+        let server = place.start().await;
         let mut ada = join(&server, Road::WebSocket, "").await;
         let mut bob = join(&server, road, "").await;
         while ada.frame_of("members").await.unwrap()["count"] != 2 {}
@@ -222,8 +255,11 @@ mod behaviour {
         }
     }
 
-    pub(super) async fn signalling_reaches_one_session_and_nobody_else(road: Road) {
-        let server = TestServer::start().await;
+    pub(super) async fn signalling_reaches_one_session_and_nobody_else(
+        place: Place<'_>,
+        road: Road,
+    ) {
+        let server = place.start().await;
         let mut ada = join(&server, road, "").await;
         let mut bob = join(&server, road, "").await;
         let mut eve = join(&server, Road::WebSocket, "").await;
@@ -249,9 +285,10 @@ mod behaviour {
     }
 
     pub(super) async fn signalling_to_whoever_is_not_here_or_does_not_take_it_is_refused(
+        place: Place<'_>,
         road: Road,
     ) {
-        let server = TestServer::start().await;
+        let server = place.start().await;
         let mut ada = join(&server, road, "").await;
         let address = if road == Road::Toy { server.toy } else { server.address };
         let elsewhere = Traveller::join(&address.to_string(), road, "coffee", "").await.unwrap();
@@ -287,9 +324,10 @@ mod behaviour {
     }
 
     pub(super) async fn who_can_be_reached_directly_or_is_in_the_call_is_told_with_the_sessions(
+        place: Place<'_>,
         road: Road,
     ) {
-        let server = TestServer::start().await;
+        let server = place.start().await;
         let mut ada = join(&server, Road::WebSocket, "").await;
         let mut bob = join(&server, road, "").await;
         for (kind, on) in [("direct", true), ("direct", false), ("call", true), ("call", false)] {
@@ -302,8 +340,8 @@ mod behaviour {
         }
     }
 
-    pub(super) async fn a_call_that_is_full_says_so(road: Road) {
-        let server = TestServer::start().await;
+    pub(super) async fn a_call_that_is_full_says_so(place: Place<'_>, road: Road) {
+        let server = place.start().await;
         let call = json!({"type": "call", "params": {"call": true}});
         let mut watcher = join(&server, Road::WebSocket, "").await;
         let mut members = Vec::new();
@@ -314,6 +352,7 @@ mod behaviour {
             while watcher.frame_of("call").await.unwrap()["count"] != n {}
         }
         let mut late = join(&server, road, "").await;
+        while late.frame_of("call").await.unwrap()["count"] != 6 {}
         let refused = late.refused(call).await;
         assert_eq!((&refused["code"], &refused["limit"]), (&json!("call_full"), &json!(6)));
     }
@@ -322,12 +361,16 @@ mod behaviour {
         json!({"type": "signalling", "params": {"to": to, "data": data}})
     }
 
-    pub(super) async fn whoever_reads_slowly_gets_everything_and_holds_up_nobody(road: Road) {
-        let server = TestServer::with(|config| {
-            config.publish_rate = 0;
-            config.hub.tail_messages = 20;
-        })
-        .await;
+    pub(super) async fn whoever_reads_slowly_gets_everything_and_holds_up_nobody(
+        place: Place<'_>,
+        road: Road,
+    ) {
+        let server = place
+            .with(|config| {
+                config.publish_rate = 0;
+                config.hub.tail_messages = 20;
+            })
+            .await;
         let mut slow = join(&server, road, "").await;
         let mut bob = join(&server, Road::WebSocket, "").await;
         let text = "x".repeat(10_000);
@@ -339,13 +382,13 @@ mod behaviour {
         }
     }
 
-    pub(super) async fn a_stop_is_told_with_when_to_come_back(road: Road) {
+    pub(super) async fn a_stop_is_told_with_when_to_come_back(place: Place<'_>, road: Road) {
         // Between two polls nobody can be told; what is told then is that nobody answers.
         if road == Road::Poll {
             return;
         }
         for attempt in 0.. {
-            let mut server = TestServer::start().await;
+            let mut server = place.start().await;
             let mut ada = join(&server, road, "").await;
             let stop = async {
                 // Later each time, until a poll is there.

@@ -7,8 +7,10 @@ use tokio::sync::Mutex;
 
 use crate::{
     link::{Link, Trouble},
-    nats::{Nats, free_port},
-    support::process::Hubbub,
+    support::{
+        nats::{Nats, free_port},
+        process::Hubbub,
+    },
 };
 
 /// Where nothing listens. Servers of NATS tell each other by which address others reach them, and would go round the links.

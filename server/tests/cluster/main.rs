@@ -9,8 +9,6 @@ mod faults;
 mod link;
 mod load;
 mod machines;
-#[path = "../../../jetstream/tests/support/nats.rs"]
-mod nats;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,6 +1,9 @@
 //! A real server on a free port, and people who talk to it over real sockets.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+#[path = "../../../jetstream/tests/support/nats.rs"]
+pub mod nats;
+pub mod place;
 pub mod process;
 pub mod road;
 pub mod secure;
@@ -41,6 +44,8 @@ pub struct TestServer {
     pub toy: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     pub serving: JoinHandle<std::io::Result<()>>,
+    /// Another hub on the same log, at the same addresses.
+    beside: Option<Box<TestServer>>,
 }
 
 impl TestServer {
@@ -65,11 +70,14 @@ impl TestServer {
         let toy = toy_listener.local_addr().unwrap();
         tokio::spawn(toy::serve(toy_listener, server.door()));
         let serving = tokio::spawn(server.serve(listener, stopped));
-        Self { address, toy, stop: Some(stop), serving }
+        Self { address, toy, stop: Some(stop), serving, beside: None }
     }
 
     pub fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
+        if let Some(beside) = &mut self.beside {
+            beside.stop();
+        }
     }
 
     pub fn url(&self, path: &str) -> String {

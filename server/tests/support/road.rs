@@ -75,7 +75,9 @@ impl Traveller {
         let token = query.split('&').find_map(|pair| pair.strip_prefix("token="));
         let bearer = token.map(|token| format!("Bearer {token}").parse().unwrap());
         let headers = bearer.map(|bearer| (header::AUTHORIZATION, bearer)).into_iter().collect();
-        let http = reqwest::Client::builder().default_headers(headers).build().unwrap();
+        // Each request on a connection of its own: where there are several hubs it comes to the next.
+        let http = reqwest::Client::builder().default_headers(headers).pool_max_idle_per_host(0);
+        let http = http.build().unwrap();
         let leg = match road {
             Road::WebSocket => {
                 let url = format!("ws://{address}/ws?room={room}&{query}");
