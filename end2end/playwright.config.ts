@@ -2,12 +2,21 @@
 // a plain `npx playwright test` find them themselves.
 import { defineConfig } from '@playwright/test';
 import { existsSync } from 'node:fs';
+import { isThere, type Balancer } from './tests/hubs.js';
+import type { Options } from './tests/support.js';
 
 const chromium =
   process.env.HUBBUB_CHROMIUM ??
   ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 
-export default defineConfig({
+/** What goes from hub to hub is tried at two as well, where there is what they need. */
+const balancers: [Balancer, RegExp][] = [
+  ['nginx', /(socketio|roads|clients|outbox)\.spec/],
+  ['haproxy', /socketio\.spec/],
+];
+const behind = balancers.filter(([balancer]) => isThere(balancer));
+
+export default defineConfig<Options>({
   testDir: './tests',
   fullyParallel: true,
   workers: 2,
@@ -18,6 +27,10 @@ export default defineConfig({
   timeout: 150_000,
   expect: { timeout: 20_000 },
   reporter: process.env.CI ? [['list'], ['html', { open: 'never' }]] : 'list',
+  projects: [
+    { name: 'one hub' },
+    ...behind.map(([balancer, testMatch]) => ({ name: `two hubs behind ${balancer}`, testMatch, use: { balancer } })),
+  ],
   use: {
     trace: 'retain-on-failure',
     launchOptions: {

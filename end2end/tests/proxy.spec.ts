@@ -1,10 +1,11 @@
 // Behind nginx, HAProxy and Caddy: as docs/operating.md has them, and as one would begin.
 import { test as base, expect, type Page } from '@playwright/test';
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectSecurely } from 'node:tls';
+import { freePort } from './hubs.js';
 import { isConnected, say, Server, taken, texts } from './support.js';
 
 const NAME = 'hub.example.org';
@@ -114,14 +115,6 @@ function documented({ language }: Proxy): string {
   return new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``).exec(page)![1];
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address() as { port: number };
-  await new Promise((done) => server.close(done));
-  return port;
-}
-
 /** Whether somebody takes a connection there. */
 async function answers(scheme: string, port: number): Promise<boolean> {
   const place = { host: '127.0.0.1', port };
@@ -146,8 +139,7 @@ const test = base.extend<Fixtures>({
     const server = new Server();
     await server.start(...TOLD);
     await use(server);
-    await server.stop('SIGKILL');
-    rmSync(server.dir, { recursive: true });
+    await server.end();
   },
 
   front: async ({ server }, use) => {

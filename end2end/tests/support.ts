@@ -2,22 +2,12 @@
 // the test: a console error (a hydration mismatch and a CSP violation are ones), an uncaught error, a
 // request to another origin.
 import { test as base, expect, type BrowserContextOptions, type Page } from '@playwright/test';
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { Hubs, type Balancer } from './hubs.js';
+import { Server, target } from './server.js';
 
-const target = join(import.meta.dirname, '../../target');
-
-function binary(): string {
-  const built = ['release', 'debug']
-    .map((profile) => join(target, profile, 'hubbub'))
-    .filter(existsSync)
-    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
-  const found = process.env.HUBBUB_BIN ?? built[0];
-  if (!found) throw new Error('no hubbub binary: run `cargo xtask build` first');
-  return found;
-}
+export { Server };
 
 /** Where Python's packages are: `cargo xtask test` installs them there, and says so if it can't. */
 const installed = join(target, 'python');
@@ -26,70 +16,30 @@ export const python = process.env.HUBBUB_PYTHON ?? (existsSync(installed) ? inst
 /** How long a program may take to start, and to say its first words. */
 export const STARTED = { timeout: 60_000 };
 
-/** One `hubbub`, alone in an empty directory. */
-export class Server {
-  readonly dir = mkdtempSync(join(tmpdir(), 'hubbub-'));
-  address = '';
-  private process?: ChildProcess;
-
-  constructor() {
-    copyFileSync(binary(), join(this.dir, 'hubbub'));
-  }
-
-  /** Starts it with these flags, on the port it had before if it had one. */
-  async start(...flags: string[]): Promise<void> {
-    const listen = this.address || '127.0.0.1:0';
-    const child = spawn('./hubbub', ['--listen', listen, ...flags], { cwd: this.dir, env: {} });
-    this.process = child;
-    let printed = '';
-    this.address = await new Promise((resolve, reject) => {
-      child.stdout.on('data', (data) => {
-        printed += data;
-        const line = /^listening on https?:\/\/(\S+)$/m.exec(printed);
-        if (line) resolve(line[1]);
-      });
-      child.stderr.on('data', (data) => (printed += data));
-      child.on('exit', (code) => reject(new Error(`hubbub ended (${code}): ${printed}`)));
-    });
-  }
-
-  /** Ends it and waits until it has. */
-  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
-    const child = this.process;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill(signal);
-    await ended;
-  }
-
-  url(path: string): string {
-    return `http://${this.address}${path}`;
-  }
-
-  /** A token of the server's own, made from a shell as its operator would. */
-  token(...flags: string[]): string {
-    return execFileSync('./hubbub', ['token', ...flags], { cwd: this.dir, env: {}, encoding: 'utf8' }).trim();
-  }
-}
-
 type Visit = BrowserContextOptions & {
   /** Complaints that this test provokes. */
   expected?: RegExp;
 };
 
-type Fixtures = {
+export type Options = {
+  /** What two hubs are behind; without it there is one, alone. */
+  balancer: Balancer | '';
+};
+
+type Fixtures = Options & {
   server: Server;
   /** Someone with a browser of their own, not yet on a page. */
   person: (visit?: Visit) => Promise<Page>;
 };
 
 export const test = base.extend<Fixtures>({
-  server: async ({}, use) => {
-    const server = new Server();
+  balancer: ['', { option: true }],
+
+  server: async ({ balancer }, use) => {
+    const server = balancer ? new Hubs(balancer) : new Server();
     await server.start();
     await use(server);
-    await server.stop('SIGKILL');
-    rmSync(server.dir, { recursive: true });
+    await server.end();
   },
 
   person: async ({ browser, server }, use) => {
