@@ -11,7 +11,7 @@ const chromium =
 
 /** What goes from hub to hub is tried at two as well, where there is what they need. */
 const balancers: [Balancer, RegExp][] = [
-  ['nginx', /(socketio|roads|clients|outbox)\.spec/],
+  ['nginx', /(socketio|roads|clients|outbox|direct|call)\.spec/],
   ['haproxy', /socketio\.spec/],
 ];
 const behind = balancers.filter(([balancer]) => isThere(balancer));
