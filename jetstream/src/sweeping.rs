@@ -16,6 +16,7 @@ use tokio::{
 use crate::{
     broker::{ECHO, Inner},
     kept::Kept,
+    names,
     room::Room,
     stored::Stored,
     stream::{Failure, New},
@@ -59,7 +60,7 @@ impl Inner {
         });
         let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
         let facts = self.facts().await?;
-        if self.is_put_back(facts.last, &rooms) {
+        if self.is_shorter(facts.last, &rooms) && self.gives_again().await? {
             self.put_back().await?;
         }
         let tokens: Vec<_> = rooms.iter().map(|room| room.token.clone()).collect();
@@ -77,8 +78,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether the log was put back to what it was before: it does not go as far any more.
-    fn is_put_back(&self, last: Offset, rooms: &[Arc<Room>]) -> bool {
+    /// Whether the log, as it is said to be, has not gone as far as it did for so long that it may have been put back.
+    fn is_shorter(&self, last: Offset, rooms: &[Arc<Room>]) -> bool {
         let have = rooms.iter().map(|room| room.have()).max();
         let mut newest = self.newest.lock();
         newest.0 = newest.0.max(have.unwrap_or(Offset(0)));
@@ -87,6 +88,20 @@ impl Inner {
             return false;
         }
         newest.1.get_or_insert_with(Instant::now).elapsed() >= PUT_BACK
+    }
+
+    /// Whether a number is given that was given before. Who says how far the log goes may have been stopped, or cut off, and not
+    /// know that another leads; but a number is given by most of the servers.
+    async fn gives_again(&self) -> Result<bool, Failure> {
+        // It says nothing: there is no room of this name.
+        let (token, payload) = (names::encode("/"), Stored::LetGo(Offset(0)).encode());
+        let (given, _) = self.log.send(vec![New { token, id: None, payload }]).await?.await?;
+        let mut newest = self.newest.lock();
+        let is_again = given <= newest.0;
+        if !is_again {
+            newest.1 = None;
+        }
+        Ok(is_again)
     }
 
     /// The log was put back to what it was before: what this hub has of it is no part of it any more.

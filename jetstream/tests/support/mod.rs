@@ -1,5 +1,11 @@
 //! Hubs on real servers of NATS.
-#![allow(dead_code, missing_debug_implementations, unreachable_pub, clippy::unwrap_used)]
+#![allow(
+    dead_code,
+    unused_imports,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::unwrap_used
+)]
 
 mod link;
 mod nats;
