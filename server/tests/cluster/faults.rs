@@ -181,9 +181,7 @@ pub async fn nats_fails(
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(AGAIN, goes_on)
-            .await
-            .unwrap_or_else(|_| panic!("it does not go on: {}", cluster.logs()));
+        timeout(AGAIN, goes_on).await.expect("it does not go on");
     }
 }
 
@@ -209,8 +207,6 @@ pub async fn hubs_fail(
                 }
             }
         };
-        timeout(AGAIN, are_ready)
-            .await
-            .unwrap_or_else(|_| panic!("a hub is not ready: {}", cluster.logs()));
+        timeout(AGAIN, are_ready).await.expect("a hub is not ready");
     }
 }

@@ -56,6 +56,7 @@ mod on_nats {
     async fn whatever_fails_what_is_acknowledged_is_at_every_reader_once_and_in_order() {
         let (seconds, seed) = (from_env("HUBBUB_SECONDS", 20), from_env("HUBBUB_SEED", 1));
         let cluster = Arc::new(Cluster::start().await);
+        println!("seed {seed}; what the hubs log is in {}", cluster.logs());
         let load = Arc::new(Load::at(cluster.addresses.clone()));
         let ends = ROOMS.map(|_| watch::Sender::new(None));
         let random = |who: usize| Rng::with_seed(seed * 100 + who as u64);
