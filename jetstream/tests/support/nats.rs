@@ -30,9 +30,14 @@ fn program() -> String {
     std::env::var("HUBBUB_NATS").unwrap_or_else(|_| "nats-server".to_owned())
 }
 
-/// A port that nobody has.
+/// A port that nobody has, and that the system gives nobody by itself until this one listens there, or does so again.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    loop {
+        let port = fastrand::u16(10_000..30_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Nats {
