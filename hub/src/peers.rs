@@ -28,8 +28,9 @@ pub(crate) const BEAT: Duration = Duration::from_secs(2);
 pub(crate) const GONE: Duration = Duration::from_secs(7);
 /// How often a share is told of in which nothing has changed, so that whoever has missed something learns of it.
 pub(crate) const AGAIN: Duration = Duration::from_secs(10);
-/// How much is told of at once: NATS takes a mebibyte, and a member or a room is 160 to 400 bytes.
-const PART: usize = 1_000;
+/// How much is told of at once: NATS takes a mebibyte, a room is up to 300 bytes, and a member with all the sessions it may have
+/// four KiB.
+const PART: usize = 200;
 /// How many KiB of letters from other hubs may wait to be taken.
 const LETTERS_KIB: usize = 8 * 1024;
 
