@@ -20,9 +20,9 @@ mod on_nats {
     };
 
     use fastrand::Rng;
-    use futures_util::future::join_all;
     use tokio::{
         sync::watch,
+        task::JoinSet,
         time::{Instant, timeout},
     };
 
@@ -61,31 +61,32 @@ mod on_nats {
         let ends = ROOMS.map(|_| watch::Sender::new(None));
         let random = |who: usize| Rng::with_seed(seed * 100 + who as u64);
         let room = |who: usize| ROOMS[who % ROOMS.len()].to_owned();
-        let readers = (0..READERS).map(|who| {
+        let (mut readers, mut writers) = (JoinSet::new(), JoinSet::new());
+        for who in 0..READERS {
             let (load, end) = (load.clone(), ends[who % ROOMS.len()].subscribe());
             let reader = Reader { load, room: room(who), random: random(who), end };
-            tokio::spawn(reader.read())
-        });
-        let readers: Vec<_> = readers.collect();
-        let writers = (0..WRITERS).map(|who| {
+            readers.spawn(async move { (who, reader.read().await) });
+        }
+        for who in 0..WRITERS {
             let random = random(READERS + who);
-            tokio::spawn(Writer { load: load.clone(), who, room: room(who), random }.write())
-        });
-        let writers: Vec<_> = writers.collect();
+            let writer = Writer { load: load.clone(), who, room: room(who), random };
+            writers.spawn(async move { (who, writer.write().await) });
+        }
 
         let (done, until) =
             (Arc::new(Done::default()), Instant::now() + Duration::from_secs(seconds));
         let nats = nats_fails(cluster.clone(), load.clone(), done.clone(), seed, until);
         let hubs = hubs_fail(cluster.clone(), load.clone(), done.clone(), !seed, until);
-        // Whoever fails ends it at once.
-        let mut hands = [tokio::spawn(nats), tokio::spawn(hubs)];
-        for hand in &mut hands {
-            hand.await.unwrap();
+        let hands = async { tokio::try_join!(tokio::spawn(nats), tokio::spawn(hubs)) };
+        // None of the others ends before; but whoever fails ends it at once.
+        tokio::select! {
+            done = hands => { done.unwrap(); }
+            Some(ended) = readers.join_next() => panic!("a reader: {:?}", ended.map(|_| ())),
+            Some(ended) = writers.join_next() => panic!("a writer: {:?}", ended.map(|_| ())),
         }
         load.stop.store(true, Ordering::Relaxed);
         let mut said = ROOMS.map(|_| Journal::new());
-        for (who, writer) in join_all(writers).await.into_iter().enumerate() {
-            let journal = writer.unwrap();
+        for (who, journal) in writers.join_all().await {
             let room = &mut said[who % ROOMS.len()];
             let count = room.len() + journal.len();
             room.extend(journal);
@@ -103,11 +104,9 @@ mod on_nats {
                 is_same(&kept, &said, &format!("{room} at {address}"));
             }
         }
-        let read =
-            timeout(TO_THE_END, join_all(readers)).await.expect("readers do not get to the end");
-        for (who, read) in read.into_iter().enumerate() {
-            let (read, said) = (read.unwrap(), &said[who % ROOMS.len()]);
-            is_same(&read, said, &format!("reader {who}"));
+        let read = timeout(TO_THE_END, readers.join_all()).await;
+        for (who, read) in read.expect("readers do not get to the end") {
+            is_same(&read, &said[who % ROOMS.len()], &format!("reader {who}"));
         }
         println!(
             "seed {seed}: {} in {:.0?}; {} acknowledged, each at {} readers once and in order, {} said again and known, {} times \
