@@ -126,13 +126,25 @@ impl Crowd {
         face: Face,
         clients: usize,
     ) -> Result<Self> {
+        Self::spread(&[server], room, face, clients).await
+    }
+
+    /// The same, one client to each of these servers in turn.
+    pub(crate) async fn spread(
+        servers: &[SocketAddr],
+        room: &str,
+        face: Face,
+        clients: usize,
+    ) -> Result<Self> {
         let counts = Arc::new(Counts::default());
         let (joined, mut joining) = mpsc::unbounded_channel();
         let turns = Arc::new(Semaphore::new(AT_ONCE));
-        let request: Arc<[u8]> = request(server, room, face).into_bytes().into();
+        let requests: Vec<Arc<[u8]>> =
+            servers.iter().map(|server| request(*server, room, face).into_bytes().into()).collect();
         let started = Instant::now();
         let mut tasks = JoinSet::new();
         for n in 0..clients {
+            let (server, request) = (servers[n % servers.len()], &requests[n % servers.len()]);
             let (counts, request, turns, joined) =
                 (counts.clone(), request.clone(), turns.clone(), joined.clone());
             tasks.spawn(async move {

@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::{
     Error, Result,
     hubbub::{AT_ONCE, Http, Hubbub, Socket},
-    report::{Report, count, figure},
+    report::{Report, count, figure, millis},
 };
 
 /// As long as what people say in a chat.
@@ -42,11 +42,9 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], length: Duratio
                     None => Hubbub::ephemeral(server).await?,
                     Some(sync) => Hubbub::start(server, dir.path(), &["--sync", sync]).await?,
                 };
-                let mut waits = publish(&hubbub, publishers, length).await?;
+                let waits = publish(&[&hubbub], "bench", publishers, length).await?;
                 drop(hubbub);
-                waits.sort_unstable();
                 let rate = waits.len() as f64 / length.as_secs_f64();
-                let p99 = waits.get(waits.len() * 99 / 100).copied().unwrap_or_default();
                 // Right after it, on the same disk.
                 let alone = kept.map(|sync| commit(dir.path(), sync, length)).transpose()?;
                 let alone = alone.unwrap_or(f64::NAN);
@@ -55,7 +53,7 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], length: Duratio
                     kept.unwrap_or("nothing kept").into(),
                     count(publishers),
                     figure(rate, 0),
-                    figure(p99.as_secs_f64() * 1e3, 2),
+                    figure(millis(&waits, 99), 2),
                     figure(alone, 0),
                     figure(rate / alone, 2),
                 ]);
@@ -110,21 +108,31 @@ async fn post_arrays(address: &str, publishers: usize, length: Duration) -> Resu
     Ok(kept as f64 / started.elapsed().as_secs_f64())
 }
 
-/// How long each ack took.
-async fn publish(hubbub: &Hubbub, publishers: usize, length: Duration) -> Result<Vec<Duration>> {
-    let enough = Arc::new(AtomicBool::new(false));
-    let mut running = Vec::new();
-    for n in 0..publishers {
+/// How long each ack took, sorted: of so many publishers, one at each hub in turn, in rooms whose names begin so.
+pub(crate) async fn publish(
+    hubs: &[&Hubbub],
+    rooms: &str,
+    publishers: usize,
+    length: Duration,
+) -> Result<Vec<Duration>> {
+    let mut sockets = Vec::new();
+    for (n, hub) in (0..publishers).zip(hubs.iter().cycle()) {
         // A room each: delivering to one another is another measure.
-        let socket = hubbub.join(&format!("bench-{n}")).await?;
-        running.push(tokio::spawn(publish_one(socket, n, enough.clone())));
+        sockets.push(hub.join(&format!("{rooms}-{n}")).await?);
     }
+    let enough = Arc::new(AtomicBool::new(false));
+    let running: Vec<_> = sockets
+        .into_iter()
+        .enumerate()
+        .map(|(n, socket)| tokio::spawn(publish_one(socket, n, enough.clone())))
+        .collect();
     tokio::time::sleep(length).await;
     enough.store(true, Ordering::Relaxed);
     let mut waits = Vec::new();
     for one in running {
         waits.extend(one.await??);
     }
+    waits.sort_unstable();
     Ok(waits)
 }
 

@@ -232,7 +232,8 @@ async fn measure(
         volley(&crowd, &speaker, &texts, clients, Duration::from_millis(500)).await?;
         let (cpu, bytes, started) = (server.cpu()?, crowd.bytes(), Instant::now());
         let length = Duration::from_secs(fan_out.seconds);
-        let delivered = volley(&crowd, &speaker, &texts, clients, length).await? as f64;
+        let volleys = volley(&crowd, &speaker, &texts, clients, length).await?.len();
+        let delivered = (volleys * flight * clients) as f64;
         rows.push((
             *flight,
             Row {
@@ -248,22 +249,24 @@ async fn measure(
     Ok(rows)
 }
 
-/// Says these texts again and again, each time when all have heard; how many were heard.
-async fn volley(
+/// Says these texts again and again, each time when all have heard; how long each time took.
+pub(crate) async fn volley(
     crowd: &Crowd,
     speaker: &Speaker,
     texts: &[String],
     clients: usize,
     length: Duration,
-) -> Result<u64> {
-    let (before, started) = (crowd.texts(), Instant::now());
-    let mut heard = before;
+) -> Result<Vec<Duration>> {
+    let (mut heard, started) = (crowd.texts(), Instant::now());
+    let mut took = Vec::new();
     while started.elapsed() < length {
+        let said = Instant::now();
         speaker.say(texts).await?;
         heard += (texts.len() * clients) as u64;
         crowd.heard(heard).await?;
+        took.push(said.elapsed());
     }
-    Ok(heard - before)
+    Ok(took)
 }
 
 fn free_port() -> Result<u16> {

@@ -17,7 +17,7 @@ use crate::{
     Result,
     crowd::{Crowd, Face},
     hubbub::{Hubbub, TEXT, allow_files, members},
-    report::{Report, count, figure},
+    report::{Report, count, figure, millis},
 };
 
 /// What to measure.
@@ -90,8 +90,6 @@ async fn measure(report: &mut Report, server: &str, flood: &Flood) -> Result {
         let cpu = (hubbub.cpu()? - cpu).as_secs_f64() / seconds;
         let delivered = (crowd.texts() - texts) as f64 / seconds;
         for (pace, waits) in PACES.into_iter().zip(paced) {
-            let at = |part: usize| waits.get((waits.len() * part / 100).min(waits.len() - 1));
-            let ms = |part| at(part).map_or(f64::NAN, |wait| wait.as_secs_f64() * 1e3);
             report.row([
                 server.into(),
                 figure(published as f64 / seconds, 0),
@@ -99,9 +97,9 @@ async fn measure(report: &mut Report, server: &str, flood: &Flood) -> Result {
                 figure(cpu * 100.0, 0),
                 figure(pace.into(), 0),
                 count(waits.len()),
-                figure(ms(50), 2),
-                figure(ms(99), 2),
-                figure(ms(100), 2),
+                figure(millis(&waits, 50), 2),
+                figure(millis(&waits, 99), 2),
+                figure(millis(&waits, 100), 2),
             ]);
         }
     }

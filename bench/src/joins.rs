@@ -58,6 +58,23 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], clients: usize)
     Ok(())
 }
 
+/// Waits until a server counts so many members in a room, and looks so often.
+pub(crate) async fn all_counted(
+    address: &str,
+    room: &str,
+    clients: usize,
+    often: Duration,
+) -> Result {
+    let started = Instant::now();
+    while members(address, room).await? != clients {
+        if started.elapsed() > PATIENCE {
+            return Err(format!("it has not counted {clients} after {PATIENCE:?}").into());
+        }
+        sleep(often).await;
+    }
+    Ok(())
+}
+
 async fn measure(report: &mut Report, who: Who<'_>, face: Face, clients: usize) -> Result {
     let dir = tempfile::tempdir()?;
     let server = who.start(dir.path()).await?;
@@ -65,12 +82,7 @@ async fn measure(report: &mut Report, who: Who<'_>, face: Face, clients: usize) 
     let crowd = Crowd::join(server.address.parse()?, ROOM, face, clients).await?;
     let mut counted = f64::NAN;
     if let Who::Memory(_) = who {
-        while members(&server.address, ROOM).await? != clients {
-            if started.elapsed() > PATIENCE {
-                return Err(format!("it has not counted {clients} after {PATIENCE:?}").into());
-            }
-            sleep(Duration::from_millis(500)).await;
-        }
+        all_counted(&server.address, ROOM, clients, Duration::from_millis(500)).await?;
         counted = started.elapsed().as_secs_f64();
         sleep(QUIET).await;
     }

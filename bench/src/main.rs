@@ -5,7 +5,10 @@
 
 #![allow(clippy::print_stdout)]
 
+mod brokers;
+mod capacity;
 mod cores;
+mod costs;
 mod crowd;
 mod durable;
 mod fan_out;
@@ -15,6 +18,8 @@ mod frames;
 mod guard;
 mod hubbub;
 mod joins;
+mod model;
+mod nodes;
 mod plots;
 mod process;
 mod report;
@@ -22,13 +27,17 @@ mod requests;
 mod returning;
 mod rooms;
 mod stalled;
+mod used;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
-use self::{fan_out::FanOut, flood::Flood, report::Report};
+use self::{
+    brokers::Brokers, capacity::Assumed, costs::Asked, fan_out::FanOut, flood::Flood,
+    report::Report,
+};
 
 /// Anything that goes wrong ends the run.
 type Result<T = ()> = std::result::Result<T, Error>;
@@ -43,7 +52,7 @@ struct Bench {
     /// A binary to measure; more than one are measured one after the other
     #[arg(long = "server", value_name = "PATH", global = true, default_value = BUILT)]
     servers: Vec<String>,
-    /// Fewer clients and shorter runs, where all is measured: under two minutes
+    /// Fewer clients and shorter runs, where all is measured: under three minutes
     #[arg(long)]
     quick: bool,
     /// Count instructions in place of time, and compare with what they were: needs valgrind
@@ -73,6 +82,12 @@ enum What {
     },
     /// What it costs to hand one text to many readers, beside other servers
     FanOut(FanOut),
+    /// Every log, and several hubs where they can share it: publishing, handing on, joining
+    Brokers(Brokers),
+    /// What each thing costs hubs and servers of NATS, one by one: what `capacity` reckons with
+    Costs(Asked),
+    /// What so many people cost in hubs, servers of NATS, bytes and money: nothing is measured
+    Capacity(Assumed),
     /// Many clients join one room by WebSocket: what it costs the server, on either face
     Joins {
         /// How many
@@ -126,7 +141,7 @@ enum What {
 }
 
 impl What {
-    fn all(quick: bool) -> [Self; 9] {
+    fn all(quick: bool) -> [Self; 10] {
         let (clients, seconds, flood) = if quick { (2_000, 1, 3) } else { (10_000, 3, 15) };
         [
             Self::Durable { seconds },
@@ -138,6 +153,7 @@ impl What {
             Self::Requests { seconds },
             Self::Returning { few: quick },
             Self::Flood(Flood::new(clients, flood)),
+            Self::Brokers(Brokers::new(quick, seconds)),
         ]
     }
 
@@ -151,6 +167,11 @@ impl What {
                     .block_on(durable::run(report, servers, length))
             }
             Self::FanOut(fan_out) => one_thread()?.block_on(fan_out::run(report, servers, fan_out)),
+            Self::Brokers(brokers) => {
+                one_thread()?.block_on(brokers::run(report, servers, brokers))
+            }
+            Self::Costs(asked) => one_thread()?.block_on(costs::run(report, servers, asked)),
+            Self::Capacity(assumed) => capacity::run(report, assumed),
             Self::Joins { clients } => {
                 one_thread()?.block_on(joins::run(report, servers, *clients))
             }

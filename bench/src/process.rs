@@ -33,39 +33,43 @@ impl Server {
 
     /// Seconds of processor it has used, in its own code and in the kernel's.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = self.proc("stat")?;
-        // The name in parentheses may hold blanks; utime and stime are the 12th and 13th field behind it, in hundredths.
-        let (_, fields) = stat.rsplit_once(") ").ok_or("an unknown /proc/PID/stat")?;
-        let ticks = fields
-            .split(' ')
-            .skip(11)
-            .take(2)
-            .map(str::parse::<u64>)
-            .sum::<std::result::Result<u64, std::num::ParseIntError>>()?;
-        Ok(Duration::from_millis(ticks * 10))
+        cpu_of(&self.pid()?)
     }
 
     /// The most memory it ever had resident, in KiB.
     pub(crate) fn peak(&self) -> Result<f64> {
-        self.memory("VmHWM:")
+        memory_of(&self.pid()?, "VmHWM:")
     }
 
     /// The memory it has resident, in KiB.
     pub(crate) fn resident(&self) -> Result<f64> {
-        self.memory("VmRSS:")
+        memory_of(&self.pid()?, "VmRSS:")
     }
 
-    fn memory(&self, key: &str) -> Result<f64> {
-        let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix(key));
-        let kib = line.and_then(|line| line.split_whitespace().next()).ok_or(key)?;
-        Ok(kib.parse()?)
+    fn pid(&self) -> Result<String> {
+        Ok(self.process.id().ok_or("the server is gone")?.to_string())
     }
+}
 
-    fn proc(&self, file: &str) -> Result<String> {
-        let id = self.process.id().ok_or("the server is gone")?;
-        Ok(fs::read_to_string(format!("/proc/{id}/{file}"))?)
-    }
+/// Seconds of processor a process has used, in its own code and in the kernel's.
+pub(crate) fn cpu_of(pid: &str) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold blanks; utime and stime are the 12th and 13th field behind it, in hundredths.
+    let (_, fields) = stat.rsplit_once(") ").ok_or("an unknown /proc/PID/stat")?;
+    let ticks = fields
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(str::parse::<u64>)
+        .sum::<std::result::Result<u64, std::num::ParseIntError>>()?;
+    Ok(Duration::from_millis(ticks * 10))
+}
+
+fn memory_of(pid: &str, key: &str) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or(key)?;
+    Ok(kib.parse()?)
 }
 
 /// This thread runs on one core alone, until this is dropped. What it starts meanwhile does, too, unless told otherwise.

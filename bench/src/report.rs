@@ -1,6 +1,6 @@
 //! What a run has measured: tables as text while it goes on, and all of it as JSON where that is asked for.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use serde_json::{Map, Value, json};
 
@@ -26,9 +26,44 @@ pub(crate) fn figure(value: f64, digits: usize) -> Cell {
     }
 }
 
+/// What so many in a hundred of these times, which are sorted, do not exceed, in milliseconds.
+pub(crate) fn millis(times: &[Duration], percent: usize) -> f64 {
+    let at = (times.len() * percent / 100).min(times.len().saturating_sub(1));
+    times.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+}
+
 /// A number of things.
 pub(crate) fn count(value: usize) -> Cell {
     Cell { shown: value.to_string(), value: value.into() }
+}
+
+/// A figure in two or three digits, with a letter for thousands.
+pub(crate) fn short(value: f64) -> String {
+    let (value, letter) = match value.abs() {
+        ..1e3 => (value, ""),
+        1e3..1e6 => (value / 1e3, " k"),
+        1e6..1e9 => (value / 1e6, " M"),
+        1e9..1e12 => (value / 1e9, " G"),
+        _ => (value / 1e12, " T"),
+    };
+    let is_small = value.abs() < 10.0 && value.fract().abs() > 0.05;
+    format!("{value:.*}{letter}", usize::from(is_small))
+}
+
+/// The same as a cell.
+pub(crate) fn scaled(value: f64) -> Cell {
+    match value.is_finite() {
+        true => Cell { shown: short(value), value: value.into() },
+        false => figure(value, 0),
+    }
+}
+
+impl Cell {
+    /// As it is shown.
+    #[cfg(test)]
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
 }
 
 impl From<&str> for Cell {

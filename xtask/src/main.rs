@@ -33,9 +33,11 @@ cargo xtask mutants [CRATE…]
                             would the tests notice if the code were wrong? (takes long; needs cargo-mutants)
 cargo xtask fuzz [SECONDS] [TARGET…]
                             does anything that a stranger sends bring it down? (60 seconds a target; needs a C++ compiler)
-cargo xtask bench [durable | fan-out | joins | flood] [--quick] [--json FILE] [--server PATH]…
+cargo xtask bench [durable | fan-out | joins | flood | brokers] [--quick] [--json FILE] [--server PATH]…
                             how fast it is, each figure beside a peer's in the same run; of this build, or of
                             several binaries side by side
+cargo xtask bench costs       what each thing costs hubs and servers of NATS, one by one (takes half an hour)
+cargo xtask bench capacity    what so many people cost in hubs, servers of NATS, bytes and money; --help for what can be assumed
 cargo xtask bench page [PATH]…
                             what a room's page costs in a browser: bytes, nodes, how long a key takes
 cargo xtask bench --guard [--update]
@@ -74,10 +76,14 @@ fn bench(args: &[&str]) -> Result {
     if let ["page", servers @ ..] = args {
         return bench_page(servers);
     }
-    if !args.iter().any(|arg| arg.starts_with("--server") || *arg == "--guard") {
+    // Some need no server, or have one.
+    if !args.iter().any(|arg| arg.starts_with("--server") || ["--guard", "capacity"].contains(arg))
+    {
         build()?;
     }
-    run(cargo().args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(args))
+    let mut bench = cargo();
+    bench.args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(args);
+    run(bench.envs(tests::nats()?.map(|nats| ("HUBBUB_NATS", nats))))
 }
 
 /// Measures the page of this build, or of the binaries that are named.

@@ -42,6 +42,7 @@ pub(crate) fn all(browser: bool) -> Result {
         // One call a side: together, `ssr` and `hydrate` would both be on (leptos#4587).
         run(cargo().args(["test", "--package", "common", "--package", "hub"]))?;
         run(cargo().args(["test", "--package", "socketio", "--package", "faultdisk"]))?;
+        run(cargo().args(["test", "--package", "bench"]))?;
         run(cargo().args(["test", "--package", "client", "--package", "lab", "--all-features"]))?;
         run(cargo().args(["test", "--package", "app", "--features", "ssr"]))?;
         let pebble = tool("pebble", "pebble")?;
@@ -114,7 +115,7 @@ fn find_chromium() -> Option<PathBuf> {
 
 /// A server of NATS: the one that `HUBBUB_NATS` names, the one on the path, or else Python's package of it. None where none of
 /// these is; in CI that is a failure.
-fn nats() -> Result<Option<PathBuf>> {
+pub(crate) fn nats() -> Result<Option<PathBuf>> {
     if let Some(named) = env::var_os("HUBBUB_NATS").filter(|named| !named.is_empty()) {
         return Ok(Some(named.into()));
     }

@@ -1,4 +1,4 @@
-//! Real servers of NATS, which end with the test. The tests of other crates have this file as well.
+//! Real servers of NATS, which end with the test. The tests of other crates have this file as well, and so does the bench.
 #![allow(
     dead_code,
     missing_docs,
@@ -26,7 +26,7 @@ pub struct Nats {
 }
 
 /// The program: `HUBBUB_NATS`, or what the path has.
-fn program() -> String {
+pub fn program() -> String {
     std::env::var("HUBBUB_NATS").unwrap_or_else(|_| "nats-server".to_owned())
 }
 
@@ -69,6 +69,11 @@ impl Nats {
 
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> &str {
+        &self.pid
     }
 
     /// Where it keeps what it is told.
