@@ -27,6 +27,9 @@ pub(crate) struct Brokers {
     /// How many hubs, where they can share a log
     #[arg(long, value_delimiter = ',', default_values_t = HUBS)]
     hubs: Vec<usize>,
+    /// Over how many streams rooms are spread
+    #[arg(long, default_value_t = 1)]
+    streams: usize,
     /// How many publish at once, for what can be kept
     #[arg(long, default_value_t = 256)]
     publishers: usize,
@@ -55,7 +58,7 @@ impl Brokers {
             false => (HUBS.to_vec(), 1_000, 3_000),
         };
         let logs = Log::value_variants().to_vec();
-        Self { logs, hubs, publishers: 256, readers, clients, seconds }
+        Self { logs, hubs, streams: 1, publishers: 256, readers, clients, seconds }
     }
 }
 
@@ -144,7 +147,11 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], brokers: &Broke
 async fn measure(server: &str, log: Log, hubs: usize, brokers: &Brokers) -> Result<Figures> {
     let Brokers { publishers, readers, clients, seconds, .. } = brokers;
     let length = Duration::from_secs(*seconds);
-    let nodes = Nodes::start(server, log, hubs).await?;
+    let streams = match brokers.streams {
+        1 => Vec::new(),
+        streams => vec![format!("--broker-streams={streams}")],
+    };
+    let nodes = Nodes::start(server, log, hubs, &streams).await?;
     let hubs: Vec<_> = nodes.hubs.iter().collect();
     let addresses = nodes.addresses()?;
 

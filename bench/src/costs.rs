@@ -149,7 +149,7 @@ struct Measuring<'a> {
 
 impl<'a> Measuring<'a> {
     async fn start(server: &str, log: Log, hubs: usize, asked: &'a Asked) -> Result<Self> {
-        let nodes = Nodes::start(server, log, hubs).await?;
+        let nodes = Nodes::start(server, log, hubs, &[]).await?;
         let length = Duration::from_secs(asked.seconds);
         let text = Who::Memory(server).says();
         Ok(Self { nodes, asked, length, text, idle: Used::default(), there: Vec::new() })

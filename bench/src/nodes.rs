@@ -83,8 +83,13 @@ impl std::fmt::Debug for Server {
 }
 
 impl Nodes {
-    /// So many hubs of this binary over this log.
-    pub(crate) async fn start(binary: &str, log: Log, hubs: usize) -> Result<Self> {
+    /// So many hubs of this binary over this log; they are told this beside, where they share it.
+    pub(crate) async fn start(
+        binary: &str,
+        log: Log,
+        hubs: usize,
+        beside: &[String],
+    ) -> Result<Self> {
         let data = tempfile::tempdir()?;
         let nats = servers(log, &data)?;
         let mut nodes = Self { hubs: Vec::new(), nats, _data: data };
@@ -100,7 +105,8 @@ impl Nodes {
                     // Hub and server by turns, as if each were near.
                     let near = &nodes.nats[n % nodes.nats.len()].nats;
                     let replicas = nodes.nats.len().to_string();
-                    command.args(["--broker", &near.url(), "--broker-replicas", &replicas])
+                    let broker = ["--broker", &near.url(), "--broker-replicas", &replicas];
+                    command.args(broker).args(beside)
                 }
             };
             nodes.hubs.push(Hubbub::spawn(&mut command).await?);

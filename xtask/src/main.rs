@@ -76,13 +76,15 @@ fn bench(args: &[&str]) -> Result {
     if let ["page", servers @ ..] = args {
         return bench_page(servers);
     }
-    // Some need no server, or have one.
-    if !args.iter().any(|arg| arg.starts_with("--server") || ["--guard", "capacity"].contains(arg))
-    {
-        build()?;
-    }
     let mut bench = cargo();
     bench.args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(args);
+    // These start no server.
+    if args.iter().any(|arg| ["--guard", "capacity"].contains(arg)) {
+        return run(&mut bench);
+    }
+    if !args.iter().any(|arg| arg.starts_with("--server")) {
+        build()?;
+    }
     run(bench.envs(tests::nats()?.map(|nats| ("HUBBUB_NATS", nats))))
 }
 
