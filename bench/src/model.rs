@@ -87,7 +87,8 @@ impl Costs {
         let hub = (more.hub * hubs as f64 - self.hub) / further;
         Self {
             hub: Used { memory: self.hub.memory, ..hub },
-            copy: more.copy / further,
+            // It is kept once, whoever hears it.
+            copy: Used { disks: 0.0, ..more.copy / further },
             told: (more.join - self.join) / further,
             beat: Used { memory: 0.0, ..(more.room - self.room) / further },
             ..*self
