@@ -95,6 +95,7 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], brokers: &Broke
             "ratio",
             "p99 then, ms",
             "cores busy",
+            "kept/s, a core",
             "last reader p50, ms",
             "p99 there, ms",
             "delivered/s",
@@ -131,6 +132,8 @@ pub(crate) async fn run(report: &mut Report, servers: &[String], brokers: &Broke
                     figure(figures.kept / kept, 2),
                     figure(millis(&figures.many, 99), 1),
                     figure(figures.cores, 1),
+                    // Other work on the machine changes that less than it changes the others.
+                    figure(figures.kept / figures.cores, 0),
                     figure(millis(&figures.last, 50), 1),
                     figure(millis(&figures.last, 99), 1),
                     figure(figures.delivered, 0),

@@ -52,7 +52,7 @@ struct Bench {
     /// A binary to measure; more than one are measured one after the other
     #[arg(long = "server", value_name = "PATH", global = true, default_value = BUILT)]
     servers: Vec<String>,
-    /// Fewer clients and shorter runs, where all is measured: under three minutes
+    /// Fewer clients and shorter runs, where all is measured: about three minutes
     #[arg(long)]
     quick: bool,
     /// Count instructions in place of time, and compare with what they were: needs valgrind
