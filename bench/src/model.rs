@@ -82,7 +82,10 @@ impl Costs {
 
     /// These of one hub, and what further ones cost by what so many were measured with.
     pub(crate) fn and_of(&self, more: &Self, hubs: usize) -> Self {
-        let further = hubs.saturating_sub(1).max(1) as f64;
+        if hubs < 2 {
+            return Self { copy: Used::NOTHING, ..*self };
+        }
+        let further = hubs as f64 - 1.0;
         // Servers of NATS cost something without any hub, too.
         let hub = (more.hub * hubs as f64 - self.hub) / further;
         Self {
@@ -168,6 +171,17 @@ impl Costs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_further_hub_costs_is_the_difference_that_more_of_them_make() {
+        let one = |hubs| Used { hubs, ..Used::default() };
+        let alone = Costs { hub: one(9.0), join: one(5.0), copy: one(0.3), ..Costs::default() };
+        // Of each of three hubs: all of them, and the servers of NATS, were 21.
+        let three = Costs { hub: one(7.0), join: one(11.0), copy: one(8.0), ..Costs::default() };
+        let costs = alone.and_of(&three, 3);
+        assert_eq!((costs.hub, costs.told, costs.copy), (one(6.0), one(3.0), one(4.0)));
+        assert_eq!(alone.and_of(&alone, 1).copy, Used::default());
+    }
 
     #[test]
     fn costs_are_what_happens_times_what_that_costs() {
