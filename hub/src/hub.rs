@@ -341,12 +341,17 @@ impl Hub {
         // The page it will read first tells how far back it goes.
         let wanted = known.map_or(Offset(0), |position| position.offset);
         let page = self.history.behind(&room.name, &epoch, wanted, start.max(wanted)).await?;
-        let is_there = page.epoch == epoch && (page.floor..=page.head).contains(&wanted);
         let floor = || Position { epoch: page.epoch.clone(), offset: page.floor };
-        Ok(match (after, known) {
-            (_, Some(position)) if is_there => (position.clone(), Recovery::Replayed),
-            (After::Position(_), _) => (floor(), Recovery::Reset),
-            _ => (floor(), Recovery::Replayed),
+        Ok(match after {
+            // Also where that is the life that the log has just begun.
+            After::Position(position)
+                if position.epoch == page.epoch
+                    && (page.floor..=page.head).contains(&position.offset) =>
+            {
+                (position.clone(), Recovery::Replayed)
+            }
+            After::Position(_) => (floor(), Recovery::Reset),
+            After::Now | After::Oldest => (floor(), Recovery::Replayed),
         })
     }
 

@@ -195,6 +195,10 @@ impl Reader {
         };
         if let Some(life) = life.filter(|life| *life != self.position.epoch) {
             let page = self.history.behind(&self.room.name, &life, Offset(0), start).await?;
+            if page.epoch == self.position.epoch {
+                // It is ahead of the room, which is about to hear of that life.
+                return Ok(None);
+            }
             self.position = Position { epoch: page.epoch.clone(), offset: page.floor };
             return Ok(Some((Some(self.position.clone()), Vec::new())));
         }

@@ -1,0 +1,100 @@
+//! Invariants 1 to 4 on made-up histories of several hubs: the broker, the hubs, their rooms and readers that ship; only NATS,
+//! the network, the clocks and people's patience are simulated.
+//!
+//! Servers of NATS die and come back, leaders change and know too little, hubs die, are cut off or too slow, answers are
+//! lost, the log is put back to an older copy or made anew, clocks differ. Whoever reads or writes goes from hub to hub as it
+//! likes. Nothing sleeps and nothing is random but by seed: a history that fails names its number, and
+//! `HUBBUB_SEED=n cargo test -p jetstream --test simulation` plays that one again. `HUBBUB_HISTORIES` is how many there are.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    missing_debug_implementations,
+    clippy::unwrap_used,
+    clippy::print_stdout
+)]
+
+mod people;
+mod truth;
+mod world;
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use world::World;
+
+/// How many histories there are unless told.
+const HISTORIES: u64 = 100;
+
+/// What is to happen in that many histories, or they show nothing.
+const TO_HAPPEN: &[&str] = &[
+    "acknowledged",
+    "answers lost",
+    "answers of a copy that is behind",
+    "answers of a leader that is behind",
+    "answers of a leader that is none",
+    "arrays",
+    "batches refused as too many",
+    "batches refused for an id",
+    "connections lost",
+    "done to messages",
+    "hops",
+    "hubs cut off",
+    "hubs cut off in silence",
+    "hubs cut off one way, down",
+    "hubs cut off one way, up",
+    "hubs killed",
+    "ids known",
+    "leaders chosen",
+    "leaders stopped",
+    "leases",
+    "lives ended by a hub",
+    "logs made anew",
+    "logs put back",
+    "majorities lost",
+    "news dropped by a slow hub",
+    "news lost",
+    "news out of order",
+    "news that can't be told",
+    "news told twice",
+    "no responders",
+    "read",
+    "refused",
+    "requests lost",
+    "resets",
+    "rooms cleared",
+    "servers killed",
+    "told to webhooks",
+];
+
+#[test]
+fn whatever_nats_and_the_network_do_the_invariants_hold_at_every_hub() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let (seeds, is_one) = match number("HUBBUB_SEED") {
+        Some(seed) => (seed..seed + 1, true),
+        None => (0..number("HUBBUB_HISTORIES").unwrap_or(HISTORIES), false),
+    };
+    let all: Mutex<BTreeMap<&str, u64>> = Mutex::default();
+    let live = |seed: u64| {
+        let lived = std::panic::catch_unwind(|| {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+            runtime.block_on(async { World::new(seed).await.live().await })
+        });
+        let Ok(happened) = lived else {
+            panic!("history {seed} fails; HUBBUB_SEED={seed} plays it again");
+        };
+        for (what, times) in happened {
+            *all.lock().entry(what).or_default() += times;
+        }
+    };
+    let (odd, even): (Vec<_>, Vec<_>) = seeds.clone().partition(|seed| seed % 2 == 1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| odd.into_iter().for_each(live));
+        even.into_iter().for_each(live);
+    });
+    let all = all.into_inner();
+    let report: Vec<_> = all.iter().map(|(what, times)| format!("{times:>9} {what}")).collect();
+    println!("{} histories:\n{}", seeds.end - seeds.start, report.join("\n"));
+    let missing: Vec<_> = TO_HAPPEN.iter().filter(|what| !all.contains_key(*what)).collect();
+    assert!(is_one || seeds.end < HISTORIES || missing.is_empty(), "never: {missing:?}");
+}
