@@ -14,7 +14,7 @@ use hub::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    broker::Inner,
+    broker::{Inner, put_back},
     room::Room,
     stored::Stored,
     stream::{Failure, New},
@@ -70,7 +70,7 @@ impl Inner {
                 turns.push(room.turn.lock().await);
                 if mends {
                     let alone = room.under_way.write().await;
-                    self.reach(room, room.acknowledged()).await?;
+                    self.reach_acknowledged(room).await?;
                     under_way.push(alone.downgrade());
                 } else {
                     under_way.push(room.under_way.read().await);
@@ -82,7 +82,9 @@ impl Inner {
             if count == 0 {
                 return Ok(answer_of(epoch, &drafts, offsets));
             }
-            let had = rooms.iter().map(|room| room.have()).max().unwrap_or(Offset(0));
+            // What was given before that, in whichever room.
+            rooms.iter().for_each(|room| self.saw(room.have()));
+            let had = self.newest.lock().0;
             let batch = match count {
                 1 => None,
                 _ => self.batches.acquire().await.ok(),
@@ -99,9 +101,10 @@ impl Inner {
                 let first = last.0 + 1 - count;
                 if first <= had.0 {
                     // These numbers were given before.
-                    self.put_back().await?;
-                    return Err(Failure::Away("the log was put back".to_owned()).into());
+                    self.put_back(&epoch).await?;
+                    return Err(put_back().into());
                 }
+                self.saw(last);
                 for (offset, place) in (first..).zip(&places) {
                     offsets[*place] = Some(Offset(offset));
                     if let Some(room) = room_of(rooms, &drafts[*place]) {
@@ -139,7 +142,7 @@ impl Inner {
             }
             if mends || count > 1 || salt.is_some() {
                 for room in rooms {
-                    self.reach(room, room.acknowledged()).await?;
+                    self.reach_acknowledged(room).await?;
                 }
                 for place in places {
                     offsets[place] = self.settled(rooms, &drafts[place], offsets[place]).await?;

@@ -127,6 +127,11 @@ impl Kept {
         self.catch_up().await
     }
 
+    /// Numbers may mean something else by now: all of it is told anew, as far as it is another.
+    pub(crate) fn doubt(&self) {
+        self.watched.lock().life.clear();
+    }
+
     /// Looks whether something was not heard of, and tells it then.
     pub(crate) async fn catch_up(&self) -> Result<(), Failure> {
         let before = {

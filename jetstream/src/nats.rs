@@ -266,22 +266,6 @@ impl Stream for NatsStream {
         })
     }
 
-    fn is_more(&self, after: Offset) -> BoxFuture<'_, Result<bool, Failure>> {
-        Box::pin(async move {
-            let next = async {
-                let asked = self.stream.raw_message_builder().sequence(after.0 + 1);
-                match asked.next_by_subject(self.subject("*")).send().await {
-                    Ok(_) => Ok(true),
-                    Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                        Ok(false)
-                    }
-                    Err(error) => Err(error),
-                }
-            };
-            self.within("what comes next", next).await
-        })
-    }
-
     fn read<'a>(
         &'a self,
         token: Option<&'a str>,

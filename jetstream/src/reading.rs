@@ -54,11 +54,12 @@ impl Inner {
                 read.push(record);
             }
         }
-        if complete && head < last && !self.log.is_more(head).await? {
-            // What was there is erased.
-            head = last;
-        }
         let facts = self.facts().await?;
+        if complete {
+            // Nothing before that is there any more. Whether something behind it was erased, or that copy does not have it yet,
+            // is not to be known: whoever asks for more asks from there.
+            head = head.max(Offset(facts.first.0.saturating_sub(1)));
+        }
         let gone = self.kept.gone(self.shard).await?;
         let floor = gone.max(Offset(facts.first.0.saturating_sub(1)));
         Ok(Page { epoch: self.epoch(), records: read, complete, floor, head })

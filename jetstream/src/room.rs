@@ -71,12 +71,17 @@ pub(crate) struct State {
     let_go: (Offset, Instant),
 }
 
-/// Whether something is missing before what was heard.
-#[derive(Debug, PartialEq, Eq)]
+/// What is to be found out before more can be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gap {
     None,
     /// The next that was heard comes behind something that was not.
     Before,
+    /// What came last here is not there any more, or it has a number that was given a while ago: it is late, or of another
+    /// life of the log.
+    Odd,
+    /// There is something else under that number: it was given twice.
+    Twofold,
 }
 
 impl Room {
@@ -125,23 +130,49 @@ impl Room {
         matches!(tokio::time::timeout(within, reached).await, Ok(Ok(_)))
     }
 
-    /// Hears what was stored, up to the first behind something that is missing here.
-    pub(crate) fn hear(&self, news: &mut VecDeque<News>, retention: &Retention) -> Gap {
+    /// Hears what was stored, up to the first of which something is to be found out before. All up to `given` is known to have
+    /// been stored a while ago. It may be sure that all of it is of this life of the log.
+    pub(crate) fn hear(
+        &self,
+        news: &mut VecDeque<News>,
+        retention: &Retention,
+        given: Offset,
+        is_sure: bool,
+    ) -> Gap {
         let mut state = self.state.lock();
         let mut have = self.have();
         let (mut heard, mut gap) = (Vec::new(), Gap::None);
         while let Some(next) = news.front() {
-            if next.item.offset > have {
-                if state.epoch.is_none() || next.previous > have {
-                    gap = Gap::Before;
-                    break;
+            let is_new = next.item.offset > have;
+            gap = match state.epoch {
+                None if is_new => Gap::Before,
+                Some(_) if !is_new && self.has_other(&state, &next.item) => Gap::Twofold,
+                _ if !is_new => Gap::None,
+                Some(_) if next.previous > have => Gap::Before,
+                Some(_) if !is_sure && (next.previous < have || next.item.offset <= given) => {
+                    Gap::Odd
                 }
-                have = next.item.offset;
+                _ => Gap::None,
+            };
+            if gap != Gap::None {
+                break;
             }
+            have = have.max(next.item.offset);
             heard.extend(news.pop_front().map(|news| news.item));
         }
         self.take_into(&mut state, heard, retention);
         gap
+    }
+
+    /// Whether something else is kept where that was stored.
+    fn has_other(&self, state: &State, item: &Item) -> bool {
+        let kept = state.log.records().rev().find(|record| record.offset <= item.offset);
+        let Some(kept) = kept.filter(|record| record.offset == item.offset) else { return false };
+        match Stored::decode(&self.name, &item.payload) {
+            Ok(Stored::Said { draft, .. }) => draft.envelope.id != kept.envelope.id,
+            Ok(Stored::LetGo(_)) => true,
+            Err(_) => false,
+        }
     }
 
     /// Takes what was read behind `after`, unless it has begun another life since.

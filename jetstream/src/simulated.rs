@@ -35,7 +35,7 @@ use crate::{
     broker::{epoch_of_life, shape, shape_of_kept},
     names,
     stored::Stored,
-    stream::Item,
+    stream::{Item, New},
 };
 
 /// How often what goes wrong: so many times in a thousand.
@@ -55,12 +55,22 @@ pub struct Faults {
     pub disordered: u16,
     /// A batch is refused, for there are too many.
     pub busy: u16,
+    /// For how long whoever leads may not know all, or not that another leads, in milliseconds.
+    pub ignorant: u64,
 }
 
 impl Faults {
     /// Nothing goes wrong, and nothing takes time.
-    pub const NONE: Self =
-        Self { delay: 0, unsent: 0, unanswered: 0, unheard: 0, doubled: 0, disordered: 0, busy: 0 };
+    pub const NONE: Self = Self {
+        delay: 0,
+        unsent: 0,
+        unanswered: 0,
+        unheard: 0,
+        doubled: 0,
+        disordered: 0,
+        busy: 0,
+        ignorant: 0,
+    };
 }
 
 /// Which way nothing gets through between a hub and the servers.
@@ -162,17 +172,26 @@ impl SimulatedNats {
         epoch_of_life(&self.cluster.lock().streams[0].agreed.life())
     }
 
-    /// The lives that the log was in, in this order; it may have come back to one.
+    /// The lives that the log was in, in this order; one is there twice if it was put back in it, or to it.
     pub fn epochs(&self) -> Vec<Epoch> {
         self.cluster.lock().streams[0].lives.iter().map(|(life, _)| epoch_of_life(life)).collect()
     }
 
     /// What was ever stored in a life of the log: all that readers may have seen, as long as it was in that.
     pub fn stored(&self, epoch: &Epoch) -> Vec<Arc<Entry>> {
-        let cluster = self.cluster.lock();
-        let mut lives = cluster.streams[0].lives.iter().rev();
-        let life = lives.find(|(life, _)| epoch_of_life(life) == *epoch);
-        life.map(|(_, stored)| stored.clone()).unwrap_or_default()
+        let log = &self.cluster.lock().streams[0];
+        let life = log.lives.iter().rev().find(|(life, _)| epoch_of_life(life) == *epoch);
+        life.map(|(_, branch)| log.branches[*branch].clone()).unwrap_or_default()
+    }
+
+    /// Stores these as another hub would that is at the leader, one by one; nothing that is done to others.
+    pub fn store(&self, drafts: Vec<Draft>) {
+        let mut cluster = self.cluster.lock();
+        for draft in drafts {
+            let token = names::encode(draft.envelope.room.as_str());
+            let payload = Stored::Said { draft, target: None }.encode();
+            cluster.store(0, New { token, id: None, payload });
+        }
     }
 
     /// A server dies; hubs that are at it look for another.

@@ -68,9 +68,6 @@ pub(crate) trait Stream: Debug + Send + Sync {
         Box::pin(async move { Ok(self.newest(token).await?.map(|newest| newest.offset)) })
     }
 
-    /// Whether anything is stored behind an offset, as the leader has it.
-    fn is_more(&self, after: Offset) -> BoxFuture<'_, Result<bool, Failure>>;
-
     /// What is stored behind an offset, under this name or, without one, under all: at most so many, and no more once there are
     /// so many bytes. Whichever server is near answers; it may not have the newest yet. Also, whether there is more.
     fn read<'a>(

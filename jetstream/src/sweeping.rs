@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use common::Offset;
+use common::{Epoch, Offset};
 use hub::broker::BrokerError;
 use tokio::{
     sync::Notify,
@@ -59,9 +59,11 @@ impl Inner {
             !(Arc::strong_count(room) == 1 && room.is_idle(IDLE))
         });
         let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
-        let facts = self.facts().await?;
+        let facts = self.facts().await.inspect_err(|_| self.doubt())?;
+        let epoch = self.epoch();
+        *self.given.lock() = facts.last;
         if self.is_shorter(facts.last, &rooms) && self.gives_again().await? {
-            self.put_back().await?;
+            self.put_back(&epoch).await?;
         }
         let tokens: Vec<_> = rooms.iter().map(|room| room.token.clone()).collect();
         let lasts: HashMap<_, _> = self.log.lasts(&tokens).await?.into_iter().collect();
@@ -76,6 +78,12 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// It is not known what became of the log: what is heard of it is looked into, until it is swept.
+    pub(crate) fn doubt(&self) {
+        *self.given.lock() = Offset(u64::MAX);
+        self.newest.lock().1 = None;
     }
 
     /// Whether the log, as it is said to be, has not gone as far as it did for so long that it may have been put back.
@@ -104,10 +112,14 @@ impl Inner {
         Ok(is_again)
     }
 
-    /// The log was put back to what it was before: what this hub has of it is no part of it any more.
-    pub(crate) async fn put_back(&self) -> Result<(), Failure> {
-        tracing::error!("the log was put back to an older copy");
+    /// The log was put back to what it was before, in this life of it, unless it is in another by now: what this hub has of it is
+    /// no part of it any more.
+    pub(crate) async fn put_back(&self, epoch: &Epoch) -> Result<(), Failure> {
         let facts = self.facts().await?;
+        if self.epoch() != *epoch {
+            return Ok(());
+        }
+        tracing::error!("the log was put back to an older copy");
         self.log.end_life(&facts.life).await?;
         self.facts().await.map(drop)
     }
@@ -123,6 +135,7 @@ pub(crate) async fn sweep_on(shards: Weak<[Arc<Inner>]>, kept: Arc<Kept>, change
         let _ = timeout(SWEEP, changed.notified()).await;
         let Some(shards) = shards.upgrade() else { return };
         if !kept.stream.is_connected() {
+            shards.iter().for_each(|shard| shard.doubt());
             continue;
         }
         kept.catch_up().await.unwrap_or_else(failed);

@@ -27,8 +27,10 @@ pub(super) struct Cluster {
     leader: Option<usize>,
     /// When the others have chosen a leader.
     chosen: Instant,
-    /// Who led before, and does not know better until then.
-    deposed: Option<(usize, Instant)>,
+    /// Who led before, does not know better until then, and by bits, for which hubs: they are on its side of the network.
+    deposed: Option<(usize, Instant, u64)>,
+    /// Until then whoever leads knows all that was agreed on, from some time on.
+    knows: Instant,
     /// The leader does not answer until then, and does all the same what it is told.
     stopped: Instant,
     pub(super) hubs: Vec<Connection>,
@@ -60,6 +62,7 @@ impl Cluster {
             leader: Some(0),
             chosen: now,
             deposed: None,
+            knows: now,
             stopped: now,
             hubs: Vec::new(),
             happened: BTreeMap::new(),
@@ -118,27 +121,56 @@ impl Cluster {
         let now = Instant::now();
         if let Some(leader) = self.leader.take() {
             self.happens("leaders lost");
-            if self.alive[leader] {
-                self.deposed = Some((leader, now + Duration::from_millis(self.rng.u64(..5_000))));
-            }
+            let until = now + Duration::from_millis(self.rng.u64(..5_000));
+            self.deposed =
+                (self.alive[leader] && self.rng.bool()).then(|| (leader, until, self.rng.u64(..)));
         }
         self.chosen = now + Duration::from_millis(self.rng.u64(..6_000));
     }
 
+    /// For how long whoever leads knows too little, from now on. No hub finds that again and again for longer than a log may
+    /// be shorter than it was.
+    fn ignorance(&mut self) -> Duration {
+        let now = Instant::now();
+        if self.knows > now || self.rng.bool() {
+            return Duration::ZERO;
+        }
+        let most = Duration::from_millis(self.faults.ignorant);
+        self.knows = now + most + 4 * most;
+        most.mul_f32(self.rng.f32())
+    }
+
+    /// Whoever a hub takes for the leader, and is not.
+    fn deposed(&self, hub: usize) -> Option<usize> {
+        let (server, until, side) = self.deposed?;
+        let is_there = until > Instant::now() && self.alive[server];
+        (is_there && side >> (hub % 64) & 1 == 1).then_some(server)
+    }
+
     /// Whoever leads; if there is nobody, it may be that nobody says so.
-    fn leader<T>(&mut self) -> Result<usize, Reply<T>> {
+    fn leader<T>(&mut self, hub: usize) -> Result<usize, Reply<T>> {
         let now = Instant::now();
         if self.leader.is_none() && self.chosen <= now && self.has_majority() {
             let leader = self.any();
             self.leader = leader;
             // It knows what was agreed on, and has not done all of it.
-            let until = now + Duration::from_millis(self.rng.u64(..4_000));
+            let until = now + self.ignorance();
             for (stream, leader) in self.streams.iter_mut().zip(leader.into_iter().cycle()) {
                 stream.hold_up(leader, until);
+            }
+            if until == now {
+                let all = now + NEVER;
+                leader.into_iter().for_each(|leader| {
+                    self.streams.iter_mut().for_each(|stream| _ = stream.at(leader, all));
+                });
             }
             self.happens("leaders chosen");
         }
         match self.leader {
+            _ if self.deposed(hub).is_some() => {
+                self.happens("changes that a leader can't make that is none");
+                Err(Reply::Silence)
+            }
             Some(_) if self.stopped > now => Err(Reply::Silence),
             Some(leader) => Ok(leader),
             None if self.rng.bool() => Err(Reply::Silence),
@@ -152,19 +184,16 @@ impl Cluster {
     /// What whoever leads, or thinks so, says of a stream.
     pub(super) fn ask_leader<T>(
         &mut self,
+        hub: usize,
         stream: usize,
         ask: impl FnOnce(&Store) -> T,
     ) -> Reply<T> {
         let now = Instant::now();
-        if let Some((server, until)) = self.deposed
-            && until > now
-            && self.alive[server]
-            && self.rng.bool()
-        {
+        if let Some(server) = self.deposed(hub) {
             self.happens("answers of a leader that is none");
             return Reply::Said(Ok(ask(self.streams[stream].at(server, now))));
         }
-        let leader = match self.leader() {
+        let leader = match self.leader(hub) {
             Ok(leader) => leader,
             Err(reply) => return reply,
         };
@@ -185,9 +214,10 @@ impl Cluster {
         ask: impl FnOnce(&Store) -> T,
     ) -> Reply<T> {
         self.expire(stream);
-        let server = match self.rng.bool() {
-            true => Some(self.hubs[hub].server).filter(|server| self.alive[*server]),
-            false => self.any(),
+        let server = match (self.deposed(hub), self.rng.bool()) {
+            (Some(deposed), _) => Some(deposed),
+            (None, true) => Some(self.hubs[hub].server).filter(|server| self.alive[*server]),
+            (None, false) => self.any(),
         };
         let Some(server) = server else { return Reply::Silence };
         let store = self.streams[stream].at(server, Instant::now());
@@ -199,8 +229,8 @@ impl Cluster {
     }
 
     /// Has whoever leads do something to a stream, that was agreed on.
-    pub(super) fn change(&mut self, stream: usize, change: Change) -> Reply<()> {
-        match self.lead(stream) {
+    pub(super) fn change(&mut self, hub: usize, stream: usize, change: Change) -> Reply<()> {
+        match self.lead(hub, stream) {
             Err(reply) => reply,
             Ok(due) => {
                 self.streams[stream].agree(change, due);
@@ -210,8 +240,13 @@ impl Cluster {
     }
 
     /// Stores these, whole or not at all.
-    pub(super) fn publish(&mut self, stream: usize, new: Vec<New>) -> Reply<(Offset, bool)> {
-        let due = match self.lead(stream) {
+    pub(super) fn publish(
+        &mut self,
+        hub: usize,
+        stream: usize,
+        new: Vec<New>,
+    ) -> Reply<(Offset, bool)> {
+        let due = match self.lead(hub, stream) {
             Ok(due) => due,
             Err(reply) => return reply,
         };
@@ -239,19 +274,27 @@ impl Cluster {
         Reply::Said(Ok((last, false)))
     }
 
+    /// Stores one whoever leads, and wherever that was sent from.
+    pub(super) fn store(&mut self, stream: usize, new: New) {
+        let now = self.now();
+        let news = self.streams[stream].store(new, now, [now.0; SERVERS]);
+        self.tell(stream, news);
+    }
+
     /// Stores one, if the newest of its name is still that.
     pub(super) fn replace(
         &mut self,
+        hub: usize,
         stream: usize,
         new: New,
         newest: Offset,
     ) -> Reply<Option<Offset>> {
-        match self.lead(stream) {
+        match self.lead(hub, stream) {
             Err(reply) => reply,
             Ok(_) if self.streams[stream].agreed.newest(&new.token) != newest.0 => {
                 Reply::Said(Ok(None))
             }
-            Ok(_) => match self.publish(stream, vec![new]) {
+            Ok(_) => match self.publish(hub, stream, vec![new]) {
                 Reply::Said(said) => Reply::Said(said.map(|(offset, _)| Some(offset))),
                 Reply::Silence => Reply::Silence,
             },
@@ -259,8 +302,8 @@ impl Cluster {
     }
 
     /// Whoever leads has done all that was agreed on before it does something new; when each server has done that.
-    fn lead<T>(&mut self, stream: usize) -> Result<[Instant; SERVERS], Reply<T>> {
-        let leader = self.leader()?;
+    fn lead<T>(&mut self, hub: usize, stream: usize) -> Result<[Instant; SERVERS], Reply<T>> {
+        let leader = self.leader(hub)?;
         let now = Instant::now();
         self.streams[stream].at(leader, now + NEVER);
         self.expire(stream);
@@ -288,29 +331,31 @@ impl Cluster {
     /// Tells what was just stored: to some not, to some twice, or later than what comes next.
     fn tell(&mut self, stream: usize, news: News) {
         let now = Instant::now();
+        let upheavals = self.streams[stream].upheavals;
         let mut listeners = std::mem::take(&mut self.streams[stream].listeners);
         listeners.retain(|listener| !listener.news.is_closed());
         for listener in &mut listeners {
             let is_of = [news.item.token.as_str(), "*"].contains(&listener.token.as_str());
             if is_of && listener.from <= now {
-                self.tell_one(listener, &news);
+                self.tell_one(listener, upheavals, &news);
             }
         }
         self.streams[stream].listeners = listeners;
     }
 
-    fn tell_one(&mut self, listener: &mut Listener, news: &News) {
+    fn tell_one(&mut self, listener: &mut Listener, upheavals: u64, news: &News) {
         let hub = &self.hubs[listener.hub];
         if hub.is_slow {
             return self.happens("news dropped by a slow hub");
         }
-        if !hub.is_connected || hub.cut.1 || !self.alive[hub.server] {
+        let is_far = self.deposed(listener.hub).is_some();
+        if is_far || !hub.is_connected || hub.cut.1 || !self.alive[hub.server] {
             return self.happens("news that can't be told");
         }
         let due = Instant::now() + self.delay();
         let send = |news: News| {
             // It may have stopped listening.
-            let _ = listener.news.send((due, news));
+            let _ = listener.news.send((due, upheavals, news));
         };
         if self.strikes(self.faults.unheard, "news lost") {
             return;
@@ -361,7 +406,7 @@ impl Cluster {
     pub(super) fn heal(&mut self) {
         self.faults = Faults { delay: self.faults.delay.min(20), ..Faults::NONE };
         (0..SERVERS).for_each(|server| self.start(server));
-        self.stopped = Instant::now();
+        (self.stopped, self.deposed) = (Instant::now(), None);
         for hub in &mut self.hubs {
             (hub.cut, hub.is_slow) = ((false, false), false);
         }

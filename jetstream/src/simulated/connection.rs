@@ -62,11 +62,13 @@ impl SimulatedStream {
         let due = Instant::now() + now.delay();
         let unsent = now.faults.unsent;
         let lost = now.hubs[hub].cut.0 || now.strikes(unsent, "requests lost");
+        let upheavals = now.streams[stream].upheavals;
         drop(now);
         let arrive = move || {
             let cluster = &mut *cluster.lock();
             let connection = &cluster.hubs[hub];
-            if connection.cut.0 || !connection.is_connected {
+            let is_same = cluster.streams[stream].upheavals == upheavals;
+            if connection.cut.0 || !connection.is_connected || !is_same {
                 return cluster.happens("requests that don't arrive");
             }
             let Reply::Said(said) = work(cluster, hub, stream) else {
@@ -120,7 +122,7 @@ impl Stream for SimulatedStream {
     }
 
     fn facts(&self) -> BoxFuture<'_, Result<Facts, Failure>> {
-        self.ask(|cluster, _, stream| cluster.ask_leader(stream, |store| store.facts()))
+        self.ask(|cluster, hub, stream| cluster.ask_leader(hub, stream, |store| store.facts()))
     }
 
     fn end_life<'a>(&'a self, life: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
@@ -128,10 +130,10 @@ impl Stream for SimulatedStream {
             if self.facts().await?.life != life {
                 return Ok(());
             }
-            self.ask(|cluster, _, stream| {
+            self.ask(|cluster, hub, stream| {
                 cluster.happens("lives ended by a hub");
                 let other = format!("{:x}", cluster.rng.u64(..));
-                cluster.change(stream, Change::Live(other))
+                cluster.change(hub, stream, Change::Live(other))
             })
             .await
         })
@@ -146,7 +148,7 @@ impl Stream for SimulatedStream {
                 let nothing: Answer = Box::pin(async { Ok((Offset(0), false)) });
                 return Ok(nothing);
             }
-            let sent = self.send_up(move |cluster, _, stream| cluster.publish(stream, new));
+            let sent = self.send_up(move |cluster, hub, stream| cluster.publish(hub, stream, new));
             let answer = timeout(self.wait, sent);
             let answer: Answer =
                 Box::pin(async move { answer.await.unwrap_or_else(|_| Err(late())) });
@@ -155,23 +157,28 @@ impl Stream for SimulatedStream {
     }
 
     fn replace(&self, new: New, newest: Offset) -> BoxFuture<'_, Result<Option<Offset>, Failure>> {
-        self.ask(move |cluster, _, stream| cluster.replace(stream, new, newest))
+        self.ask(move |cluster, hub, stream| cluster.replace(hub, stream, new, newest))
     }
 
     fn listen<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Hearing, Failure>> {
         Box::pin(async move {
             self.connected().await?;
-            let (news, heard) = mpsc::unbounded_channel::<(Instant, News)>();
+            let (news, heard) = mpsc::unbounded_channel::<(Instant, u64, News)>();
             let cluster = &mut *self.cluster.lock();
             // Known to the leader when the servers have told each other.
             let from = Instant::now() + cluster.delay() + cluster.delay();
             let (hub, token) = (self.hub, token.to_owned());
             let listener = Listener { hub, token, from, news, held: None };
             cluster.streams[self.stream].listeners.push(listener);
-            let heard = unfold(heard, async |mut heard| {
-                let (due, news) = heard.recv().await?;
-                sleep_until(due).await;
-                Some((news, heard))
+            let (shared, stream) = (self.cluster.clone(), self.stream);
+            let heard = unfold((heard, shared), move |(mut heard, shared)| async move {
+                loop {
+                    let (due, upheavals, news) = heard.recv().await?;
+                    sleep_until(due).await;
+                    if shared.lock().streams[stream].upheavals == upheavals {
+                        return Some((news, (heard, shared)));
+                    }
+                }
             });
             Ok(heard.boxed())
         })
@@ -179,14 +186,8 @@ impl Stream for SimulatedStream {
 
     fn newest<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Item>, Failure>> {
         let token = token.to_owned();
-        self.ask(move |cluster, _, stream| {
-            cluster.ask_leader(stream, |store| store.item(store.newest(&token)))
-        })
-    }
-
-    fn is_more(&self, after: Offset) -> BoxFuture<'_, Result<bool, Failure>> {
-        self.ask(move |cluster, _, stream| {
-            cluster.ask_leader(stream, |store| !store.read(None, after.0, 1, 1).0.is_empty())
+        self.ask(move |cluster, hub, stream| {
+            cluster.ask_leader(hub, stream, |store| store.item(store.newest(&token)))
         })
     }
 
@@ -222,11 +223,11 @@ impl Stream for SimulatedStream {
     }
 
     fn erase(&self, offset: Offset) -> BoxFuture<'_, Result<(), Failure>> {
-        self.ask(move |cluster, _, stream| cluster.change(stream, Change::Erase(offset.0)))
+        self.ask(move |cluster, hub, stream| cluster.change(hub, stream, Change::Erase(offset.0)))
     }
 
     fn purge<'a>(&'a self, token: &'a str, before: Offset) -> BoxFuture<'a, Result<(), Failure>> {
         let change = Change::Purge(token.to_owned(), before.0);
-        self.ask(move |cluster, _, stream| cluster.change(stream, change))
+        self.ask(move |cluster, hub, stream| cluster.change(hub, stream, change))
     }
 }

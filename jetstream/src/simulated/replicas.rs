@@ -28,9 +28,13 @@ pub(super) struct Replicas {
     /// The ids that are known, with where their messages are, and since when.
     ids: BTreeMap<String, (u64, Instant)>,
     pub(super) listeners: Vec<Listener>,
-    /// All that was ever stored in each life of it, in this order; the last is the one that it is in.
-    pub(super) lives: Vec<(String, Vec<Arc<Entry>>)>,
+    /// The lives of it, in this order, and of each in which branch of what was stored it is; the last is the one that it is in.
+    pub(super) lives: Vec<(String, usize)>,
+    /// All that was ever stored, from when it was made, or put back to what it was.
+    pub(super) branches: Vec<Vec<Arc<Entry>>>,
     made: u64,
+    /// What was on its way before the last upheaval does not arrive.
+    pub(super) upheavals: u64,
 }
 
 /// Somebody who hears what is stored under a name.
@@ -39,7 +43,7 @@ pub(super) struct Listener {
     pub(super) token: String,
     /// Nothing is heard before.
     pub(super) from: Instant,
-    pub(super) news: UnboundedSender<(Instant, News)>,
+    pub(super) news: UnboundedSender<(Instant, u64, News)>,
     /// What is told out of order: behind what comes next.
     pub(super) held: Option<News>,
 }
@@ -56,9 +60,11 @@ impl Replicas {
             servers: [(); SERVERS].map(|()| (store.clone(), VecDeque::new())),
             ids: BTreeMap::new(),
             listeners: Vec::new(),
-            lives: vec![(store.life(), Vec::new())],
+            lives: vec![(store.life(), 0)],
+            branches: vec![Vec::new()],
             agreed: store,
             made: 1,
+            upheavals: 0,
         }
     }
 
@@ -90,12 +96,9 @@ impl Replicas {
 
     /// Everybody does so: each server by then.
     pub(super) fn agree(&mut self, change: Change, due: [Instant; SERVERS]) {
+        self.agreed.apply(change.clone(), &self.shape);
         if let Change::Live(_) = &change {
-            let stored = self.lives.last().map(|(_, stored)| stored.clone()).unwrap_or_default();
-            self.agreed.apply(change.clone(), &self.shape);
-            self.lives.push((self.agreed.life(), stored));
-        } else {
-            self.agreed.apply(change.clone(), &self.shape);
+            self.lives.push((self.agreed.life(), self.branches.len() - 1));
         }
         for ((_, todo), due) in self.servers.iter_mut().zip(due) {
             let last = todo.back().map_or(due, |(last, _)| *last);
@@ -141,14 +144,14 @@ impl Replicas {
             self.ids.insert(id, (offset.0, now));
         }
         let news = News { item: crate::stream::Item { token, offset, payload }, previous };
-        if let (Some((_, stored)), Some(entry)) = (self.lives.last_mut(), Entry::of(&news.item)) {
+        if let (Some(stored), Some(entry)) = (self.branches.last_mut(), Entry::of(&news.item)) {
             stored.push(Arc::new(entry));
         }
         news
     }
 
     pub(super) fn copy(&self) -> Snapshot {
-        let stored = self.lives.last().map(|(_, stored)| stored.clone()).unwrap_or_default();
+        let stored = self.branches.last().cloned().unwrap_or_default();
         Snapshot(self.agreed.clone(), stored, self.ids.clone())
     }
 
@@ -156,11 +159,9 @@ impl Replicas {
     pub(super) fn put_back(&mut self, copy: Snapshot, with_ids: bool) {
         let Snapshot(store, stored, ids) = copy;
         self.ids = if with_ids { ids } else { BTreeMap::new() };
-        match self.lives.last_mut() {
-            Some((life, there)) if *life == store.life() => *there = stored,
-            // It had begun another life since.
-            _ => self.lives.push((store.life(), stored)),
-        }
+        self.branches.push(stored);
+        // It may have begun another life since.
+        self.lives.push((store.life(), self.branches.len() - 1));
         self.all_begin_with(store);
     }
 
@@ -169,11 +170,14 @@ impl Replicas {
         self.made += 1;
         self.ids.clear();
         let store = Store::new(self.made);
-        self.lives.push((store.life(), Vec::new()));
+        self.branches.push(Vec::new());
+        self.lives.push((store.life(), self.branches.len() - 1));
         self.all_begin_with(store);
     }
 
     fn all_begin_with(&mut self, store: Store) {
+        self.upheavals += 1;
+        self.listeners.iter_mut().for_each(|listener| listener.held = None);
         self.servers = [(); SERVERS].map(|()| (store.clone(), VecDeque::new()));
         self.agreed = store;
     }
