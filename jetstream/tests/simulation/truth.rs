@@ -10,9 +10,6 @@ use hub::{Record, broker::Page};
 use jetstream::simulated::{Entry, SimulatedNats};
 use parking_lot::Mutex;
 
-/// So many messages are soon said again.
-const FEW: usize = 30;
-
 pub struct Truth {
     nats: SimulatedNats,
     /// Whether whoever leads knows all that is there: who is told of a gap for nothing was told wrong then.
@@ -67,10 +64,9 @@ impl Truth {
             let gone = before.iter().filter(|(_, other)| other.is_replaced_by(own));
             state.doubtful.extend(gone.map(|((room, id, _), _)| (room.clone(), id.clone())));
         }
-        if before.len() < FEW {
-            // Its numbers are soon as high again: whoever has not looked since can't tell.
-            state.twofold.insert(epoch);
-        }
+        // Whose numbers were given again before they were looked at can't be told from those of another life, until it is swept:
+        // what of that can be told is in tests/simulated.rs.
+        state.twofold.insert(epoch);
         if is_twofold {
             // Also those that some hub still takes it to be in.
             state.twofold.extend(self.nats.epochs());
@@ -151,8 +147,8 @@ impl Truth {
 
     /// Whoever tells webhooks has told all up to `from`, and reads on.
     pub fn check_told(&self, from: &Position, page: &Page) {
-        // Who does not know what was let go of does not tell.
-        if self.is_twofold(&from.epoch) || !(self.leaders_know || self.keeps_all) {
+        // What the stream itself has let go of in one room is told to nobody who reads all of them.
+        if self.is_twofold(&from.epoch) || !self.keeps_all {
             return;
         }
         let stored = self.nats.stored(&from.epoch);

@@ -89,6 +89,7 @@ pub struct World {
     copy: Option<Vec<Snapshot>>,
     /// Whether the log is put back, or made anew, in this history.
     has_lives: bool,
+    was_put_back: bool,
     speakers: Vec<JoinHandle<()>>,
     listeners: Vec<JoinHandle<()>>,
 }
@@ -134,7 +135,7 @@ impl World {
         });
         let (speakers, listeners) = (Vec::new(), Vec::new());
         let has_lives = seed.is_multiple_of(3);
-        Self { shared, rng, copy: None, has_lives, speakers, listeners }
+        Self { shared, rng, copy: None, has_lives, was_put_back: false, speakers, listeners }
     }
 
     pub async fn live(mut self) -> BTreeMap<&'static str, u64> {
@@ -183,9 +184,11 @@ impl World {
             74..84 => self.start_hub().await,
             84..87 => self.let_go(),
             87..92 => self.tidy(),
-            92..94 if self.has_lives => self.copy = Some(nats.copy()),
+            92..94 if self.has_lives && !self.was_put_back => self.copy = Some(nats.copy()),
             94..96 if self.has_lives => {
-                if let Some(copy) = self.copy.clone() {
+                // Once in a history.
+                if let Some(copy) = self.copy.take() {
+                    self.was_put_back = true;
                     self.shared.truth.loses(true, || nats.put_back(copy));
                 }
             }
