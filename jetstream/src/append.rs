@@ -14,8 +14,8 @@ use hub::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    broker::{Inner, put_back},
     room::Room,
+    shard::{Shard, put_back},
     stored::Stored,
     stream::{Failure, New},
 };
@@ -35,7 +35,7 @@ struct Plan {
     offsets: Vec<Option<Offset>>,
 }
 
-impl Inner {
+impl Shard {
     pub(crate) async fn append(
         self: &Arc<Self>,
         drafts: Vec<Draft>,

@@ -18,6 +18,8 @@ mod peers;
 mod reading;
 mod room;
 mod servers;
+mod shape;
+mod shard;
 #[cfg(feature = "simulated")]
 pub mod simulated;
 mod stored;

@@ -34,7 +34,8 @@ use tokio::time::timeout;
 
 use crate::{
     OpenError,
-    stream::{Answer, Facts, Failure, Hearing, Item, New, News, Shape, Stream},
+    shape::Shape,
+    stream::{Answer, Facts, Failure, Hearing, Item, New, News, Stream},
 };
 
 /// The oldest server that does all of this: it knows ids within batches.

@@ -7,8 +7,8 @@ use hub::broker::{BrokerError, KeptRoom, Page};
 use tokio::time::Instant;
 
 use crate::{
-    broker::{BYTES, ITEMS, Inner},
     names,
+    shard::{BYTES, ITEMS, Shard},
     stored::Stored,
     stream::Item,
 };
@@ -18,7 +18,7 @@ const LISTED: Duration = Duration::from_secs(1);
 /// How many windows of so many messages are looked through for rooms.
 const WINDOWS: usize = 20;
 
-impl Inner {
+impl Shard {
     /// The records among what was read of all rooms.
     fn item(item: &Item) -> Option<(RoomName, Stored)> {
         let room = RoomName::parse(&names::decode(&item.token)?).ok()?;
@@ -60,7 +60,7 @@ impl Inner {
             // is not to be known: whoever asks for more asks from there.
             head = head.max(Offset(facts.first.0.saturating_sub(1)));
         }
-        let gone = self.kept.gone(self.shard).await?;
+        let gone = self.kept.gone(self.number).await?;
         let floor = gone.max(Offset(facts.first.0.saturating_sub(1)));
         Ok(Page { epoch: self.epoch(), records: read, complete, floor, head })
     }

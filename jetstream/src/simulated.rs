@@ -31,9 +31,9 @@ use self::{
     peers::{Lan, SimulatedPeers},
 };
 use crate::{
-    JetStreamBroker,
-    broker::{epoch_of_life, shape, shape_of_kept},
-    names,
+    JetStreamBroker, names,
+    shape::Shape,
+    shard::epoch_of_life,
     stored::Stored,
     stream::{Item, New},
 };
@@ -146,8 +146,8 @@ impl SimulatedNats {
             let server = cluster.any().unwrap_or(0);
             let (cut, is_slow, changed) = ((false, false), false, changed.clone());
             cluster.hubs.push(Connection { server, is_connected: true, cut, is_slow, changed });
-            let log = shape("hubbub", 0, 1, 3, window, &retention);
-            let shapes = [log, shape_of_kept("hubbub", 3, window)];
+            let log = Shape::of_shard("hubbub", 0, 1, 3, window, &retention);
+            let shapes = [log, Shape::of_kept("hubbub", 3, window)];
             let streams = shapes.map(|shape| cluster.stream(shape));
             (cluster.hubs.len() - 1, streams, Mutex::new(cluster.rng.fork()))
         };

@@ -160,17 +160,3 @@ pub(crate) struct New {
     pub(crate) id: Option<String>,
     pub(crate) payload: Bytes,
 }
-
-/// How a stream is made.
-#[derive(Clone, Debug)]
-pub(crate) struct Shape {
-    pub(crate) name: String,
-    pub(crate) subjects: String,
-    pub(crate) replicas: usize,
-    /// Over how many streams the rooms of its log are spread, this one among them.
-    pub(crate) streams: usize,
-    pub(crate) per_subject: i64,
-    pub(crate) max_bytes: i64,
-    pub(crate) max_age: Duration,
-    pub(crate) window: Duration,
-}

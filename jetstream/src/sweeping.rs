@@ -14,10 +14,10 @@ use tokio::{
 };
 
 use crate::{
-    broker::{ECHO, Inner},
     kept::Kept,
     names,
     room::Room,
+    shard::{ECHO, Shard},
     stored::Stored,
     stream::{Failure, New},
 };
@@ -32,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// have read all of it yet.
 const PUT_BACK: Duration = Duration::from_secs(10);
 
-impl Inner {
+impl Shard {
     pub(crate) async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
         let age = self.retention.age.as_millis() as u64;
         let now = self.ages.lock().at(at);
@@ -126,7 +126,7 @@ impl Inner {
 }
 
 /// Sweeps now and then, and when the connection has changed.
-pub(crate) async fn sweep_on(shards: Weak<[Arc<Inner>]>, kept: Arc<Kept>, changed: Arc<Notify>) {
+pub(crate) async fn sweep_on(shards: Weak<[Arc<Shard>]>, kept: Arc<Kept>, changed: Arc<Notify>) {
     let failed = |error: Failure| {
         tracing::warn!(%error, "it is not known whether something was not heard of");
     };

@@ -55,7 +55,7 @@ pub(crate) fn all(browser: bool) -> Result {
                 server.env("HUBBUB_NATS", nats);
             }
             None => {
-                jetstream.arg("--lib");
+                jetstream.args(["--lib", "--test", "simulated", "--test", "simulation"]);
                 server.args(["--", "--skip", ON_NATS]);
             }
         }

@@ -11,7 +11,10 @@ use super::{
     replicas::{Listener, NEVER, Replicas, SERVERS},
     store::{Change, Store},
 };
-use crate::stream::{Failure, New, News, Shape};
+use crate::{
+    shape::Shape,
+    stream::{Failure, New, News},
+};
 
 /// What a server says to what it is asked.
 pub(super) enum Reply<T> {

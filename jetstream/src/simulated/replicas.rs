@@ -13,7 +13,10 @@ use super::{
     Entry,
     store::{Change, Store},
 };
-use crate::stream::{Failure, New, News, Shape};
+use crate::{
+    shape::Shape,
+    stream::{Failure, New, News},
+};
 
 pub(super) const SERVERS: usize = 3;
 /// By then a server that is away does what it missed.

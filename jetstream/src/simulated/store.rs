@@ -6,7 +6,10 @@ use bytes::Bytes;
 use common::Offset;
 use tokio::time::Instant;
 
-use crate::stream::{Facts, Item, Shape};
+use crate::{
+    shape::Shape,
+    stream::{Facts, Item},
+};
 
 /// Bytes that a message takes beside its own and its name.
 const OVERHEAD: usize = 30;
