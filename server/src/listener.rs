@@ -11,10 +11,14 @@ use std::{
 };
 
 use listenfd::ListenFd;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
 use crate::{config::Config, tls::Certificate};
+
+/// How many connections may wait to be accepted, as far as the system has it (listen(2), `net.core.somaxconn`): whoever finds no
+/// place tries again a second later only. Many come at once when they come back.
+const WAITING: u32 = 4_096;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +107,17 @@ impl From<Kind> for Listener {
     }
 }
 
+fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Connections of whoever had the port before may still be closing.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
+}
+
 impl Listener {
     /// As the operator chose, or the system has handed on.
     ///
@@ -132,7 +147,7 @@ impl Listener {
     /// When the address is taken, or is not ours to take.
     async fn bind(listen: &Listen) -> io::Result<Self> {
         match listen {
-            Listen::Tcp(address) => Ok(TcpListener::bind(address).await?.into()),
+            Listen::Tcp(address) => Ok(listen_at(*address)?.into()),
             Listen::Unix(path) => {
                 if is_left(path).await {
                     fs::remove_file(path)?;
