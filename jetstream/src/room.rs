@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::{
     names,
+    shape::Shape,
     stored::Stored,
     stream::{Item, News},
 };
@@ -69,6 +70,8 @@ pub(crate) struct State {
     to_erase: Vec<Offset>,
     /// What was let go of, and since when.
     let_go: (Offset, Instant),
+    /// How much was stored of it, as far as it was read.
+    stored: usize,
 }
 
 /// What is to be found out before more can be heard.
@@ -94,6 +97,7 @@ impl Room {
             acknowledged: Offset(0),
             to_erase: Vec::new(),
             let_go: (Offset(0), now),
+            stored: 0,
         };
         Self {
             name,
@@ -191,6 +195,7 @@ impl Room {
                 continue;
             }
             have = offset;
+            state.stored += 1;
             match Stored::decode(&self.name, &payload) {
                 Ok(Stored::LetGo(up_to)) => {
                     state.log.let_go_up_to(up_to);
@@ -236,6 +241,7 @@ impl Room {
         (state.log, state.epoch, state.acknowledged) = (RoomLog::default(), None, Offset(0));
         // Those numbers mean other messages now.
         (state.to_erase, state.let_go) = (Vec::new(), (Offset(0), Instant::now()));
+        state.stored = 0;
         self.have.send_replace(Offset(0));
     }
 
@@ -293,6 +299,11 @@ impl Room {
         let epoch = state.epoch.clone()?;
         let (records, complete, floor) = state.log.read(read);
         Some(Page { epoch, records, complete, floor, head: self.have().max(floor).max(head) })
+    }
+
+    /// Whether more of it was stored than the stream keeps of one room.
+    pub(crate) fn is_over(&self, retention: &Retention) -> bool {
+        self.state.lock().stored > Shape::of_one_room(retention)
     }
 
     /// Lets go of what is too old, and of what is gone from the stream. What may be purged there: it was let go of for

@@ -22,6 +22,11 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// How much is kept of one room: of what is let go of a part stays, by which its ids are known.
+    pub(crate) fn of_one_room(retention: &Retention) -> usize {
+        retention.room_ids.max(retention.room_messages)
+    }
+
     /// Of a shard.
     pub(crate) fn of_shard(
         name: &str,
@@ -41,8 +46,7 @@ impl Shape {
             subjects,
             replicas,
             streams,
-            // Of what is let go of in a room a part stays, by which its ids are known.
-            per_subject: limit(retention.room_ids.max(retention.room_messages)),
+            per_subject: limit(Self::of_one_room(retention)),
             max_bytes: limit(retention.total_bytes / streams),
             max_age: retention.age + AGE_MARGIN,
             window,

@@ -17,7 +17,7 @@ use crate::{
     kept::Kept,
     names,
     room::Room,
-    shard::{ECHO, Shard},
+    shard::{BYTES, ECHO, Shard},
     stored::Stored,
     stream::{Failure, New},
 };
@@ -40,7 +40,14 @@ impl Shard {
         self.oldest.store(oldest, Ordering::Relaxed);
         let facts = self.facts().await?;
         let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
+        let mut gone_first = Offset(0);
         for room in rooms {
+            if room.is_over(&self.retention) {
+                // What the stream let go of by itself, whoever reads all rooms is to know, too.
+                let (first, _) = self.log.read(Some(&room.token), Offset(0), 1, BYTES).await?;
+                let first = first.first().map_or(0, |first| first.offset.0);
+                gone_first = gone_first.max(Offset(first.saturating_sub(1)));
+            }
             if let Some(gone) = room.tidy(now, oldest, facts.first, &self.retention) {
                 // A newcomer is to know it, too; of several hubs that say so one is stored.
                 let payload = Stored::LetGo(gone).encode();
@@ -48,6 +55,9 @@ impl Shard {
                 let line = New { token: room.token.clone(), id, payload };
                 self.let_go_of(&room, line, gone).await?;
             }
+        }
+        if gone_first > Offset(0) {
+            self.kept.let_go(self.number, gone_first).await?;
         }
         Ok(())
     }

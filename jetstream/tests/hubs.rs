@@ -480,3 +480,26 @@ async fn no_two_hubs_ask_for_the_same_stream_when_they_make_one() {
     }
     assert_eq!(lives.len(), 4);
 }
+
+#[tokio::test]
+async fn whoever_reads_all_rooms_is_told_that_the_stream_let_go_of_too_much_in_one() {
+    let nats = Nats::start();
+    let retention = Retention { room_messages: 10, room_ids: 20, ..Retention::default() };
+    let hub = hub(&nats, "one", retention).await;
+    append(&hub, draft("coffee", "stays", 0)).await;
+    let mut last = Offset(0);
+    for n in 0..20 {
+        last = append(&hub, draft("tea", &n.to_string(), 0)).await;
+    }
+    let floor = async || {
+        hub.tidy(0).await.unwrap();
+        hub.read_all(0, Offset(0), 100, usize::MAX).await.unwrap().floor
+    };
+    page(&hub, last).await;
+    assert_eq!(floor().await, Offset(0), "all of it is there");
+    for n in 20..25 {
+        last = append(&hub, draft("tea", &n.to_string(), 0)).await;
+    }
+    page(&hub, last).await;
+    assert_eq!(floor().await, Offset(last.0 - 20), "five are not");
+}
