@@ -116,7 +116,7 @@ fn now() -> u64 {
 
 impl Drop for Present {
     fn drop(&mut self) {
-        let until = Instant::now() + self.lost;
+        let until = tokio::time::Instant::now().into_std() + self.lost;
         self.room.change(|states| states.leave(&self.member, self.session.as_ref(), until));
     }
 }

@@ -57,14 +57,14 @@ use std::{
     future::Future,
     io,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::future::join_all;
-use hub::broker::Broker;
+use hub::{broker::Broker, peers::Peers};
 use tokio::{
     task::JoinHandle,
-    time::{Interval, MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 
 pub use crate::{
@@ -116,6 +116,19 @@ impl Server {
         Self(Arc::new(Parts::new(config, Store::alone(identity, broker), telemetry)))
     }
 
+    /// As [`Server::over`], one of several hubs of that log: `peers` is its way to the others, whose tokens are signed by the
+    /// same `identity`.
+    pub fn among(
+        config: Config,
+        identity: Identity,
+        broker: Arc<dyn Broker>,
+        peers: Arc<dyn Peers>,
+    ) -> Self {
+        let telemetry = Telemetry::new(Traces::of(&config));
+        let store = Store { identity, broker, peers: Some(peers) };
+        Self(Arc::new(Parts::new(config, store, telemetry)))
+    }
+
     /// All its addresses, to be served by other means than [`Server::serve`].
     pub fn router(&self) -> axum::Router {
         routes::router(self.0.clone())
@@ -124,6 +137,12 @@ impl Server {
     /// Lets clients in by a transport of one's own.
     pub fn door(&self) -> caller::Door {
         caller::Door(self.0.clone())
+    }
+
+    /// Tidies up in memory, and tells other hubs that this one is there: to be called each second, where it is served by other
+    /// means than [`Server::serve`].
+    pub fn sweep(&self) {
+        sweep(&self.0);
     }
 
     /// Serves on `listener` until `stop` is done; then tells every connection, waits for them at most
@@ -145,7 +164,7 @@ impl Server {
             restart::welcome(&server.config.data, &server.hub);
         }
         let drain = server.config.timing.drain;
-        let sweepers = [tokio::spawn(sweep(server.clone())), tokio::spawn(tidy(server.clone()))];
+        let sweepers = [tokio::spawn(sweep_on(server.clone())), tokio::spawn(tidy(server.clone()))];
         let deciding = tokio::spawn(look_at_decisions(server.clone()));
         let keys = server.identity.jwks().map(|jwks| tokio::spawn(jwks.keep_fresh()));
         let certificate = listener.certificate.clone().map(|certificate| {
@@ -207,12 +226,16 @@ fn every(period: Duration) -> Interval {
 }
 
 /// Tidies up in memory, and tells other hubs that this one is there: it waits for nobody.
-async fn sweep(server: ServerState) {
+fn sweep(server: &ServerState) {
+    server.hub.sweep(Instant::now().into_std(), clock::now_ms());
+    server.telemetry.sort_in();
+}
+
+async fn sweep_on(server: ServerState) {
     let mut second = every(Duration::from_secs(1));
     loop {
         second.tick().await;
-        server.hub.sweep(Instant::now(), clock::now_ms());
-        server.telemetry.sort_in();
+        sweep(&server);
     }
 }
 

@@ -1,5 +1,5 @@
-//! What keeps the log of a history: memory, or the SQLite broker that ships on a disk that fails. Beside it stands
-//! the truth, and now and then it says no: before it has kept something, or after, when nobody can know.
+//! What keeps the log of a history: memory, the SQLite broker that ships on a disk that fails, or a simulated NATS. Beside it
+//! stands the truth, and the first two say no now and then: before they have kept something, or after, when nobody can know.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,7 +18,8 @@ use hub::{
         Read, Retention, memory::MemoryBroker,
     },
 };
-use parking_lot::Mutex;
+use jetstream::simulated::{Faults, SimulatedNats};
+use parking_lot::{Mutex, MutexGuard};
 use server::{SqliteBroker, Sync};
 
 /// What was kept.
@@ -38,9 +39,9 @@ pub enum Crash {
 
 #[derive(Debug)]
 pub struct Log {
-    retention: Retention,
+    pub retention: Retention,
     store: Mutex<Store>,
-    pub truth: Mutex<Vec<Arc<Kept>>>,
+    truth: Mutex<Vec<Arc<Kept>>>,
     /// What was the truth at the end of each earlier life of the log; some of it may still be on its way.
     earlier: Mutex<HashMap<Epoch, Vec<Arc<Kept>>>>,
     /// What a power cut has taken; some of it was acknowledged.
@@ -52,6 +53,7 @@ pub struct Log {
 enum Store {
     Memory(Arc<MemoryBroker>),
     File(File),
+    Nats(SimulatedNats),
 }
 
 /// A file on a disk that fails.
@@ -84,6 +86,52 @@ impl Log {
         log
     }
 
+    /// A log on a NATS that fails.
+    pub fn on_nats(kept: usize, mut rng: Rng, now_ms: u64) -> Self {
+        let retention = Retention { room_messages: kept, ..Retention::default() };
+        let bad = |rng: &mut Rng, most: u16| if rng.bool() { rng.u16(..most) } else { 0 };
+        let faults = Faults {
+            delay: [5, 100, 2_000][rng.usize(..3)],
+            unsent: bad(&mut rng, 20),
+            unanswered: bad(&mut rng, 60),
+            unheard: bad(&mut rng, 100),
+            doubled: bad(&mut rng, 100),
+            disordered: bad(&mut rng, 100),
+            busy: 0,
+            // Whoever knows too little tells of gaps where none are, as jetstream's own simulation has it.
+            ignorant: 0,
+        };
+        let nats = SimulatedNats::new(rng.fork(), faults, now_ms);
+        Self::over(retention, Store::Nats(nats), rng)
+    }
+
+    /// NATS, where it is there.
+    pub fn nats(&self) -> Option<SimulatedNats> {
+        match &*self.store.lock() {
+            Store::Nats(nats) => Some(nats.clone()),
+            _ => None,
+        }
+    }
+
+    /// What was kept until now.
+    pub fn truth(&self) -> MutexGuard<'_, Vec<Arc<Kept>>> {
+        let mut truth = self.truth.lock();
+        if let Some(nats) = self.nats() {
+            let newest = truth.last().map_or(Offset(0), |kept| kept.offset);
+            let stored = nats.stored(&nats.epoch());
+            let begin = stored.partition_point(|entry| entry.offset <= newest);
+            for entry in &stored[begin..] {
+                if let (Some(draft), true) = (&entry.draft, entry.room == super::world::room()) {
+                    let (offset, envelope) = (entry.offset, draft.envelope.clone());
+                    let message =
+                        draft.clone().numbered(offset).message().expect("it is a message");
+                    truth.push(Arc::new(Kept { offset, envelope, message }));
+                }
+            }
+        }
+        truth
+    }
+
     fn over(retention: Retention, store: Store, rng: Rng) -> Self {
         let (truth, earlier, lost) = Default::default();
         let (store, luck) = (Mutex::new(store), Mutex::new((rng, true)));
@@ -92,7 +140,7 @@ impl Log {
 
     /// What was kept behind `from` up to `to`, in the life of the log that `from` belongs to.
     pub fn between(&self, from: &Position, to: Offset) -> Vec<Arc<Kept>> {
-        let (earlier, truth) = (self.earlier.lock(), self.truth.lock());
+        let (earlier, truth) = (self.earlier.lock(), self.truth());
         let truth = earlier.get(&from.epoch).unwrap_or(&truth);
         let begin = truth.partition_point(|kept| kept.offset <= from.offset);
         truth[begin..].iter().take_while(|kept| kept.offset <= to).cloned().collect()
@@ -100,7 +148,9 @@ impl Log {
 
     /// Nothing was let go of for its age.
     pub async fn has_all(&self) {
-        let Ok(page) = Broker::read(self, &super::room(), everything()).await else { return };
+        let Ok(page) = Broker::read(self, &super::world::room(), everything()).await else {
+            return;
+        };
         let truth = self.truth.lock().len();
         assert!(page.records.len() >= truth, "{} of {truth} are left", page.records.len());
     }
@@ -108,9 +158,13 @@ impl Log {
     /// From now on it does not fail.
     pub fn heal(&self) {
         self.luck.lock().1 = false;
-        if let Store::File(file) = &mut *self.store.lock() {
-            file.failing = 0;
-            file.disk.fail(0);
+        match &mut *self.store.lock() {
+            Store::Memory(_) => {}
+            Store::File(file) => {
+                file.failing = 0;
+                file.disk.fail(0);
+            }
+            Store::Nats(nats) => nats.heal(),
         }
     }
 
@@ -122,7 +176,7 @@ impl Log {
         self.start();
     }
 
-    /// The process dies, or all of the machine; a log in memory is elsewhere.
+    /// The process dies, or all of the machine; a log that is no file is elsewhere.
     pub fn crash(&self, crash: Crash) {
         let Store::File(file) = &mut *self.store.lock() else { return };
         let epoch = epoch_of(file.broker.as_deref().unwrap());
@@ -203,6 +257,7 @@ impl Log {
                 let broker = file.broker.clone().expect("it is open");
                 Box::pin(async move { block(work(&*broker)) })
             }
+            Store::Nats(_) => unreachable!("each hub has a broker of its own"),
         }
     }
 }
@@ -239,7 +294,7 @@ fn block<T>(work: impl Future<Output = T>) -> T {
 
 /// All of the room.
 fn all(broker: &SqliteBroker) -> Page {
-    block(broker.read(&super::room(), everything())).unwrap()
+    block(broker.read(&super::world::room(), everything())).unwrap()
 }
 
 fn everything() -> Read {
@@ -278,7 +333,7 @@ impl Broker for Log {
     fn append(&self, mut drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
         // The server has the real time. By it other pages of a file would be written each time.
         for draft in &mut drafts {
-            draft.envelope.at = super::BEGIN + self.truth.lock().len() as u64;
+            draft.envelope.at = super::world::BEGIN + self.truth.lock().len() as u64;
         }
         let error = || Err(BrokerError::Unavailable("bad luck".to_owned()));
         let (before, after) = {

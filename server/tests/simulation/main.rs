@@ -4,467 +4,91 @@
 //! Frames are delayed, lost with their connection, doubled, and arrive from legs that were given up; networks
 //! let some transports through and not others; servers restart, the log fails before or after it has kept
 //! something, pages reload. In every fourth history the log is a file, by the SQLite broker that ships, on a disk
-//! that fails: it has errors, is full, tears what it writes, and loses its power. Nothing sleeps and nothing is
+//! that fails: it has errors, is full, tears what it writes, and loses its power. Others have three hubs over one log, by the
+//! JetStream broker that ships, on a simulated NATS that fails: each leg and each request comes to any of them, hubs die, are
+//! cut off or too slow, servers of NATS die, its leaders change. Nothing sleeps and nothing is
 //! random but by seed: a history that fails names its number, and
-//! `HUBBUB_SEED=n cargo test -p server --test simulation` plays that one again.
-//! `HUBBUB_HISTORIES` is how many there are; 500 unless told.
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
+//! `HUBBUB_SEED=n cargo test -p server --test simulation` plays that one again, of one hub and of three.
+//! `HUBBUB_HISTORIES` is how many there are of each.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
+mod far;
+mod hubs;
 mod log;
 mod network;
 mod tab;
+mod world;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use parking_lot::Mutex;
+use world::{Happened, World};
 
-use axum::http::Method;
-use client::{Effect, Event, LegId, Setup, Transport};
-use common::{After, Audience, Message, MessageId, Position, Publish, RoomName};
-use fastrand::Rng;
-use hub::broker::Broker;
-use log::{Crash, Log};
-use network::{Far, Leg, Net, Weather};
-use serde::Deserialize;
-use server::{Config, Server, identity::Identity};
-use tab::Tab;
-
-const TABS: usize = 4;
-const STEPS: usize = 250;
-/// When a history begins, on everybody's clock.
-const BEGIN: u64 = 1_795_424_700_000;
-/// More than messages are kept for.
-const FORTY_DAYS: u64 = 40 * 24 * 60 * 60 * 1_000;
-
-struct World {
-    net: Net,
-    now: u64,
-    log: Arc<Log>,
-    /// Whether nothing is let go of because there is too much.
-    keeps_all: bool,
-    config: Config,
-    identity: Identity,
-    /// The server, if it is up.
-    far: Option<Far>,
-    tabs: Vec<Tab>,
-    legs: Vec<Leg>,
-    weather: BTreeMap<(usize, u8), Weather>,
-    /// What the browsers keep for all their tabs: one a person.
-    shared: [BTreeMap<String, String>; 3],
-    /// What is still to be heard by other tabs of one browser.
-    stored: VecDeque<(usize, Event)>,
-}
-
-/// The last two are tabs of one person.
-fn person(tab: usize) -> usize {
-    [0, 1, 2, 2][tab]
-}
-
-/// Half of the tabs are pages with people before them, the others programs.
-fn is_page(tab: usize) -> bool {
-    tab.is_multiple_of(2)
-}
-
-fn room() -> RoomName {
-    RoomName::parse("tea").unwrap()
-}
-
-#[derive(Deserialize)]
-struct Latest {
-    position: Position,
-    messages: Vec<Message>,
-}
-
-impl World {
-    async fn new(seed: u64) -> Self {
-        let mut rng = Rng::with_seed(seed);
-        let mut config = Config::ephemeral();
-        config.publish_rate = 0;
-        config.hub.tail_messages = rng.usize(1..20);
-        // Sometimes all rooms may hold next to nothing.
-        config.hub.tails_bytes = [0, 2_000, config.hub.tails_bytes][rng.usize(..3)];
-        // In every other history little is kept, so that readers come back too late.
-        let kept = if rng.bool() { 10_000 } else { rng.usize(5..40) };
-        let is_file = seed.is_multiple_of(4);
-        let log = if is_file { Log::in_a_file } else { Log::in_memory };
-        let log = Arc::new(log(kept, rng.fork()));
-        while Broker::tidy(&*log, BEGIN).await.is_err() {}
-        let identity = Identity::ephemeral();
-        let server = Server::over(config.clone(), identity.clone(), log.clone());
-        let far = Far::new(&server);
-        let mut world = Self {
-            net: Net { rng, healed: false },
-            now: BEGIN,
-            log,
-            keeps_all: kept == 10_000,
-            config,
-            identity,
-            far: Some(far.clone()),
-            tabs: Vec::new(),
-            legs: Vec::new(),
-            weather: BTreeMap::new(),
-            shared: Default::default(),
-            stored: VecDeque::new(),
-        };
-        let mut given = Vec::new();
-        for name in ["ada", "bob", "eve"] {
-            let reply =
-                far.ask(Method::POST, "http://hub/api/token", format!(r#"{{"name":"{name}"}}"#));
-            given.push(serde_json::from_str::<serde_json::Value>(&reply.await.body).unwrap());
-        }
-        for n in 0..TABS {
-            let given = &given[person(n)];
-            let token = given["token"].as_str().unwrap().to_owned();
-            let member = serde_json::from_value(given["member"].clone()).unwrap();
-            let latest = world.latest(&token, "").await.unwrap();
-            let setup = world.setup(n, &token, &latest);
-            world.tabs.push(Tab::new(setup, member, token, latest.position));
-        }
-        world
-    }
-
-    fn setup(&mut self, n: usize, token: &str, latest: &Latest) -> Setup {
-        Setup {
-            token: Some(token.to_owned()),
-            after: After::Position(latest.position.clone()),
-            messages: latest.messages.clone(),
-            view: is_page(n),
-            ..Setup::new("http://hub", room(), self.net.rng.u64(..))
-        }
-    }
-
-    async fn latest(&self, token: &str, session: &str) -> Option<Latest> {
-        let url = format!("http://hub/api/rooms/tea/messages?token={token}&session={session}");
-        let reply = self.far.as_ref()?.ask(Method::GET, &url, String::new()).await;
-        serde_json::from_str(&reply.body).ok()
-    }
-
-    async fn live(mut self) {
-        for tab in 0..TABS {
-            self.start(tab);
-        }
-        for _ in 0..STEPS {
-            self.something_happens().await;
-            let pause = if self.net.chance(2) { 30_000 } else { 500 };
-            let pause = self.net.rng.u64(..pause);
-            self.pass(pause).await;
-        }
-        self.heal().await;
-        for (n, tab) in self.tabs.iter().enumerate() {
-            tab.check_the_end(n, &self.log, 3);
-        }
-    }
-
-    async fn something_happens(&mut self) {
-        let n = self.net.rng.usize(..TABS);
-        match self.net.rng.u8(..100) {
-            0..50 => self.say(n),
-            50..58 => self.retry_stuck(n),
-            58..66 => self.cut(n),
-            66..69 => self.reload(n).await,
-            69..71 => self.tell(n, Event::Wake),
-            71..73 => self.restart(),
-            73..75 => self.stop_calmly().await,
-            75..77 => self.tidy().await,
-            77 => self.burst().await,
-            78..81 => self.change_weather(n),
-            81 => {
-                let choice = [None, Some(Transport::Events), Some(Transport::Poll)];
-                let choice = choice[self.net.rng.usize(..3)];
-                self.tell(n, Event::Choose(choice));
-            }
-            82..84 => {
-                let idle = self.net.rng.bool();
-                self.tell(n, Event::Idle(idle));
-            }
-            84..86 => self.tell(n, Event::Typing(true)),
-            _ => {}
-        }
-    }
-
-    /// Time passes, and whatever is due in it happens.
-    async fn pass(&mut self, ms: u64) {
-        let (until, step) = (self.now + ms, (ms / 10).max(250));
-        while self.now < until {
-            let next = (self.now + step).min(until);
-            tokio::time::advance(Duration::from_millis(next - self.now)).await;
-            self.now = next;
-            for n in 0..self.legs.len() {
-                let far = self.far.clone();
-                self.legs[n].serve(far.as_ref(), self.now, &mut self.net).await;
-            }
-            if self.far.is_none() && self.net.rng.u8(..20) == 0 {
-                // Whoever looks after it starts it again.
-                self.start_server();
-            }
-            for n in 0..self.legs.len() {
-                while let Some(event) = self.legs[n].arrived(self.now) {
-                    if !self.legs[n].deaf {
-                        let tab = self.legs[n].tab;
-                        self.tell(tab, event);
-                    }
-                }
-            }
-            self.legs.retain(|leg| !leg.is_over());
-            while let Some((tab, event)) = self.stored.pop_front() {
-                self.tell(tab, event);
-            }
-            for n in 0..TABS {
-                if self.tabs[n].client.deadline().is_some_and(|(at, _)| at <= self.now) {
-                    self.tell(n, Event::Time);
-                }
-            }
-        }
-    }
-
-    /// Everything is well again, and stays so for long enough to notice a connection that died in silence, and for
-    /// the longest outbox and ladder.
-    async fn heal(&mut self) {
-        self.net.healed = true;
-        self.log.heal();
-        self.weather.clear();
-        if self.far.is_none() {
-            self.start_server();
-        }
-        for n in 0..TABS {
-            self.tell(n, Event::Choose(None));
-        }
-        for round in 0..150 {
-            let settled = |tab: &Tab| {
-                tab.client.unsent().next().is_none() && tab.transport == Transport::WebSocket
-            };
-            if round > 15 && self.tabs.iter().all(settled) {
-                break;
-            }
-            for n in 0..TABS {
-                self.retry_stuck(n);
-            }
-            self.pass(10_000).await;
-        }
-        self.pass(30_000).await;
-    }
-
-    /// Tells a client, and does what it says.
-    fn tell(&mut self, n: usize, event: Event) {
-        self.tabs[n].client.handle(self.now, event);
-        while let Some(effect) = self.tabs[n].client.poll() {
-            self.carry_out(n, effect);
-        }
-        if let Some((at, why)) = self.tabs[n].client.deadline() {
-            assert!(at > self.now, "{why:?} was due at {at}");
-        }
-    }
-
-    fn carry_out(&mut self, n: usize, effect: Effect) {
-        let now = self.now;
-        match effect {
-            Effect::Open { leg, transport, url } => {
-                let leg = self.leg(n, leg, transport);
-                // As for a browser: a page and its WebSocket are at the same host.
-                let url = url.replacen("ws", "http", usize::from(url.starts_with("ws")));
-                self.legs[leg].open(url, now, &mut self.net);
-            }
-            Effect::Fetch { leg, request, method, url, body } => {
-                let leg = self.leg(n, leg, Transport::LongPoll);
-                let method = match method {
-                    client::Method::Get => Method::GET,
-                    client::Method::Post => Method::POST,
-                };
-                self.legs[leg].fetch((request, method, url), body, now, &mut self.net);
-            }
-            Effect::Send { leg, text } => {
-                let leg = self.leg(n, leg, Transport::WebSocket);
-                self.legs[leg].send(text, now, &mut self.net);
-            }
-            Effect::Close { leg } => {
-                for leg in self.legs.iter_mut().filter(|known| known.tab == n && known.id == leg) {
-                    leg.give_up(&mut self.net);
-                }
-            }
-            Effect::Keep { scope: client::Scope::Shared, key, text } => {
-                self.shared[person(n)].insert(key.clone(), text.clone());
-                let others = (0..TABS).filter(|other| *other != n && person(*other) == person(n));
-                for other in others {
-                    let (key, text) = (key.clone(), text.clone());
-                    self.stored.push_back((other, Event::Kept { key, text }));
-                }
-            }
-            Effect::Keep { scope, key, text } => self.tabs[n].keep(scope, &key, &text),
-            Effect::Link { .. } | Effect::File { .. } => {
-                unreachable!("no tab asked for a direct connection")
-            }
-            Effect::Tell(change) => self.tabs[n].hear(change, &self.log),
-        }
-    }
-
-    /// Where this leg of a tab is; a new one, if it is not there yet.
-    fn leg(&mut self, n: usize, id: LegId, transport: Transport) -> usize {
-        let known = self.legs.iter().position(|leg| leg.tab == n && leg.id == id && !leg.deaf);
-        known.unwrap_or_else(|| {
-            let weather = self.weather.get(&(n, transport as u8)).copied();
-            self.legs.push(Leg::new(n, id, transport, weather.unwrap_or(Weather::Fine)));
-            self.legs.len() - 1
-        })
-    }
-
-    fn say(&mut self, n: usize) {
-        let id = MessageId::parse(&format!("{n}-{}", self.tabs[n].said.len())).unwrap();
-        let to = match self.net.rng.u8(..6) {
-            0 => Audience::Others,
-            1 => Audience::Own,
-            2 => {
-                let tab = self.tabs[3].session.clone();
-                Audience::Only(
-                    [self.tabs[1].member.id.to_string()].into_iter().chain(tab).collect(),
-                )
-            }
-            _ => Audience::All,
-        };
-        let publish = Publish { id: Some(id.clone()), to, ..Publish::text("hi").unwrap() };
-        if self.tabs[n].client.after() == &After::Now {
-            return;
-        }
-        self.tabs[n].said.push(id);
-        self.tell(n, Event::Say(publish));
-    }
-
-    fn retry_stuck(&mut self, n: usize) {
-        for id in self.tabs[n].stuck() {
-            self.tell(n, Event::Retry(id));
-        }
-        // A program has nobody to ask: what it was refused it lets go of, and says again.
-        let view = is_page(n);
-        let let_go: Vec<_> = self.tabs[n].overtaken.iter().cloned().collect();
-        for id in let_go.into_iter().filter(|_| !view) {
-            let kept = self.log.truth.lock().iter().any(|kept| kept.envelope.id == id);
-            if !kept && !self.tabs[n].client.unsent().any(|unsent| *unsent == id) {
-                let publish = Publish { id: Some(id), ..Publish::text("hi").unwrap() };
-                self.tell(n, Event::Say(publish));
-            }
-        }
-    }
-
-    fn cut(&mut self, n: usize) {
-        for leg in self.legs.iter_mut().filter(|leg| leg.tab == n && !leg.deaf) {
-            leg.cut(self.now, &mut self.net);
-        }
-    }
-
-    fn change_weather(&mut self, n: usize) {
-        let kinds = [Weather::Fine, Weather::Refused, Weather::Mute, Weather::Cut, Weather::Slow];
-        let transport = self.net.rng.u8(..3);
-        let weather = kinds[self.net.rng.usize(..kinds.len())];
-        self.weather.insert((n, transport), weather);
-    }
-
-    fn start(&mut self, n: usize) {
-        let texts = |kept: &BTreeMap<String, String>| {
-            let texts = kept.iter().filter(|(_, text)| !text.is_empty());
-            texts.map(|(key, text)| (key.clone(), text.clone())).collect()
-        };
-        let (tab, shared) = (texts(&self.tabs[n].kept), texts(&self.shared[person(n)]));
-        self.tell(n, Event::Start { tab, shared });
-    }
-
-    /// The tab loads its page anew; what it could not say is kept by the browser.
-    async fn reload(&mut self, n: usize) {
-        let session = self.tabs[n].kept.get("session").cloned().unwrap_or_default();
-        let token = self.tabs[n].token.clone();
-        let Some(latest) = self.latest(&token, &session).await else { return };
-        let truth = self.log.truth.lock().clone();
-        for message in &latest.messages {
-            let kept = truth.iter().find(|kept| kept.offset == message.offset).unwrap();
-            assert!(self.tabs[n].may_read(kept), "invariant 7: the page shows {message:?}");
-            assert_eq!(kept.message, *message, "invariant 6");
-        }
-        self.tell(n, Event::Leaving);
-        for leg in self.legs.iter_mut().filter(|leg| leg.tab == n && !leg.deaf) {
-            leg.give_up(&mut self.net);
-        }
-        self.stored.retain(|(tab, _)| *tab != n);
-        let setup = self.setup(n, &token, &latest);
-        let tab = &mut self.tabs[n];
-        // Whichever tab takes it over, it is said; but in which order is nobody's promise.
-        tab.overtaken.extend(tab.client.unsent().cloned());
-        tab.rows = client::first_rows(setup.messages.clone());
-        tab.transport = Transport::WebSocket;
-        tab.cursor = latest.position;
-        tab.client = client::Client::new(setup);
-        self.start(n);
-    }
-
-    /// A program says much at once: more than is kept, more than the tail holds, or more than a reader takes at
-    /// one time.
-    async fn burst(&mut self) {
-        let Some(far) = self.far.clone() else { return };
-        let messages = if self.net.rng.u8(..20) == 0 { 600 } else { self.net.rng.usize(5..60) };
-        for n in 0..messages {
-            let body = format!(r#"{{"value":"beep","id":"b{}-{n}"}}"#, self.now);
-            far.ask(Method::POST, "http://hub/api/rooms/tea/messages", body).await;
-        }
-    }
-
-    /// By a clock that may be forty days ahead, or behind.
-    async fn tidy(&mut self) {
-        let jump = [0, 0, FORTY_DAYS][self.net.rng.usize(..3)];
-        let at = if self.net.rng.bool() { self.now + jump } else { self.now - jump };
-        // The disk may be full.
-        let _ = Broker::tidy(&*self.log, at).await;
-        if self.keeps_all {
-            self.log.has_all().await;
-        }
-    }
-
-    fn start_server(&mut self) {
-        let (config, identity) = (self.config.clone(), self.identity.clone());
-        self.far = Some(Far::new(&Server::over(config, identity, self.log.clone())));
-    }
-
-    /// The server dies and is back, or stays away for a while.
-    fn restart(&mut self) {
-        self.legs.iter_mut().for_each(|leg| leg.lose_server(self.now));
-        self.far = None;
-        let crash = if self.net.rng.bool() { Crash::Killed } else { Crash::PowerCut };
-        self.log.crash(crash);
-        if self.net.rng.bool() {
-            self.start_server();
-        }
-    }
-
-    async fn stop_calmly(&mut self) {
-        let Some(far) = self.far.clone() else { return };
-        far.door.close();
-        for leg in &mut self.legs {
-            leg.serve(Some(&far), self.now, &mut self.net).await;
-            leg.lose_server(self.now);
-        }
-        self.far = None;
-        drop(far);
-        self.log.restart();
-        self.start_server();
-    }
-}
-
-#[test]
-fn whatever_the_network_does_the_invariants_hold() {
+/// Plays so many histories, of so many hubs; what happened in them, unless it was one alone.
+fn play(histories: u64, hubs: usize) -> Option<Happened> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let seeds = match number("HUBBUB_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("HUBBUB_HISTORIES").unwrap_or(500),
+    let (seeds, is_one) = match number("HUBBUB_SEED") {
+        Some(seed) => (seed..seed + 1, true),
+        None => (0..number("HUBBUB_HISTORIES").unwrap_or(histories), false),
     };
+    let all: Mutex<Happened> = Mutex::default();
     let live = |seed: u64| {
         let lived = std::panic::catch_unwind(|| {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-            runtime.block_on(async { World::new(seed).await.live().await });
+            runtime.block_on(async { World::new(seed, hubs).await.live().await })
         });
-        assert!(lived.is_ok(), "history {seed} fails; HUBBUB_SEED={seed} plays it again");
+        let Ok(happened) = lived else {
+            panic!("history {seed} of {hubs} fails; HUBBUB_SEED={seed} plays it again");
+        };
+        for (what, times) in happened {
+            *all.lock().entry(what).or_default() += times;
+        }
     };
-    let (odd, even): (Vec<_>, Vec<_>) = seeds.partition(|seed| seed % 2 == 1);
+    let (odd, even): (Vec<_>, Vec<_>) = seeds.clone().partition(|seed| seed % 2 == 1);
     std::thread::scope(|scope| {
         scope.spawn(|| odd.into_iter().for_each(live));
         even.into_iter().for_each(live);
     });
+    let all = all.into_inner();
+    let report: Vec<_> = all.iter().map(|(what, times)| format!("{times:>9} {what}")).collect();
+    println!("{} histories of {hubs}:\n{}", seeds.end - seeds.start, report.join("\n"));
+    (!is_one && seeds.end >= histories).then_some(all)
+}
+
+#[test]
+fn whatever_the_network_does_the_invariants_hold() {
+    play(500, 1);
+}
+
+/// What is to happen in the histories of several hubs, or they show nothing.
+const TO_HAPPEN: &[&str] = &[
+    "acknowledged",
+    "answers lost",
+    "answers of a copy that is behind",
+    "answers of a leader that is none",
+    "connections lost",
+    "gaps told",
+    "hubs cut off",
+    "hubs cut off in silence",
+    "hubs cut off one way, down",
+    "hubs cut off one way, up",
+    "hubs killed",
+    "hubs stopped",
+    "ids known",
+    "leaders chosen",
+    "leaders stopped",
+    "majorities lost",
+    "news dropped by a slow hub",
+    "news lost",
+    "news out of order",
+    "news told twice",
+    "read",
+    "requests lost",
+    "servers killed",
+];
+
+#[test]
+fn whatever_nats_and_the_network_do_the_invariants_hold_over_several_hubs() {
+    let Some(happened) = play(40, 3) else { return };
+    let missing: Vec<_> = TO_HAPPEN.iter().filter(|what| !happened.contains_key(*what)).collect();
+    assert!(missing.is_empty(), "never: {missing:?}");
 }

@@ -1,90 +1,17 @@
-//! What is between a client and the server: legs that delay, lose, double and break, over the real sessions and
-//! the real handlers.
+//! What is between a client and the hubs: legs that delay, lose, double and break, over the real sessions and
+//! the real handlers. Each leg, and each request, comes to whichever hub is up.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::collections::VecDeque;
 
-use axum::{
-    Router,
-    body::{Body, BodyDataStream, to_bytes},
-    extract::connect_info::MockConnectInfo,
-    http::{HeaderMap, Method, Request, header},
-};
+use axum::{body::BodyDataStream, http::Method};
 use client::{Event, LegId, RequestId, Transport};
 use common::{Bye, ClientFrame, ErrorCode, Refusal, ServerFrame};
 use fastrand::Rng;
-use futures_util::{FutureExt, StreamExt, future::BoxFuture};
-use server::{
-    caller::{Door, Entrance},
-    session::{Answer, Out, Session, Wants},
-};
-use tower::ServiceExt;
+use futures_util::{FutureExt, StreamExt};
+use server::session::{Answer, Out, Session};
+use tokio::task::JoinHandle;
 
-/// A server that is up.
-#[derive(Clone)]
-pub struct Far {
-    pub door: Door,
-    router: Router,
-}
-
-impl Far {
-    pub fn new(server: &server::Server) -> Self {
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        Self { door: server.door(), router: server.router().layer(MockConnectInfo(peer)) }
-    }
-
-    /// Asks, as HTTP does: the status, whether it is a problem, and the body.
-    pub fn ask(&self, method: Method, url: &str, body: String) -> BoxFuture<'static, Reply> {
-        let request = Request::builder()
-            .header(header::HOST, "hub")
-            .method(method)
-            .uri(path(url))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(body))
-            .unwrap();
-        let router = self.router.clone();
-        async move {
-            let response = router.oneshot(request).await.unwrap();
-            let kind = response.headers().get(header::CONTENT_TYPE);
-            let problem =
-                kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem"));
-            let status = response.status().as_u16();
-            let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-            Reply { status, problem, body: String::from_utf8(body.to_vec()).unwrap() }
-        }
-        .boxed()
-    }
-
-    /// Opens an event stream; `None` if it is refused.
-    async fn stream(&self, url: &str) -> Option<BodyDataStream> {
-        let request = Request::get(path(url)).header(header::HOST, "hub");
-        let request = request.body(Body::empty()).unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        response.status().is_success().then(|| response.into_body().into_data_stream())
-    }
-
-    /// Opens a WebSocket; `None` if it is refused.
-    async fn session(&self, url: &str) -> Option<Session> {
-        let query: Vec<(String, String)> =
-            serde_urlencoded::from_str(url.split_once('?').unwrap().1).unwrap();
-        let find =
-            |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let [room, after, session, token] = ["room", "after", "session", "token"].map(find);
-        let entrance = Entrance { room, after, session, token, fields: None };
-        let caller = self.door.admit(&HeaderMap::new(), None, entrance).ok()?;
-        Session::enter(caller, Wants::Everything).await.ok()
-    }
-}
-
-pub struct Reply {
-    pub status: u16,
-    pub problem: bool,
-    pub body: String,
-}
-
-/// The path and the query of an address.
-fn path(url: &str) -> &str {
-    url.strip_prefix("http://hub").unwrap()
-}
+use super::far::{Far, Reply};
 
 /// What a transport meets on a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,13 +28,35 @@ pub enum Weather {
 }
 
 /// The server's end of a connection.
-enum End {
-    /// The request to open it arrives then.
+pub enum End {
+    /// The request to open it is on its way.
     Opening(String),
+    /// It has arrived.
+    Entering(Work<End>),
     Session(Box<Session>),
     Stream(BodyDataStream, String),
     /// Requests only, or nothing any more.
     None,
+}
+
+/// What a hub does by itself, as long as somebody waits for it.
+pub struct Work<T>(JoinHandle<T>);
+
+impl<T: Send + 'static> Work<T> {
+    fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
+    }
+
+    /// What came of it, once.
+    fn done(&mut self) -> Option<T> {
+        (&mut self.0).now_or_never().map(Result::unwrap)
+    }
+}
+
+impl<T> Drop for Work<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Something on its way to the server.
@@ -123,8 +72,11 @@ pub struct Leg {
     pub transport: Transport,
     weather: Weather,
     end: End,
+    /// At which hub that is.
+    hub: usize,
     up: Vec<(u64, Up)>,
-    asked: Vec<(RequestId, BoxFuture<'static, Reply>)>,
+    /// What was asked, and at which hub.
+    asked: Vec<(usize, RequestId, Work<Reply>)>,
     /// On its way to the client, by the time of arrival.
     down: VecDeque<(u64, Event)>,
     /// When the last frame arrives: they don't overtake each other.
@@ -143,6 +95,7 @@ impl Leg {
             transport,
             weather,
             end: End::None,
+            hub: 0,
             up: Vec::new(),
             asked: Vec::new(),
             down: VecDeque::new(),
@@ -214,7 +167,7 @@ impl Leg {
 
     /// It breaks; the client may learn of it at once, or only from the silence.
     pub fn cut(&mut self, now: u64, net: &mut Net) {
-        let lost: Vec<_> = self.asked.drain(..).map(|(request, _)| request).collect();
+        let lost: Vec<_> = self.asked.drain(..).map(|(_, request, _)| request).collect();
         self.down.clear();
         self.end = End::None;
         if net.rng.bool() {
@@ -245,43 +198,59 @@ impl Leg {
         self.down.insert(behind, (at, event));
     }
 
-    /// The server has died, or is not there: what it was asked is not answered.
-    pub fn lose_server(&mut self, now: u64) {
-        let arrived = std::mem::take(&mut self.up).into_iter().filter_map(|(_, up)| match up {
-            Up::Request { request, .. } => Some(request),
-            Up::Frame(_) => None,
-        });
-        let lost: Vec<_> =
-            self.asked.drain(..).map(|(request, _)| request).chain(arrived).collect();
-        for request in lost {
+    /// A hub has died: what it was asked is not answered, and nobody is connected to it any more.
+    pub fn lose_hub(&mut self, hub: usize, now: u64) {
+        let (lost, asked): (Vec<_>, _) =
+            std::mem::take(&mut self.asked).into_iter().partition(|it| it.0 == hub);
+        self.asked = asked;
+        for (_, request, _) in lost {
             self.push(now, Event::Unanswered { leg: self.id, request });
         }
-        if !matches!(std::mem::replace(&mut self.end, End::None), End::None) {
+        if self.hub == hub && !matches!(self.end, End::Opening(_) | End::None) {
+            self.end = End::None;
             self.close_at(now);
         }
     }
 
-    /// The server's half.
-    pub async fn serve(&mut self, far: Option<&Far>, now: u64, net: &mut Net) {
+    /// What has arrived finds nobody.
+    fn find_nobody(&mut self, now: u64) {
+        let (arrived, up): (Vec<_>, _) =
+            std::mem::take(&mut self.up).into_iter().partition(|it| it.0 <= now);
+        self.up = up;
+        for (_, up) in arrived {
+            if let Up::Request { request, .. } = up {
+                self.push(now, Event::Unanswered { leg: self.id, request });
+            }
+        }
+        if self.arrives <= now && matches!(self.end, End::Opening(_)) {
+            self.end = End::None;
+            self.close_at(now);
+        }
+    }
+
+    /// The half of the hubs, of which these are up.
+    pub async fn serve(&mut self, hubs: &[(usize, Far)], now: u64, net: &mut Net) {
         if self.dies.is_some_and(|dies| dies <= now) {
             self.dies = None;
             return self.cut(now, net);
         }
-        let Some(far) = far else {
-            let due = self.arrives <= now || !matches!(self.end, End::Opening(_));
-            return if due {
-                self.lose_server(now)
-            };
-        };
-        self.arrive(far, now).await;
+        if hubs.is_empty() {
+            return self.find_nobody(now);
+        }
+        self.arrive(hubs, now, net).await;
         self.up.sort_by_key(|(at, _)| *at);
         while self.up.first().is_some_and(|(at, _)| *at <= now) {
             match self.up.remove(0).1 {
                 Up::Frame(text) => self.take(&text, now, net),
-                Up::Request { request, method, url, body } => match refused(&body, net) {
-                    Some(reply) => self.asked.push((request, async { reply }.boxed())),
-                    None => self.asked.push((request, far.ask(method, &url, body))),
-                },
+                Up::Request { request, method, url, body } => {
+                    let (hub, far) = net.any(hubs);
+                    let reply = match refused(&body, net) {
+                        Some(reply) => Work::new(async { reply }),
+                        None => Work::new(far.ask(method, &url, body)),
+                    };
+                    self.asked.push((*hub, request, reply));
+                    tokio::task::yield_now().await;
+                }
             }
         }
         self.tell(now, net).await;
@@ -290,17 +259,18 @@ impl Leg {
         }
     }
 
-    async fn arrive(&mut self, far: &Far, now: u64) {
-        let End::Opening(url) = &self.end else { return };
-        if self.arrives > now {
-            return;
+    async fn arrive(&mut self, hubs: &[(usize, Far)], now: u64, net: &mut Net) {
+        if let End::Opening(url) = &self.end
+            && self.arrives <= now
+        {
+            let (hub, far) = net.any(hubs);
+            let entering = Work::new(far.clone().open(self.transport, url.clone()));
+            (self.hub, self.end) = (*hub, End::Entering(entering));
+            tokio::task::yield_now().await;
         }
-        let url = url.clone();
-        self.end = match self.transport {
-            Transport::WebSocket => far.session(&url).await.map(|it| End::Session(Box::new(it))),
-            _ => far.stream(&url).await.map(|body| End::Stream(body, String::new())),
-        }
-        .unwrap_or(End::None);
+        let End::Entering(entering) = &mut self.end else { return };
+        let Some(end) = entering.done() else { return };
+        self.end = end;
         match self.end {
             End::None => self.close_at(now),
             _ => {
@@ -359,7 +329,7 @@ impl Leg {
                     );
                 }
             }
-            End::Opening(_) | End::None => {}
+            End::Opening(_) | End::Entering(_) | End::None => {}
         }
         for text in frames {
             let text = with_own_luck(text, net);
@@ -367,8 +337,8 @@ impl Leg {
             self.push(self.last_frame, Event::Received { leg: self.id, text });
         }
         for index in (0..self.asked.len()).rev() {
-            let Some(reply) = (&mut self.asked[index].1).now_or_never() else { continue };
-            let (request, _) = self.asked.remove(index);
+            let Some(reply) = self.asked[index].2.done() else { continue };
+            let (_, request, _) = self.asked.remove(index);
             let (leg, Reply { status, problem, body }) = (self.id, reply);
             let answer = match net.chance(3) {
                 true => Event::Unanswered { leg, request },
@@ -431,6 +401,10 @@ pub struct Net {
 impl Net {
     pub fn chance(&mut self, percent: u8) -> bool {
         self.rng.u8(..100) < percent && !self.healed
+    }
+
+    pub fn any<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.rng.usize(..of.len())]
     }
 
     pub fn delay(&mut self) -> u64 {

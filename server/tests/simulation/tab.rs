@@ -127,7 +127,7 @@ impl Tab {
     }
 
     pub fn check_the_end(&self, n: usize, log: &Log, members: usize) {
-        let (truth, lost) = (log.truth.lock(), log.lost.lock());
+        let (truth, lost) = (log.truth(), log.lost.lock());
         let kept: HashMap<_, _> =
             truth.iter().map(|kept| (&kept.envelope.id, kept.offset)).collect();
         let mut ids: Vec<_> = truth.iter().map(|kept| (&kept.envelope.id, kept.offset)).collect();
