@@ -2,16 +2,22 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    future::ready,
     sync::Arc,
     time::Duration,
 };
 
 use common::{Epoch, MessageId, Offset, RoomName};
+use futures_util::FutureExt;
 use hub::{
     Draft,
-    broker::{Appended, BrokerError, RoomLog, aim, taken},
+    broker::{Appended, BoxFuture, BrokerError, RoomLog, aim, taken},
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::OwnedMutexGuard,
+    task::unconstrained,
+    time::{Instant, sleep},
+};
 
 use crate::{
     room::Room,
@@ -36,29 +42,41 @@ struct Plan {
 }
 
 impl Shard {
-    pub(crate) async fn append(
+    /// Begins to append: what is begun next for the same room is sent behind it.
+    ///
+    /// It goes on whether or not somebody looks at what it returns. Others wait for what is held meanwhile, and whoever asked
+    /// may be busy for long with a client that reads nothing.
+    pub(crate) fn append(
         self: &Arc<Self>,
         drafts: Vec<Draft>,
-    ) -> Result<Appended, BrokerError> {
-        let names: BTreeSet<_> = drafts.iter().map(|draft| &draft.envelope.room).collect();
-        let mut rooms = Vec::with_capacity(names.len());
-        for name in names {
-            rooms.push(self.room(name).await?);
-        }
-        let mends = drafts.iter().any(|draft| draft.envelope.mends.is_some());
-        self.log.connected().await?;
-        let appended = self.append_to(&rooms, drafts, mends).await;
-        if mends {
-            for room in &rooms {
-                self.erase(room).await;
+    ) -> impl Future<Output = Result<Appended, BrokerError>> + Send + use<> {
+        let names: BTreeSet<_> = drafts.iter().map(|draft| draft.envelope.room.clone()).collect();
+        let first = names.first().map(|name| in_line(&self.in_memory(name)));
+        let shard = self.clone();
+        let begun = tokio::spawn(async move {
+            let mut rooms = Vec::with_capacity(names.len());
+            for name in &names {
+                rooms.push(shard.room(name).await?);
             }
+            let mends = drafts.iter().any(|draft| draft.envelope.mends.is_some());
+            shard.log.connected().await?;
+            let appended = shard.append_to(&rooms, first, drafts, mends).await;
+            if mends {
+                for room in &rooms {
+                    shard.erase(room).await;
+                }
+            }
+            appended
+        });
+        async {
+            begun.await.unwrap_or_else(|error| Err(BrokerError::Unavailable(error.to_string())))
         }
-        appended
     }
 
     async fn append_to(
         &self,
         rooms: &[Arc<Room>],
+        mut first: Option<Turn>,
         drafts: Vec<Draft>,
         mends: bool,
     ) -> Result<Appended, BrokerError> {
@@ -67,7 +85,8 @@ impl Shard {
             let epoch = self.epoch();
             let (mut turns, mut under_way) = (Vec::new(), Vec::new());
             for room in rooms {
-                turns.push(room.turn.lock().await);
+                // Of several rooms the others are waited for one after the other, so that no two wait for each other.
+                turns.push(first.take().unwrap_or_else(|| in_line(room)).await);
                 if mends {
                     let alone = room.under_way.write().await;
                     self.reach_acknowledged(room).await?;
@@ -180,6 +199,19 @@ impl Shard {
         }
         draft.clone().aimed(None)?;
         Ok(offset)
+    }
+}
+
+/// The turn of somebody in a room, once it comes.
+type Turn = BoxFuture<'static, OwnedMutexGuard<()>>;
+
+/// Stands in line at once, before whoever does so later.
+fn in_line(room: &Room) -> Turn {
+    // A task that has done much already would not be let in line.
+    let mut turn = Box::pin(unconstrained(room.turn.clone().lock_owned()));
+    match turn.as_mut().now_or_never() {
+        Some(turn) => Box::pin(ready(turn)),
+        None => turn,
     }
 }
 

@@ -152,12 +152,13 @@ impl JetStreamBroker {
         &self.shards[self.shard_of(room)]
     }
 
-    async fn append(&self, drafts: Vec<Draft>) -> Result<Appended, BrokerError> {
-        let of: Vec<_> = drafts.iter().map(|draft| self.shard_of(&draft.envelope.room)).collect();
-        let first = of.first().copied().unwrap_or(0);
-        if of.iter().all(|shard| *shard == first) {
-            return self.shards[first].append(drafts).await;
-        }
+    /// Appends to several shards, one after the other: `of` says to which each draft goes.
+    async fn append_to_several(
+        &self,
+        drafts: Vec<Draft>,
+        of: Vec<usize>,
+    ) -> Result<Appended, BrokerError> {
+        let first = of[0];
         let (mut epoch, mut offsets) = (self.shards[first].epoch(), vec![Offset(0); of.len()]);
         for (number, shard) in self.shards.iter().enumerate() {
             let is_there = |place: &usize| of[*place] == number;
@@ -232,7 +233,13 @@ impl Broker for JetStreamBroker {
     }
 
     fn append(&self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Appended, BrokerError>> {
-        Box::pin(async { self.noted(self.append(drafts).await) })
+        let of: Vec<_> = drafts.iter().map(|draft| self.shard_of(&draft.envelope.room)).collect();
+        let first = of.first().copied().unwrap_or(0);
+        if of.iter().any(|shard| *shard != first) {
+            return Box::pin(async { self.noted(self.append_to_several(drafts, of).await) });
+        }
+        let begun = self.shards[first].append(drafts);
+        Box::pin(async { self.noted(begun.await) })
     }
 
     fn read(&self, room: &RoomName, read: Read) -> BoxFuture<'_, Result<Page, BrokerError>> {

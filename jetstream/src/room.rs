@@ -29,7 +29,7 @@ pub(crate) struct Room {
     /// Its name in subjects.
     pub(crate) token: String,
     /// What is sent is sent in the order in which it was asked for.
-    pub(crate) turn: Turn<()>,
+    pub(crate) turn: Arc<Turn<()>>,
     /// Shared by what is sent and waits for its answer. What is done to a message has it alone: that message may be among them.
     pub(crate) under_way: RwLock<()>,
     /// One at a time reads what is missing.
@@ -102,7 +102,7 @@ impl Room {
         Self {
             name,
             token,
-            turn: Turn::default(),
+            turn: Arc::default(),
             under_way: RwLock::default(),
             catching_up: Turn::default(),
             listening: OnceCell::new(),

@@ -139,14 +139,20 @@ impl Shard {
         self.epoch.lock().clone()
     }
 
-    /// The room, in memory with all that is stored of it by now, and heard of from now on.
-    pub(crate) async fn room(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Room>, Failure> {
+    /// The room in memory, whatever of it is there.
+    pub(crate) fn in_memory(&self, name: &RoomName) -> Arc<Room> {
         let room = {
             let mut rooms = self.rooms.lock();
             let new = || Arc::new(Room::new(name.clone()));
             rooms.entry(name.clone()).or_insert_with(new).clone()
         };
         room.touch();
+        room
+    }
+
+    /// The room, in memory with all that is stored of it by now, and heard of from now on.
+    pub(crate) async fn room(self: &Arc<Self>, name: &RoomName) -> Result<Arc<Room>, Failure> {
+        let room = self.in_memory(name);
         let listen = async || {
             let heard = self.log.listen(&room.token).await?;
             let (shard, weak) = (Arc::downgrade(self), Arc::downgrade(&room));

@@ -3,8 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use common::{Offset, RoomName};
+use common::{Mend, Mends, MessageId, Offset, RoomName};
 use fastrand::Rng;
+use futures_util::{FutureExt, future::join_all};
 use hub::{
     Draft,
     broker::{Broker, Heard, Page, Part, Read, Retention},
@@ -15,7 +16,7 @@ use jetstream::{
     simulated::{Cut, Faults, SimulatedNats},
 };
 use parking_lot::Mutex;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 const BEGIN: u64 = 1_795_424_700_000;
 const DAY: u64 = 24 * 60 * 60 * 1_000;
@@ -153,4 +154,23 @@ async fn whoever_follows_a_room_is_told_of_another_life_before_anything_of_it() 
         }
         assert_eq!(life, "new");
     }
+}
+
+/// Whoever asked may be busy for long with a client that reads nothing.
+#[tokio::test(start_paused = true)]
+async fn an_append_that_nobody_looks_at_holds_up_no_other() {
+    let broker = hub(&nats(1, Faults::NONE)).await;
+    broker.append(vec![draft("tea", "a", BEGIN)]).await.unwrap();
+    let mut left = broker.append(vec![draft("tea", "b", BEGIN)]);
+    assert!((&mut left).now_or_never().is_none());
+    let _begun = broker.append(vec![draft("tea", "c", BEGIN)]);
+    let mut back = draft("tea", "d", BEGIN);
+    let mends = Mends { of: MessageId::parse("a").unwrap(), how: Mend::Retract };
+    back.envelope.mends = Some(mends);
+    timeout(Duration::from_secs(60), broker.append(vec![back])).await.unwrap().unwrap();
+    // In the order in which they were begun, also what nobody has looked at.
+    let offsets = join_all(["b", "c", "d"].map(|id| broker.append(vec![draft("tea", id, BEGIN)])));
+    let offsets: Vec<_> =
+        offsets.await.into_iter().map(|done| done.map(|done| done.offsets)).collect();
+    assert_eq!(offsets, [2, 3, 4].map(|offset| Ok(vec![Offset(offset)])));
 }
