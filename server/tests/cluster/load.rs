@@ -261,7 +261,7 @@ impl Reader {
 }
 
 /// What a hub has of a room: from its floor on, to the end.
-pub async fn kept(address: &str, room: &str) -> Journal {
+pub async fn kept(address: &str, room: &str, last: u64) -> Journal {
     let (mut kept, mut after) = (Journal::new(), "0".to_owned());
     loop {
         let url = format!("http://{address}/api/rooms/{room}/messages?after={after}&limit=1000");
@@ -274,7 +274,12 @@ pub async fn kept(address: &str, room: &str) -> Journal {
         let page: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         let messages = page["messages"].as_array().unwrap();
         if messages.is_empty() {
-            return kept;
+            if kept.last_key_value().is_some_and(|(at, _)| *at >= last) {
+                return kept;
+            }
+            // A hub that was cut off until just now has not heard of all of it yet.
+            sleep(PAUSE).await;
+            continue;
         }
         for message in messages {
             let id = message["id"].as_str().unwrap().to_owned();

@@ -96,8 +96,10 @@ mod on_nats {
             end.send_replace(Some(*said.last_key_value().unwrap().0));
         }
         for (room, said) in ROOMS.iter().zip(&said) {
+            let last = *said.last_key_value().unwrap().0;
             for address in &cluster.addresses {
-                let kept = timeout(TO_THE_END, kept(address, room)).await.expect("it is not read");
+                let kept =
+                    timeout(TO_THE_END, kept(address, room, last)).await.expect("it is not read");
                 let floor = *kept.first_key_value().unwrap().0;
                 assert!(kept.len() >= said.len().min(KEPT), "{} of {}", kept.len(), said.len());
                 let said = said.range(floor..).map(|(at, id)| (*at, id.clone())).collect();
