@@ -18,6 +18,7 @@ use tokio::{
     task::unconstrained,
     time::{Instant, sleep},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     room::Room,
@@ -44,7 +45,7 @@ struct Plan {
 impl Shard {
     /// Begins to append: what is begun next for the same room is sent behind it.
     ///
-    /// It goes on whether or not somebody looks at what it returns. Others wait for what is held meanwhile, and whoever asked
+    /// It goes on whether or not somebody looks at what it returns, as long as that is there. Others wait for what is held meanwhile, and whoever asked
     /// may be busy for long with a client that reads nothing.
     pub(crate) fn append(
         self: &Arc<Self>,
@@ -53,7 +54,7 @@ impl Shard {
         let names: BTreeSet<_> = drafts.iter().map(|draft| draft.envelope.room.clone()).collect();
         let first = names.first().map(|name| in_line(&self.in_memory(name)));
         let shard = self.clone();
-        let begun = tokio::spawn(async move {
+        let begun = AbortOnDropHandle::new(tokio::spawn(async move {
             let mut rooms = Vec::with_capacity(names.len());
             for name in &names {
                 rooms.push(shard.room(name).await?);
@@ -67,7 +68,7 @@ impl Shard {
                 }
             }
             appended
-        });
+        }));
         async {
             begun.await.unwrap_or_else(|error| Err(BrokerError::Unavailable(error.to_string())))
         }
