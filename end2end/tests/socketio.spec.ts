@@ -181,7 +181,7 @@ def heard(event, *args):
         sys.stdout.write(value + "\\n")
         sys.stdout.flush()
 
-client.connect(sys.argv[1], auth=lambda: {"room": "tea", **at})
+client.connect(sys.argv[1], auth=lambda: {"room": "tea", **at}, wait_timeout=60)
 client.wait()
 `;
   const child = spawn('python3', ['-c', program, server.url('/')], { env: { ...process.env, PYTHONPATH: python } });

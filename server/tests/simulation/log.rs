@@ -168,6 +168,16 @@ impl Log {
         }
     }
 
+    /// Whether something of the process that has the file is still there.
+    pub fn is_in_use(&self) -> bool {
+        match &*self.store.lock() {
+            Store::File(file) => {
+                file.broker.as_ref().is_some_and(|broker| Arc::strong_count(broker) > 1)
+            }
+            Store::Memory(_) | Store::Nats(_) => false,
+        }
+    }
+
     /// The process stops as it should, and is started again.
     pub fn restart(&self) {
         if let Store::File(file) = &mut *self.store.lock() {

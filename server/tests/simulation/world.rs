@@ -507,6 +507,10 @@ impl World {
         drop(up);
         self.hubs[place] = None;
         self.happens("hubs stopped");
+        // What was being asked of it ends with it.
+        while self.log.is_in_use() {
+            tokio::task::yield_now().await;
+        }
         self.log.restart();
         self.start(place).await;
     }
