@@ -166,9 +166,9 @@ test('a client that sends no `pid` goes on from the position it says', async ({ 
   test.skip(python === '', 'there is no Python 3 with python-socketio here');
   // As docs/protocol.md has it.
   const program = `
-import socketio, sys
+import socketio, sys, threading
 client = socketio.Client(reconnection_delay=0.1, reconnection_delay_max=0.2)
-at = {}
+at, newest, lock = {}, [0], threading.Lock()
 
 @client.on("*")
 def heard(event, *args):
@@ -177,9 +177,13 @@ def heard(event, *args):
         sys.stderr.write("here\\n")
         sys.stderr.flush()
     elif not event.startswith("hubbub:"):
-        value, meta, at["after"] = args
-        sys.stdout.write(value + "\\n")
-        sys.stdout.flush()
+        value, meta, position = args
+        # This client hands each event to a thread of its own, and they come in any order.
+        with lock:
+            if meta["offset"] > newest[0]:
+                newest[0], at["after"] = meta["offset"], position
+            sys.stdout.write(str(meta["offset"]) + " " + value + "\\n")
+            sys.stdout.flush()
 
 client.connect(sys.argv[1], auth=lambda: {"room": "tea", **at}, wait_timeout=60)
 client.wait()
@@ -202,6 +206,8 @@ client.wait()
     await server.stop('SIGKILL');
     await server.start();
   }
-  await expect.poll(() => printed.trim().split('\n'), { timeout: 60_000 }).toEqual(said);
+  const byOffset = (one: string, other: string) => parseInt(one) - parseInt(other);
+  const heard = () => printed.trim().split('\n').sort(byOffset).map((line) => line.replace(/^\d+ /, ''));
+  await expect.poll(heard, { timeout: 60_000 }).toEqual(said);
   child.kill();
 });
