@@ -40,6 +40,7 @@ pub struct Disk {
 struct State {
     rng: Rng,
     failing: u16,
+    has_lost: bool,
     files: BTreeMap<OsString, File>,
 }
 
@@ -64,7 +65,7 @@ impl Disk {
     /// The directory can't be made.
     pub fn new(dir: PathBuf, rng: Rng) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
-        let state = State { rng, failing: 0, files: BTreeMap::new() };
+        let state = State { rng, failing: 0, has_lost: false, files: BTreeMap::new() };
         let state = Arc::new(Mutex::new(state));
         DISKS.lock().insert(dir.clone(), state.clone());
         Ok(Self { dir, state })
@@ -78,6 +79,11 @@ impl Disk {
     /// From now on so many of 1,000 writes, syncs and truncations fail; none at first.
     pub fn fail(&self, of_1000: u16) {
         self.state.lock().failing = of_1000;
+    }
+
+    /// Whether a sync has failed: a part of what was to be synced is lost, which nobody sees before a power cut.
+    pub fn has_lost(&self) -> bool {
+        self.state.lock().has_lost
     }
 
     /// The disk as a process that is killed now leaves it, in the directory `to`; the process may go on with this one.

@@ -169,6 +169,7 @@ unsafe extern "C" fn sync(file: *mut sqlite3_file, _: c_int) -> c_int {
     let fails = disk.fails();
     let State { rng, .. } = &mut *disk;
     let mut luck = rng.fork();
+    disk.has_lost |= fails;
     disk.file(&open.path).sync(fails, &mut luck);
     if fails { ffi::SQLITE_IOERR_FSYNC } else { ffi::SQLITE_OK }
 }

@@ -20,7 +20,7 @@ use hub::{
 };
 use jetstream::simulated::{Faults, SimulatedNats};
 use parking_lot::{Mutex, MutexGuard};
-use server::{SqliteBroker, Sync};
+use server::{OpenError, SqliteBroker, Sync};
 
 /// What was kept.
 #[derive(Clone, Debug)]
@@ -196,13 +196,24 @@ impl Log {
         };
         // It may write what it likes by now.
         file.broker = None;
+        let has_lost = file.disk.has_lost();
         file.disk = left;
         let mut is_witnessed = true;
         if crash == Crash::PowerCut {
             is_witnessed = self.luck.lock().0.u8(..4) > 0;
             file.boot_anew(is_witnessed);
         }
-        file.open(&self.retention);
+        match file.try_open(&self.retention) {
+            // Of what was committed and is synced later a part was lost by a sync that failed, and SQLite has gone on with the
+            // rest: that is told, and the operator begins with an empty file.
+            Err(OpenError::Damaged(_))
+                if has_lost && crash == Crash::PowerCut && file.sync == Sync::Normal =>
+            {
+                file.disk = Disk::new(empty_dir(), self.luck.lock().0.fork()).unwrap();
+                file.open(&self.retention);
+            }
+            opened => opened.unwrap(),
+        }
         let goes_on = epoch == epoch_of(file.broker.as_deref().unwrap());
         if !goes_on {
             self.earlier.lock().insert(epoch, self.truth.lock().clone());
@@ -274,11 +285,16 @@ impl Log {
 
 impl File {
     fn open(&mut self, retention: &Retention) {
+        self.try_open(retention).unwrap();
+    }
+
+    fn try_open(&mut self, retention: &Retention) -> Result<(), OpenError> {
         // Whether it comes up on a disk that fails is not in question here.
         self.disk.fail(0);
-        let broker = SqliteBroker::open(self.disk.dir(), retention.clone(), self.sync).unwrap();
+        let broker = SqliteBroker::open(self.disk.dir(), retention.clone(), self.sync)?;
         self.broker = Some(Arc::new(broker));
         self.disk.fail(self.failing);
+        Ok(())
     }
 
     /// The system was started anew; of what it did not sync, the witness may be gone.

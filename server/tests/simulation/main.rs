@@ -56,7 +56,7 @@ fn play(histories: u64, hubs: usize) -> Option<Happened> {
 
 #[test]
 fn whatever_the_network_does_the_invariants_hold() {
-    play(300, 1);
+    play(500, 1);
 }
 
 /// What is to happen in the histories of several hubs, or they show nothing.
