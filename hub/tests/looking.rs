@@ -77,7 +77,7 @@ async fn a_room_is_open_while_somebody_reads_it_and_a_while_after_something_was_
     assert!(hub.is_open(&tea));
     say(&hub, "bob", "hi").await;
     drop(ada);
-    let sweep = |at| hub.sweep(std::time::Instant::now(), at);
+    let sweep = |at| hub.sweep(now(), at);
     // It was said at 1 000.
     sweep(999 + idle);
     assert!(hub.is_open(&tea));
@@ -131,7 +131,7 @@ async fn what_all_rooms_hold_in_memory_is_bounded_and_the_broker_has_the_rest() 
         }
     }
     assert!(held(&hub) > 75_000);
-    hub.sweep(std::time::Instant::now(), 3_000);
+    hub.sweep(now(), 3_000);
     // One of the older room is left, and all of the others.
     assert!((50_000..60_000).contains(&held(&hub)), "{}", held(&hub));
     for name in ["old", "older", "new"] {
@@ -141,7 +141,7 @@ async fn what_all_rooms_hold_in_memory_is_bounded_and_the_broker_has_the_rest() 
             read += reader.next().await.unwrap().records.len();
         }
     }
-    hub.sweep(std::time::Instant::now(), 3_000);
+    hub.sweep(now(), 3_000);
     assert!(held(&hub) > 50_000, "what is not too much stays");
     // What is left of the rooms that were shrunk counts as well.
     let one = hub.held_bytes() / 51;
@@ -152,7 +152,7 @@ async fn what_all_rooms_hold_in_memory_is_bounded_and_the_broker_has_the_rest() 
             hub.publish(&room(name), &who("bob"), long(), 1_000).await.unwrap();
         }
     }
-    hub.sweep(std::time::Instant::now(), 1_000);
+    hub.sweep(now(), 1_000);
     assert!(held(&hub) < 4 * one, "{} of {one}", held(&hub));
 }
 

@@ -21,7 +21,7 @@ use hub::{
 };
 use parking_lot::Mutex;
 use support::*;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 
 /// A network between hubs in one process, which can lose things.
 #[derive(Clone, Default)]
@@ -87,10 +87,6 @@ fn hubs_of_one(lan: &Lan) -> Arc<Hub> {
 fn hubs<const N: usize>(lan: &Lan) -> [Arc<Hub>; N] {
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new(Retention::default()));
     [(); N].map(|()| Hub::among(Some(Arc::new(lan.clone())), broker.clone(), Limits::default()))
-}
-
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
 }
 
 /// Lets so many seconds pass, at all of these hubs.

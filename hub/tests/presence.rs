@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{After, MemberName, Recovery, Roster, ServerFrame, SessionId, StateKind};
 use hub::{Delivery, Hub, Limits, Present, Reader, Who, broker::Retention};
@@ -55,7 +55,7 @@ async fn whoever_comes_renames_and_leaves_is_seen_by_the_others() {
     assert_eq!((name("tea", "cy"), name("coffee", "ada")), (None, None));
     bob.leave(hub.limits());
     drop(bob);
-    hub.sweep(Instant::now() + hub.limits().closed, 0);
+    hub.sweep(now() + hub.limits().closed, 0);
     assert_eq!(names(&watcher.next().await.unwrap()), ["Countess"]);
 }
 
@@ -68,9 +68,9 @@ async fn whoever_comes_back_in_time_was_never_away() {
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada"]);
     for leave in [drop, |mut ada: Present| ada.leave(&Limits::default())] {
         leave(ada);
-        hub.sweep(Instant::now(), u64::MAX);
+        hub.sweep(now(), u64::MAX);
         ada = enter();
-        hub.sweep(Instant::now() + Duration::from_secs(3_600), u64::MAX);
+        hub.sweep(now() + Duration::from_secs(3_600), u64::MAX);
         tokio::time::advance(hub.limits().state_interval).await;
         assert!(is_quiet(&mut watcher).await);
     }
@@ -96,9 +96,9 @@ async fn whoever_is_lost_is_listed_for_a_while_and_no_longer() {
     let hub = hub();
     drop(hub.enter(&room("tea"), &who("ada")).unwrap());
     let lost = hub.limits().lost;
-    hub.sweep(Instant::now() + lost - Duration::from_secs(1), u64::MAX);
+    hub.sweep(now() + lost - Duration::from_secs(1), u64::MAX);
     assert_eq!(hub.members(&room("tea")).await.unwrap().count, 1);
-    hub.sweep(Instant::now() + lost, u64::MAX);
+    hub.sweep(now() + lost, u64::MAX);
     assert_eq!(hub.members(&room("tea")).await.unwrap().count, 0);
 }
 
@@ -109,15 +109,15 @@ async fn after_a_restart_those_who_were_here_are_expected_back() {
     let _bob = before.enter(&room("tea"), &who("bob")).unwrap();
 
     let hub = hub();
-    let now = Instant::now();
-    hub.expect(before.present(), now);
+    let start = now();
+    hub.expect(before.present(), start);
     let mut watcher = watching(&hub).await;
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada", "bob"]);
     let _ada = hub.enter(&room("tea"), &who("ada")).unwrap();
-    hub.sweep(now, u64::MAX);
+    hub.sweep(start, u64::MAX);
     tokio::time::advance(hub.limits().state_interval).await;
     assert!(is_quiet(&mut watcher).await, "coming back as expected is no news");
-    hub.sweep(now + hub.limits().expected, u64::MAX);
+    hub.sweep(start + hub.limits().expected, u64::MAX);
     assert_eq!(names(&watcher.next().await.unwrap()), ["ada"]);
 }
 
@@ -132,7 +132,7 @@ async fn a_member_with_two_tabs_is_here_once_until_the_last_is_closed() {
     tokio::time::advance(hub.limits().state_interval).await;
     assert!(is_quiet(&mut watcher).await);
     drop(second);
-    hub.sweep(Instant::now() + hub.limits().lost, 0);
+    hub.sweep(now() + hub.limits().lost, 0);
     assert_eq!(names(&watcher.next().await.unwrap()), [""; 0]);
 }
 
@@ -209,7 +209,7 @@ async fn typing_passes_by_itself() {
     let mut watcher = watching(&hub).await;
     let ada = hub.enter(&room("tea"), &who("ada")).unwrap();
     watcher.next().await.unwrap();
-    let until = Instant::now() + Duration::from_secs(6);
+    let until = now() + Duration::from_secs(6);
     ada.set_typing(Some(until));
     assert_eq!(typists(&watcher.next().await.unwrap()), ["ada"]);
     hub.sweep(until, 0);
@@ -318,12 +318,12 @@ async fn an_idle_room_is_closed_and_nothing_is_lost() {
     let idle = hub.limits().idle_room.as_millis() as u64;
     let coffee = hub.enter(&room("coffee"), &who("ada")).unwrap();
     drop(coffee);
-    hub.sweep(Instant::now() + hub.limits().lost, idle);
-    hub.sweep(Instant::now(), idle);
+    hub.sweep(now() + hub.limits().lost, idle);
+    hub.sweep(now(), idle);
     assert_eq!(hub.rooms(10, |_| true).await.unwrap(), []);
 
     say(&hub, "bob", "hi").await;
-    hub.sweep(Instant::now(), 1_000 + idle);
+    hub.sweep(now(), 1_000 + idle);
     let mut ada = reader(&hub, "ada", &After::Oldest).await;
     assert_eq!(texts(&mut ada).await, ["hi"]);
 }
@@ -332,7 +332,7 @@ async fn an_idle_room_is_closed_and_nothing_is_lost() {
 async fn a_room_somebody_reads_stays_open_however_quiet_it_is() {
     let hub = hub();
     let mut ada = reader(&hub, "ada", &After::Now).await;
-    hub.sweep(Instant::now(), u64::MAX);
+    hub.sweep(now(), u64::MAX);
     say(&hub, "bob", "still here").await;
     assert_eq!(texts(&mut ada).await, ["still here"]);
 }
@@ -344,7 +344,7 @@ async fn coming_back_to_a_room_that_is_gone_tells_of_the_gap() {
     let left_at = After::Position(ada.position().clone());
     drop(ada);
     say(&hub, "bob", "missed").await;
-    hub.sweep(Instant::now(), u64::MAX);
+    hub.sweep(now(), u64::MAX);
     hub.tidy(u64::MAX).await.unwrap();
     let (_, recovery) = hub.read(&room("tea"), who("ada"), &left_at).await.unwrap();
     assert_eq!(recovery, Recovery::Reset);

@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::time::Instant;
-
 use common::{After, Roster, ServerFrame, SessionId, Signalling, StateKind, limits::CALL_SESSIONS};
 use futures_util::FutureExt;
 use hub::{Hub, Letter, Present, Undelivered, Who};
@@ -74,7 +72,7 @@ async fn whoever_is_not_here_or_takes_none_or_has_too_much_gets_nothing() {
     let _other = enter(&hub, "bob", "c");
     bob.leave(hub.limits());
     drop(bob);
-    hub.sweep(Instant::now() + hub.limits().closed, 0);
+    hub.sweep(now() + hub.limits().closed, 0);
     assert_eq!(ada.send(&session("b"), letter(0)).await, Err(Undelivered::NotHere));
     assert_eq!(ada.send(&session("c"), letter(0)).await, Ok(()));
 }
@@ -98,7 +96,7 @@ async fn in_a_call_are_so_many_sessions_and_whoever_leaves_makes_room() {
     assert_eq!(first[0].set_call(true), Err(CALL_SESSIONS));
     // A session that is gone for good is in no call.
     drop(sessions);
-    hub.sweep(Instant::now() + 2 * hub.limits().lost, 0);
+    hub.sweep(now() + 2 * hub.limits().lost, 0);
     assert_eq!(enter(0).set_call(true), Ok(()));
 }
 
@@ -139,7 +137,7 @@ async fn a_member_can_be_reached_directly_while_all_its_sessions_can() {
     assert_eq!(told().await, [of("Countess", "one two")]);
     one.leave(hub.limits());
     drop(one);
-    hub.sweep(Instant::now() + hub.limits().closed, 0);
+    hub.sweep(now() + hub.limits().closed, 0);
     assert_eq!(told().await, [of("Countess", "two")]);
     two.set_direct(false);
     assert_eq!(told().await, []);

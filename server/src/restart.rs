@@ -38,6 +38,6 @@ pub(crate) fn welcome(dir: &Path, hub: &Hub) {
     let _ = fs::remove_file(path);
     let Ok(left) = serde_json::from_slice::<Left>(&json) else { return };
     if now_ms().saturating_sub(left.at) <= LONGEST.as_millis() as u64 {
-        hub.expect(left.present, std::time::Instant::now());
+        hub.expect(left.present, tokio::time::Instant::now().into_std());
     }
 }

@@ -1,7 +1,7 @@
 //! A hub with people in it, for tests.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use common::{
     After, Audience, Member, MemberId, MemberName, Message, Publish, RoomName, SessionId,
@@ -10,6 +10,11 @@ use hub::{
     Delivery, Hub, Limits, Published, Reader, Who,
     broker::{Retention, memory::MemoryBroker},
 };
+
+/// The time of the clock that a test can hold: rooms go by it.
+pub fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
 
 /// A hub that holds little in memory, so that readers often read from the broker.
 pub fn hub_with(limits: Limits, retention: Retention) -> Arc<Hub> {
