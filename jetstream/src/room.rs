@@ -135,13 +135,12 @@ impl Room {
     }
 
     /// Hears what was stored, up to the first of which something is to be found out before. All up to `given` is known to have
-    /// been stored a while ago. It may be sure that all of it is of this life of the log.
+    /// been stored a while ago.
     pub(crate) fn hear(
         &self,
         news: &mut VecDeque<News>,
         retention: &Retention,
         given: Offset,
-        is_sure: bool,
     ) -> Gap {
         let mut state = self.state.lock();
         let mut have = self.have();
@@ -153,9 +152,7 @@ impl Room {
                 Some(_) if !is_new && self.has_other(&state, &next.item) => Gap::Twofold,
                 _ if !is_new => Gap::None,
                 Some(_) if next.previous > have => Gap::Before,
-                Some(_) if !is_sure && (next.previous < have || next.item.offset <= given) => {
-                    Gap::Odd
-                }
+                Some(_) if next.previous < have || next.item.offset <= given => Gap::Odd,
                 _ => Gap::None,
             };
             if gap != Gap::None {

@@ -200,6 +200,17 @@ impl Shard {
         }
     }
 
+    /// Reads what is stored of a room; whether that goes as far as this.
+    async fn reads(&self, room: &Room, offset: Offset) -> bool {
+        match self.catch_up(room, offset).await {
+            Ok(_) => room.have() >= offset,
+            Err(_) => {
+                self.doubt();
+                false
+            }
+        }
+    }
+
     /// Reads a room up to the newest that whoever leads has of it.
     async fn read_up(&self, room: &Room, epoch: &Epoch, started: Instant) -> Result<(), Failure> {
         let mut last = self.log.last(&room.token).await?;
@@ -264,7 +275,8 @@ impl Shard {
         *self.epoch.lock() = epoch;
         self.rooms.lock().values().for_each(|room| room.forget());
         *self.newest.lock() = (facts.last, None);
-        *self.given.lock() = facts.last;
+        // What is heard may still be of the life before.
+        *self.given.lock() = Offset(u64::MAX);
         self.kept.doubt();
         Ok(facts)
     }
@@ -356,29 +368,23 @@ async fn hear_on(shard: Weak<Shard>, room: Weak<Room>, heard: Hearing) {
     while let Some(news) = heard.next().await {
         let (Some(shard), Some(room)) = (shard.upgrade(), room.upgrade()) else { return };
         let mut news = VecDeque::from(news);
-        let mut is_sure = false;
         loop {
-            let gap = room.hear(&mut news, &shard.retention, *shard.given.lock(), is_sure);
+            let gap = room.hear(&mut news, &shard.retention, *shard.given.lock());
             let Some(next) = news.front().filter(|_| gap != Gap::None) else { break };
             let goes_on = match gap {
                 Gap::Before => {
-                    let missing = next.previous;
                     shard.counts.gaps.fetch_add(1, Ordering::Relaxed);
-                    shard.catch_up(&room, missing).await.is_ok() && room.have() >= missing
+                    shard.reads(&room, next.previous).await
                 }
-                Gap::Odd => {
-                    is_sure = shard.facts().await.is_ok();
-                    is_sure
-                }
+                Gap::Odd => shard.reads(&room, next.item.offset).await,
                 Gap::Twofold => {
-                    is_sure = shard.put_back(&shard.epoch()).await.is_ok();
+                    if shard.put_back(&shard.epoch()).await.is_err() {
+                        shard.doubt();
+                    }
                     false
                 }
                 Gap::None => break,
             };
-            if matches!(gap, Gap::Odd | Gap::Twofold) && !is_sure {
-                shard.doubt();
-            }
             // What is still missing is found by sweeping.
             if !goes_on {
                 news.pop_front();
