@@ -23,7 +23,7 @@ mod whom;
 pub(crate) use self::{
     bar::{Banner, Bar, MENU, NameForm, Preferences, Wordmark},
     call::{Call, CallButton},
-    clock::{Clock, Moment},
+    clock::Moment,
     composer::Composer,
     file_list::FileList,
     help::Help,

@@ -3,7 +3,7 @@
 //!
 //! The rule to keep: a change touches what has changed. Whoever reads one row hears nothing of another.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use client::{
     Change, File, Line, Media, Party, Road, Row, RowChange, Status, Transport, first_rows,
@@ -33,6 +33,8 @@ pub(crate) struct RoomState {
     rows: Vec<LiveRow>,
     /// Rows above those: what somebody went back to, and what the client has let go of while it is read.
     older: Vec<LiveRow>,
+    /// How many rows from the end on are drawn: fewer than there are, while more come than there is time for.
+    tail: usize,
     /// How it is with messages that are older than all rows.
     past: Past,
     /// One may read here, and not write.
@@ -192,6 +194,7 @@ impl RoomState {
             me,
             rows: first_rows(view.messages.clone()).into_iter().map(LiveRow::from).collect(),
             older: Vec::new(),
+            tail: usize::MAX,
             past: if view.older { Past::More } else { Past::None },
             read_only: view.read_only,
             at_end: !view.past,
@@ -320,7 +323,38 @@ pub(crate) fn apply_rows(room: Store<RoomState>, changes: Vec<RowChange>) {
             });
         }
     }
-    changed.into_iter().for_each(|(live, row)| live.set(row));
+    // Each that is still there is told once.
+    let mut changed: HashMap<u64, _> =
+        changed.into_iter().map(|(live, row)| (row.key, (live, row))).collect();
+    room.rows().with_untracked(|rows| {
+        let still_there = rows.iter().filter_map(|row| changed.remove(&row.key));
+        still_there.for_each(|(live, row)| live.set(row));
+    });
+}
+
+/// The rows that are drawn.
+pub(crate) fn drawn(room: Store<RoomState>) -> Vec<LiveRow> {
+    let (mut drawn, tail) = (room.older().get(), room.tail().get());
+    room.rows().with(|rows| drawn.extend_from_slice(&rows[rows.len().saturating_sub(tail)..]));
+    drawn
+}
+
+/// Draws so many rows from the end on, which are more than were.
+pub(crate) fn draw_more(room: Store<RoomState>, tail: usize) {
+    if room.tail().get_untracked() == usize::MAX {
+        return;
+    }
+    let is_all = room.rows().with_untracked(|rows| rows.len() <= tail);
+    room.tail().set(if is_all { usize::MAX } else { tail });
+    let past = room.past().get_untracked();
+    if matches!(past, Past::None | Past::More) {
+        room.past().set(Past::Placing);
+        browser::after_drawing(move || {
+            if room.past().try_get_untracked() == Some(Past::Placing) {
+                room.past().set(past);
+            }
+        });
+    }
 }
 
 /// The offset of the oldest row that is in the log. None, if there is a gap: above it may be another life of the log.
@@ -488,6 +522,27 @@ mod tests {
         assert!(first.get_untracked());
         apply_rows(room, vec![RowChange::Removed { at: 0 }]);
         assert_eq!(keys.get_untracked(), 2);
+    }
+
+    #[test]
+    fn of_the_list_as_much_is_drawn_as_there_is_time_for() {
+        let owner = Owner::new();
+        owner.set();
+        let room = store((0..10).map(message).collect());
+        let count = || drawn(room).len();
+        assert_eq!(count(), 10);
+        room.tail().set(3);
+        apply_rows(room, vec![RowChange::Inserted { at: 10, row: row(77) }]);
+        assert_eq!(drawn(room).iter().map(|row| row.key).collect::<Vec<_>>()[2], 77);
+        assert_eq!(count(), 3);
+        // In the browser more are drawn; here only their number is known.
+        room.past().set(Past::Coming);
+        draw_more(room, 6);
+        assert_eq!(count(), 6);
+        draw_more(room, 12);
+        assert_eq!((count(), room.tail().get_untracked()), (11, usize::MAX));
+        draw_more(room, 12);
+        assert_eq!(room.tail().get_untracked(), usize::MAX);
     }
 
     #[test]

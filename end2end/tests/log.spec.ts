@@ -260,6 +260,47 @@ test('what is being read stays, however much comes', async ({ person, server }) 
   await expect(texts(ada)).toHaveCount(200);
 });
 
+test('of many that come at once the end is drawn first, and then the rest', async ({ person, server }) => {
+  await fill(server, 'tea', 101);
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  // How many rows there were when the last of them was first seen.
+  await ada.evaluate(() => {
+    const log = document.querySelector('#log .messages')!;
+    const look = () => {
+      const rows = log.querySelectorAll('.message');
+      if (rows[rows.length - 1]?.textContent?.includes('late 99')) {
+        observer.disconnect();
+        Object.assign(window, { seenWith: rows.length });
+      }
+    };
+    const observer = new MutationObserver(look);
+    observer.observe(log, { childList: true });
+  });
+  const burst = async (word: string) => {
+    const answer = await fetch(server.url('/api/rooms/tea/messages'), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(Array.from({ length: 100 }, (_, n) => ({ value: `${word} ${n}` }))),
+    });
+    expect(answer.status).toBe(200);
+  };
+  await burst('late');
+  await expect(texts(ada).last()).toBeInViewport();
+  await expect(texts(ada)).toHaveCount(200);
+  expect(await ada.evaluate(() => (window as unknown as { seenWith: number }).seenWith)).toBeLessThan(100);
+  const all = (word: string, from: number) => Array.from({ length: 100 }, (_, n) => `${word} ${n + from}`);
+  expect(await texts(ada).allTextContents()).toEqual([...all('line', 1), ...all('late', 0)]);
+  // Whoever does something in the log keeps what they have there.
+  await ada.locator('#log').focus();
+  await ada.keyboard.press('Enter');
+  await expect(ada.locator('.more:focus')).toHaveCount(1);
+  await burst('more');
+  await expect(texts(ada).last()).toHaveText('more 99');
+  await expect(ada.locator('.message', { has: ada.locator('.more:focus') })).toContainText('late 99');
+  await expect(texts(ada)).toHaveCount(200);
+});
+
 test('older messages are a link away without JavaScript', async ({ person, server }) => {
   await fill(server, 'tea', 150);
   const bob = await person({ javaScriptEnabled: false });

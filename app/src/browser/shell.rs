@@ -58,7 +58,8 @@ pub(super) struct Shell {
     /// What others may hear and see of me.
     tracks: Tracks,
     ice: Rc<RefCell<Option<Ice>>>,
-    timer: RefCell<Option<Timeout>>,
+    /// What wakes the client, and when.
+    timer: RefCell<Option<(u64, Timeout)>>,
     way: Way,
     tell: Box<dyn Fn(Told)>,
     own: Weak<Self>,
@@ -113,12 +114,24 @@ impl Shell {
         self.client.borrow_mut().poll()
     }
 
+    /// Has the client woken no later than it wants to be. It often wants that later than before, with each frame: woken too
+    /// early it does nothing, and says again when.
     fn set_timer(&self) {
-        let deadline = self.client.borrow().deadline();
-        let timer = deadline.map(|(at, _)| {
+        let deadline = self.client.borrow().deadline().map(|(at, _)| at);
+        let is_soon = |at| self.timer.borrow().as_ref().is_some_and(|(set, _)| *set <= at);
+        if deadline.is_some_and(is_soon) {
+            return;
+        }
+        let timer = deadline.map(|at| {
             let left = at.saturating_sub(now() as u64).min(LONGEST_MS);
-            let tell = self.teller();
-            Timeout::new(left as u32, move || tell(Event::Time))
+            let own = self.own.clone();
+            let wake = move || {
+                if let Some(shell) = own.upgrade() {
+                    shell.timer.take();
+                    shell.handle(Event::Time);
+                }
+            };
+            (at, Timeout::new(left as u32, wake))
         });
         *self.timer.borrow_mut() = timer;
     }

@@ -1,4 +1,4 @@
-//! A time of day, and one with its day.
+//! A time with its day.
 
 use leptos::prelude::*;
 
@@ -6,13 +6,6 @@ use crate::{
     shell::strings,
     time::{self, iso, zone},
 };
-
-/// The time `at` (milliseconds since 1970), where the reader is.
-#[component]
-pub(crate) fn Clock(at: u64) -> impl IntoView {
-    let zone = zone();
-    view! { <time datetime=iso(at)>{move || time::of(zone).clock(at)}</time> }
-}
 
 /// The day and the time `at` (milliseconds since 1970), where the reader is: for what may be long ago.
 #[component]

@@ -13,7 +13,7 @@ use crate::{
         tools::{Opened, close_by_click},
     },
     page::room_path,
-    room::{Past, RoomState, RoomStateStoreFields, forget_older, oldest, room},
+    room::{Past, RoomState, RoomStateStoreFields, draw_more, drawn, forget_older, oldest, room},
     room_client::room_client,
     shell::strings,
 };
@@ -78,13 +78,12 @@ pub(crate) fn MessageList(
         if end {
             room.all_seen().set(true);
             forget_older(room);
-        } else if log.scroll_height() - log.client_height() + log.scroll_top() < NEAR_TOP {
+            return;
+        }
+        draw_more(room, usize::MAX);
+        if log.scroll_height() - log.client_height() + log.scroll_top() < NEAR_TOP {
             client.show_older(room);
         }
-    };
-    let rows = move || {
-        let older = room.older().get();
-        older.into_iter().chain(room.rows().get()).collect::<Vec<_>>()
     };
     let typing = move || {
         let me = room.me().with(|me| me.member.id.clone());
@@ -127,7 +126,7 @@ pub(crate) fn MessageList(
                             </a>
                         </li>
                     </Show>
-                    <For each=rows key=|row| row.key let(row)>
+                    <For each=move || drawn(room) key=|row| row.key let(row)>
                         <Line row=row.row/>
                     </For>
                 </ol>

@@ -1,7 +1,7 @@
 //! One row of the log: a message, or what stands for those that are missing.
 //!
-//! A page has hundreds of them, and Leptos leaves a comment in the page wherever something may come to be. So there are few
-//! such places in a row: one above what was said, one for that, one for what is below it, one for the tools.
+//! A page has hundreds of them, and what waits for a change costs more than what it draws. So a row waits once for what it is,
+//! and is drawn whole: Leptos compares that with what is there, and touches what is not the same.
 
 use std::sync::Arc;
 
@@ -13,9 +13,8 @@ use serde_json::Value;
 use crate::{
     browser,
     components::{
-        Clock,
         member_list::Avatar,
-        tools::{Tools, is_kept, reactions},
+        tools::{is_kept, reactions, tools},
     },
     markup::{Block, Span, blocks, is_emoji, names},
     room::{RoomStateStoreFields, room},
@@ -31,54 +30,64 @@ const LINE: usize = 72;
 /// and by whom it was said, which the server knows better than whoever wrote it.
 #[component]
 pub(crate) fn Line(row: ArcRwSignal<Row>) -> impl IntoView {
-    let (strings, room, zone) = (strings(), room(), zone());
-    let Some(message) = row.with_untracked(|row| row.message.clone()) else {
+    let (strings, room) = (strings(), room());
+    let Some(first) = row.with_untracked(|row| row.message.clone()) else {
         return view! { <li class="gap" role="note">{strings.gap}</li> }.into_any();
     };
-    let (placed, reached, said, kept) = (row.clone(), row.clone(), row.clone(), row.clone());
-    let grouped = move || is_grouped(&placed, time::of(zone));
-    let mine = room.me().with_untracked(|me| me.member.id == message.from.id);
-    let named = row.clone();
-    let names_me = move || {
-        // Rows don't wait for another name: of what hundreds wait for, each that goes costs.
-        let name = room.me().with_untracked(|me| me.member.name.to_string());
-        !mine
-            && named.with(|row| {
-                let text = row.message.as_ref().and_then(|message| message.value.as_str());
-                text.is_some_and(|text| names(text, &name))
-            })
+    let (offset, whom) = (first.offset, audience_word(&first));
+    let is_open = ArcRwSignal::new(false);
+    let is_unread = Memo::new(move |_| room.unread().get() == Some(offset));
+    let draw = move || {
+        let row = row.get();
+        let message = row.message.clone().unwrap_or_else(|| first.clone());
+        draw(&row, message, whom.clone(), is_unread.get(), is_open.clone())
     };
-    let state = move || match reached.with(|row| row.status.clone()) {
+    draw.into_any()
+}
+
+/// A message as it is now.
+fn draw(
+    row: &Row,
+    message: Arc<Message>,
+    whom: Option<String>,
+    is_unread: bool,
+    is_open: ArcRwSignal<bool>,
+) -> impl IntoView + use<> {
+    let (room, zone) = (room(), time::of(zone()));
+    // Rows don't wait for another name.
+    let me = room.me().with_untracked(|me| me.member.clone());
+    let mine = me.id == message.from.id;
+    let names_me =
+        !mine && message.value.as_str().is_some_and(|text| names(text, me.name.as_str()));
+    let state = match &row.status {
         Status::Sent => "sent",
         Status::Queued | Status::Sending => "pending",
         Status::Unknown => "unknown",
         Status::Parked(_) => "failed",
     };
-    let offset = move || said.with(|row| row.message.as_ref().map(|message| message.offset));
-    let number = offset.clone();
-    let anchor = move || number().map(|offset| format!("m-{offset}"));
-    let is_kept = move || kept.with(is_kept).then_some("");
-    let (id, is_program) = (message.id.to_string(), is_for_programs(&message));
+    let begins_day = begins_day(row, zone);
+    let grouped = row.grouped && !begins_day;
+    let below: Vec<_> =
+        reactions(&message).into_iter().chain(fate(&row.status, &message)).collect();
     view! {
         <li
             class="message"
             class:grouped=grouped
             class:mine=mine
-            class:program=is_program
+            class:program=is_for_programs(&message)
             class:mentions-me=names_me
             data-state=state
-            id=anchor
-            data-id=id
-            data-offset=move || offset().map(|offset| offset.to_string())
-            data-kept=is_kept
+            id=format!("m-{}", message.offset)
+            data-id=message.id.to_string()
+            data-offset=message.offset.to_string()
+            data-kept=is_kept(row).then_some("")
         >
-            {above(row.clone(), message)}
-            {said_now(row.clone())}
-            {below(row.clone())}
-            <Tools row/>
+            {above(row, &message, whom, (is_unread, begins_day, !grouped), zone)}
+            {said(&message)}
+            {below}
+            {tools(&message, is_open)}
         </li>
     }
-    .into_any()
 }
 
 /// What has a name of its own, or is no text, is for programs.
@@ -86,79 +95,48 @@ fn is_for_programs(message: &Message) -> bool {
     message.event.is_some() || !message.value.is_string()
 }
 
-/// What stands above what was said, as far as it may change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Above {
-    from: Member,
-    at: u64,
-    /// It is the first that came while nobody looked.
-    is_unread: bool,
-    /// It is the first of a day.
-    begins_day: bool,
-    /// It is the first of a group.
-    begins_group: bool,
-    /// Whether it went directly, if it is known how it went.
-    direct: Option<bool>,
-}
-
-fn above(row: ArcRwSignal<Row>, message: Arc<Message>) -> impl IntoView {
-    let (strings, room, zone) = (strings(), room(), zone());
-    let whom = audience_word(&message);
-    let offset = message.offset;
-    let (is_program, event) =
-        (is_for_programs(&message), message.event.as_ref().map(ToString::to_string));
-    let is_private = matches!(&message.to, Audience::Only(ids) if ids.len() > 1);
-    let shown = Memo::new(move |_| {
-        let is_unread = room.unread().get() == Some(offset);
-        row.with(|row| {
-            let now = row.message.as_ref().unwrap_or(&message);
-            let begins_day = begins_day(row, time::of(zone));
-            Above {
-                from: now.from.clone(),
-                at: now.at,
-                is_unread,
-                begins_day,
-                begins_group: !row.grouped || begins_day,
-                direct: (is_private && row.status == Status::Sent).then_some(row.direct),
-            }
-        })
-    });
-    move || {
-        let shown = shown.get();
-        let mut parts = Vec::new();
-        if shown.is_unread {
-            parts.push(
-                view! { <p class="unread" role="separator">{strings.new_since}</p> }.into_any(),
-            );
-        }
-        if shown.begins_day {
-            let day = time::of(zone).day(shown.at, strings);
-            let date = iso(shown.at)[..10].to_owned();
-            parts.push(view! { <p class="day"><time datetime=date>{day}</time></p> }.into_any());
-        }
-        if shown.begins_group {
-            parts.push(head(&shown.from, shown.at, is_program).into_any());
-        }
-        if let Some(whom) = whom.clone() {
-            parts.push(view! { <span class="tag" dir="auto">{whom}</span> }.into_any());
-        }
-        if let Some(direct) = shown.direct {
-            parts.push(way(direct).into_any());
-        }
-        if let Some(event) = event.clone() {
-            parts.push(view! { <span class="tag event">{event}</span> }.into_any());
-        }
-        parts
+/// What stands above what was said: whether it is the first that came while nobody looked, of a day, of a group; for whom it
+/// is, which way it went, and what a program calls it.
+fn above(
+    row: &Row,
+    message: &Message,
+    whom: Option<String>,
+    (is_unread, begins_day, begins_group): (bool, bool, bool),
+    zone: Zone,
+) -> Vec<AnyView> {
+    let strings = strings();
+    let mut parts = Vec::new();
+    if is_unread {
+        parts.push(view! { <p class="unread" role="separator">{strings.new_since}</p> }.into_any());
     }
+    if begins_day {
+        let day = zone.day(message.at, strings);
+        let date = iso(message.at)[..10].to_owned();
+        parts.push(view! { <p class="day"><time datetime=date>{day}</time></p> }.into_any());
+    }
+    if begins_group {
+        parts.push(head(&message.from, message.at, is_for_programs(message), zone).into_any());
+    }
+    if let Some(whom) = whom {
+        parts.push(view! { <span class="tag" dir="auto">{whom}</span> }.into_any());
+    }
+    // How it went is known once it has gone.
+    if matches!(&message.to, Audience::Only(ids) if ids.len() > 1) && row.status == Status::Sent {
+        parts.push(way(row.direct).into_any());
+    }
+    if let Some(event) = &message.event {
+        parts.push(view! { <span class="tag event">{event.to_string()}</span> }.into_any());
+    }
+    parts
 }
 
 /// Who said it and when.
-fn head(from: &Member, at: u64, is_program: bool) -> impl IntoView + use<> {
+fn head(from: &Member, at: u64, is_program: bool, zone: Zone) -> impl IntoView + use<> {
     view! {
         <div class="head">
             <Avatar id=from.id.to_string() name=from.name.to_string() is_program/>
             <span class="author" dir="auto">{from.name.to_string()}</span>
-            <Clock at/>
+            <time datetime=iso(at)>{zone.clock(at)}</time>
         </div>
     }
 }
@@ -182,10 +160,6 @@ fn way(direct: bool) -> impl IntoView {
 fn begins_day(row: &Row, zone: Zone) -> bool {
     let Some(message) = &row.message else { return false };
     row.before.is_none_or(|before| !zone.is_same_day(before, message.at))
-}
-
-fn is_grouped(row: &ArcRwSignal<Row>, zone: Zone) -> bool {
-    row.with(|row| row.grouped && !begins_day(row, zone))
 }
 
 /// For whom something is, if not for all.
@@ -221,37 +195,30 @@ fn to_whom(message: &Message, ids: &[String]) -> String {
     }
 }
 
-/// What was said, as it is now.
-fn said_now(row: ArcRwSignal<Row>) -> impl IntoView {
-    let strings = strings();
-    let said = Memo::new(move |_| {
-        row.with(|row| row.message.as_ref().map(|said| (said.value.clone(), said.edited.is_some())))
-    });
-    move || {
-        let Some((value, is_edited)) = said.get() else { return Vec::new() };
-        let mut parts = body(value);
-        if is_edited {
-            parts.push(view! { <span class="edited">{strings.edited}</span> }.into_any());
-        }
-        parts
+/// What was said, and whether it was edited.
+fn said(message: &Message) -> Vec<AnyView> {
+    let mut parts = body(&message.value);
+    if message.edited.is_some() {
+        parts.push(view! { <span class="edited">{strings().edited}</span> }.into_any());
     }
+    parts
 }
 
 /// What was said: text as text, whatever else as code.
-fn body(value: Value) -> Vec<AnyView> {
+fn body(value: &Value) -> Vec<AnyView> {
     match value {
         Value::String(text) => {
             let block = |block| match block {
-                Block::Text(spans) => paragraph(spans, is_emoji(&text)),
+                Block::Text(spans) => paragraph(spans, is_emoji(text)),
                 Block::Code(code) => listing(code),
             };
-            blocks(&text).into_iter().map(block).collect()
+            blocks(text).into_iter().map(block).collect()
         }
         value => {
             // What fits a line stays in one; indented, a value can be a hundred times as long.
             let plain = value.to_string();
             let code = match plain.len() {
-                LINE..=2000 => serde_json::to_string_pretty(&value).unwrap_or(plain),
+                LINE..=2000 => serde_json::to_string_pretty(value).unwrap_or(plain),
                 _ => plain,
             };
             vec![listing(code)]
@@ -291,45 +258,31 @@ fn span(span: Span) -> AnyView {
     }
 }
 
-/// What others have reacted with; of a message of mine that has not arrived, how far it has got. It is never both.
-fn below(row: ArcRwSignal<Row>) -> impl IntoView {
-    let (reactions, fate) = (reactions(row.clone()), fate(row));
-    move || reactions().into_iter().chain(fate()).collect::<Vec<_>>()
-}
-
 /// How far a message of mine has got, and what can be done about it.
-fn fate(row: ArcRwSignal<Row>) -> impl Fn() -> Option<AnyView> {
-    let strings = strings();
-    let client = room_client();
-    let reached = row.clone();
-    let status = Memo::new(move |_| reached.with(|row| row.status.clone()));
-    move || {
-        let word = match status.get() {
-            Status::Sent => return None,
-            Status::Queued | Status::Sending => {
-                return Some(view! { <p class="fate">{strings.sending}</p> }.into_any());
-            }
-            Status::Unknown => strings.unknown.to_owned(),
-            Status::Parked(refusal) => {
-                format!("{}: {}", strings.not_sent, strings.refusal(&refusal))
-            }
-        };
-        let message = row.with_untracked(|row| row.message.clone())?;
-        let (again, gone) = (message.id.clone(), message.id.clone());
-        let view = view! {
-            <p class="fate problem" role="alert">
-                <span>{word}</span>
-                <button type="button" on:click=move |_| client.retry(again.clone())>
-                    {strings.retry}
-                </button>
-                <button type="button" on:click=move |_| _ = browser::copy(&message.text())>
-                    {strings.copy}
-                </button>
-                <button type="button" on:click=move |_| client.discard(gone.clone())>
-                    {strings.discard}
-                </button>
-            </p>
-        };
-        Some(view.into_any())
-    }
+fn fate(status: &Status, message: &Arc<Message>) -> Option<AnyView> {
+    let (strings, client) = (strings(), room_client());
+    let word = match status {
+        Status::Sent => return None,
+        Status::Queued | Status::Sending => {
+            return Some(view! { <p class="fate">{strings.sending}</p> }.into_any());
+        }
+        Status::Unknown => strings.unknown.to_owned(),
+        Status::Parked(refusal) => format!("{}: {}", strings.not_sent, strings.refusal(refusal)),
+    };
+    let (again, gone, message) = (message.id.clone(), message.id.clone(), message.clone());
+    let view = view! {
+        <p class="fate problem" role="alert">
+            <span>{word}</span>
+            <button type="button" on:click=move |_| client.retry(again.clone())>
+                {strings.retry}
+            </button>
+            <button type="button" on:click=move |_| _ = browser::copy(&message.text())>
+                {strings.copy}
+            </button>
+            <button type="button" on:click=move |_| client.discard(gone.clone())>
+                {strings.discard}
+            </button>
+        </p>
+    };
+    Some(view.into_any())
 }

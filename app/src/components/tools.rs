@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use client::{Row, Status};
 use common::Message;
-use leptos::{ev::KeyboardEvent, html, prelude::*};
+use leptos::{ev::KeyboardEvent, prelude::*};
 
 use crate::{
     browser,
@@ -23,26 +23,33 @@ const QUICK: [&str; 6] = ["👍", "❤️", "😂", "🎉", "😮", "🙏"];
 /// The buttons that open the tools, in the order of the log.
 const OPENERS: &str = "#log .more";
 
-/// Which row has its tools open, if one has: what says so to that row alone. Given as context beside the room's state.
+/// The tools that are open, if some are. Given as context beside the room's state.
 #[derive(Clone, Copy)]
-pub(crate) struct Opened(StoredValue<Option<ArcRwSignal<bool>>>);
+pub(crate) struct Opened {
+    /// Those of this row, to which alone it is said so.
+    row: StoredValue<Option<ArcRwSignal<bool>>>,
+    /// One more click takes the message back.
+    sure: RwSignal<bool>,
+}
 
 impl Opened {
     /// None has.
     pub(crate) fn new() -> Self {
-        Self(StoredValue::new(None))
+        Self { row: StoredValue::new(None), sure: RwSignal::new(false) }
     }
 
     /// The row of this signal has them open, and no other.
     fn open(self, row: ArcRwSignal<bool>) {
         self.shut();
+        self.sure.set(false);
         row.set(true);
-        self.0.set_value(Some(row));
+        self.row.set_value(Some(row));
+        request_animation_frame(|| browser::focus_first("#log .tools button"));
     }
 
     /// No row has.
     fn shut(self) {
-        if let Some(row) = self.0.try_update_value(Option::take).flatten() {
+        if let Some(row) = self.row.try_update_value(Option::take).flatten() {
             row.try_set(false);
         }
     }
@@ -56,7 +63,7 @@ impl Opened {
     }
 
     fn is_open(self) -> bool {
-        self.0.with_value(Option::is_some)
+        self.row.with_value(Option::is_some)
     }
 
     /// A key was pressed in the log.
@@ -91,15 +98,13 @@ pub(crate) fn close_by_click(opened: Opened) {
     on_cleanup(move || listener.remove());
 }
 
-/// The button that opens the tools of a message, and the tools.
-#[component]
-pub(crate) fn Tools(row: ArcRwSignal<Row>) -> impl IntoView {
+/// The button that opens the tools of a message, and the tools if they are open.
+pub(crate) fn tools(message: &Arc<Message>, is_open: ArcRwSignal<bool>) -> impl IntoView + use<> {
     let (strings, opened) = (strings(), expect_context::<Opened>());
-    let is_open = ArcRwSignal::new(false);
-    let (expanded, own) = (is_open.clone(), is_open.clone());
-    let toggle = move |_| match own.get_untracked() {
+    let is_shown = is_open.get();
+    let toggle = move |_| match is_open.get_untracked() {
         true => opened.shut(),
-        false => opened.open(own.clone()),
+        false => opened.open(is_open.clone()),
     };
     view! {
         <button
@@ -107,31 +112,20 @@ pub(crate) fn Tools(row: ArcRwSignal<Row>) -> impl IntoView {
             class="icon more needs-script"
             tabindex="-1"
             aria-label=strings.message_tools
-            aria-expanded=move || expanded.get().to_string()
+            aria-expanded=is_shown.to_string()
             on:click=toggle
         >
         </button>
-        {move || is_open.get().then(|| view! { <Menu row=row.clone()/> })}
+        {is_shown.then(|| menu(message, opened))}
     }
 }
 
-#[component]
-fn Menu(row: ArcRwSignal<Row>) -> impl IntoView {
+fn menu(message: &Arc<Message>, opened: Opened) -> AnyView {
     let (strings, room, client) = (strings(), room(), room_client());
-    let opened = expect_context::<Opened>();
-    let first = NodeRef::<html::Div>::new();
-    Effect::new(move || {
-        if first.get().is_some() {
-            browser::focus_first("#log .tools button");
-        }
-    });
-    let Some(message) = row.with_untracked(|row| row.message.clone()) else {
-        return ().into_any();
-    };
     let me = room.me().with_untracked(|me| me.member.clone());
     let is_mine = message.from.id == me.id;
     let quick = QUICK.map(|emoji| {
-        let (row, me) = (row.clone(), me.clone());
+        let (message, me) = (message.clone(), me.clone());
         let is_on = message.reactions_of(&me).any(|one| one == emoji);
         view! {
             <button
@@ -140,9 +134,7 @@ fn Menu(row: ArcRwSignal<Row>) -> impl IntoView {
                 aria-label=(strings.react_with)(emoji)
                 aria-pressed=is_on.to_string()
                 on:click=move |_| {
-                    if let Some(message) = row.with_untracked(|row| row.message.clone()) {
-                        client.react(&message, &me, emoji);
-                    }
+                    client.react(&message, &me, emoji);
                     opened.close();
                 }
             >
@@ -150,17 +142,16 @@ fn Menu(row: ArcRwSignal<Row>) -> impl IntoView {
             </button>
         }
     });
-    let sure = RwSignal::new(false);
     let own = is_mine.then(|| {
-        let is_text = message.value.is_string();
-        let (edited, gone) = (row.clone(), message.clone());
+        let (edited, gone) = (message.clone(), message.clone());
+        let is_sure = opened.sure.get();
         view! {
-            {is_text.then(|| view! {
+            {message.value.is_string().then(|| view! {
                 <button
                     type="button"
                     on:click=move |_| {
                         opened.shut();
-                        room.editing().set(edited.with_untracked(|row| row.message.clone()));
+                        room.editing().set(Some(edited.clone()));
                     }
                 >
                     {strings.edit_message}
@@ -168,26 +159,26 @@ fn Menu(row: ArcRwSignal<Row>) -> impl IntoView {
             })}
             <button
                 type="button"
-                class:danger=sure
+                class:danger=is_sure
                 on:click=move |_| {
-                    if sure.get_untracked() {
+                    if is_sure {
                         opened.shut();
                         client.take_back(&gone);
                         // The row is about to go.
                         browser::focus("composer-text");
                     } else {
-                        sure.set(true);
+                        opened.sure.set(true);
                     }
                 }
             >
-                {move || if sure.get() { strings.take_back_sure } else { strings.take_back }}
+                {if is_sure { strings.take_back_sure } else { strings.take_back }}
             </button>
         }
     });
     let path = message_path(&message.room, message.offset);
     let copied = path.clone();
     view! {
-        <div class="tools" role="group" aria-label=strings.message_tools node_ref=first>
+        <div class="tools" role="group" aria-label=strings.message_tools>
             {quick.into_iter().collect_view()}
             {own}
             <a
@@ -210,55 +201,41 @@ fn Menu(row: ArcRwSignal<Row>) -> impl IntoView {
 }
 
 /// What others have reacted with, and how many: a click does so too, or no more.
-pub(crate) fn reactions(row: ArcRwSignal<Row>) -> impl Fn() -> Option<AnyView> {
+pub(crate) fn reactions(message: &Arc<Message>) -> Option<AnyView> {
+    if message.reactions.is_empty() {
+        return None;
+    }
     let (strings, room, client) = (strings(), room(), room_client());
-    let message = move || row.with(|row| row.message.clone());
-    let shown = Memo::new(move |_| {
-        message().filter(|message| !message.reactions.is_empty()).map(ByReactions)
+    let me = room.me().with_untracked(|me| me.member.clone());
+    let reactions = message.reactions.iter().map(|reaction| {
+        let names: Vec<_> = reaction.from.iter().map(|from| from.name.to_string()).collect();
+        let names = names.join(", ");
+        let is_on = reaction.from.iter().any(|from| from.id == me.id);
+        let (emoji, message, me) = (reaction.emoji.clone(), message.clone(), me.clone());
+        let label = (strings.reacted)(&emoji, reaction.from.len(), &names);
+        let shown = emoji.clone();
+        view! {
+            <li>
+                <button
+                    type="button"
+                    class="reaction"
+                    aria-pressed=is_on.to_string()
+                    aria-label=label
+                    title=names
+                    on:click=move |_| client.react(&message, &me, &emoji)
+                >
+                    {shown}
+                    <span class="count">{reaction.from.len()}</span>
+                </button>
+            </li>
+        }
     });
-    move || {
-        let ByReactions(message) = shown.get()?;
-        let me = room.me().with_untracked(|me| me.member.clone());
-        let reactions = message.reactions.clone().into_iter().map(|reaction| {
-            let names: Vec<_> = reaction.from.iter().map(|from| from.name.to_string()).collect();
-            let names = names.join(", ");
-            let is_on = reaction.from.iter().any(|from| from.id == me.id);
-            let (emoji, message, me) = (reaction.emoji, message.clone(), me.clone());
-            let label = (strings.reacted)(&emoji, reaction.from.len(), &names);
-            let shown = emoji.clone();
-            view! {
-                <li>
-                    <button
-                        type="button"
-                        class="reaction"
-                        aria-pressed=is_on.to_string()
-                        aria-label=label
-                        title=names
-                        on:click=move |_| client.react(&message, &me, &emoji)
-                    >
-                        {shown}
-                        <span class="count">{reaction.from.len()}</span>
-                    </button>
-                </li>
-            }
-        });
-        let view = view! {
-            <ul class="reactions" aria-label=strings.reactions>
-                {reactions.collect_view()}
-            </ul>
-        };
-        Some(view.into_any())
-    }
-}
-
-/// A message that is another only if its reactions are.
-#[derive(Clone, Debug)]
-struct ByReactions(Arc<Message>);
-
-impl PartialEq for ByReactions {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.reactions == other.0.reactions
-    }
+    let view = view! {
+        <ul class="reactions" aria-label=strings.reactions>
+            {reactions.collect_view()}
+        </ul>
+    };
+    Some(view.into_any())
 }
 
 /// Whether anything can be done with it: it is kept.
