@@ -2,6 +2,7 @@
 //! Browser only: nothing here may run while a page is rendered.
 
 mod admin;
+mod drawing;
 mod drive;
 mod files;
 mod link;

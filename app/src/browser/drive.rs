@@ -3,15 +3,13 @@
 //! The rule to keep: it decides nothing. All it owns goes with it.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     rc::{Rc, Weak},
     sync::Arc,
-    time::Duration,
 };
 
 use client::{
-    Change, Client, Effect, Event, FileEvent, LinkId, Media, Method, RowChange, Scope, Setup,
-    encode_component,
+    Change, Client, Effect, Event, FileEvent, LinkId, Media, Method, Scope, Setup, encode_component,
 };
 use common::{After, Member, MemberName, Message, MessageId, Position};
 use gloo_net::http::Request;
@@ -23,9 +21,10 @@ use wasm_bindgen::JsCast;
 use web_sys::{File, MediaStream, RequestInit, StorageEvent};
 
 use super::{
-    Denied, Sink, Source, after_drawing, all_kept, clock,
+    Denied, Sink, Source, after_drawing, all_kept,
+    drawing::Drawing,
     files::Files,
-    has_focus, home, is_hidden, is_offline, keep, keep_here, now, reaches_browsers,
+    home, is_hidden, is_offline, keep, keep_here, now, reaches_browsers,
     shell::{Shell, Told, ask},
     studio::Studio,
     way::Way,
@@ -33,39 +32,14 @@ use super::{
 use crate::{
     base,
     page::Ice,
-    room::{
-        LiveRow, Past, RoomState, RoomStateStoreFields, apply, apply_rows, draw_more, mend_around,
-        oldest, show_older,
-    },
+    room::{LiveRow, Past, RoomState, RoomStateStoreFields, apply, oldest, show_older},
 };
-
-/// How many changes of rows wait for the next picture at the most.
-const UNDRAWN: usize = 1_000;
-/// For each millisecond that a picture takes, how many are left for all else before the next one of the list.
-const REST: f64 = 2.0;
-/// At the most so many milliseconds.
-const LONGEST_REST: f64 = 500.0;
-/// How many rows that come at once are too many to draw all of the list.
-const MANY: usize = 16;
-/// How high the lowest row is, in pixels of CSS.
-const ROW: f64 = 22.0;
-/// How long nothing comes before the rest of the list is drawn, in milliseconds.
-const CALM: f64 = 500.0;
 
 /// The shell of one page's client.
 pub(crate) struct Driver {
     shell: Rc<Shell>,
     room: Store<RoomState>,
-    /// What has changed in the list, not shown yet; what has come or happened, and when; what else is done to messages.
-    rows: RefCell<Vec<RowChange>>,
-    happened: RefCell<Vec<(Change, f64)>>,
-    mends: RefCell<Vec<Arc<Message>>>,
-    /// They will be, with the next picture.
-    is_drawing: Cell<bool>,
-    /// Until then what is not the list has its turn, on the clock of [`clock`].
-    rest: Cell<f64>,
-    /// When they were drawn last, if there is a time for those that were left out.
-    drawn: Cell<Option<f64>>,
+    drawing: Rc<Drawing>,
     files: RefCell<Files>,
     studio: Studio,
     own: Weak<Self>,
@@ -99,12 +73,7 @@ impl Driver {
             Self {
                 shell: Shell::new(client, ice, studio.tracks.clone(), Way::default(), tell),
                 room,
-                rows: RefCell::default(),
-                happened: RefCell::default(),
-                mends: RefCell::default(),
-                is_drawing: Cell::default(),
-                rest: Cell::default(),
-                drawn: Cell::default(),
+                drawing: Drawing::of(room),
                 files: RefCell::default(),
                 studio,
                 own: own.clone(),
@@ -124,104 +93,14 @@ impl Driver {
 
     fn take(&self, told: Told) {
         match told {
-            Told::Effect(Effect::Tell(Change::Row(change))) => self.rows.borrow_mut().push(change),
-            Told::Effect(Effect::Tell(Change::Arrived { message, .. }))
-                if message.mends().is_some() =>
-            {
-                self.mends.borrow_mut().push(message);
-            }
-            // Whether it is seen is known with the picture: of scrolling the browser tells right before.
-            Told::Effect(Effect::Tell(change @ (Change::Arrived { .. } | Change::Happened(_)))) => {
-                self.happened.borrow_mut().push((change, now()));
+            Told::Effect(Effect::Tell(change)) => {
+                if let Some(change) = self.drawing.take(change) {
+                    self.carry_out(Effect::Tell(change));
+                }
             }
             Told::Effect(effect) => self.carry_out(effect),
-            Told::Settled => self.draw_soon(),
+            Told::Settled => self.drawing.soon(),
         }
-    }
-
-    /// Has rows drawn with the next picture: what comes and goes in between is never drawn. After one that took long there is
-    /// time for all else, keys above all.
-    fn draw_soon(&self) {
-        let is_drawn = self.rows.borrow().is_empty()
-            && self.happened.borrow().is_empty()
-            && self.mends.borrow().is_empty();
-        if is_drawn {
-            return;
-        }
-        // Of a page that nobody sees there are no pictures.
-        if is_hidden() || self.rows.borrow().len() > UNDRAWN {
-            return self.draw();
-        }
-        if self.is_drawing.replace(true) {
-            return;
-        }
-        let own = self.own.clone();
-        let draw = move || {
-            if let Some(driver) = own.upgrade() {
-                driver.draw();
-            }
-        };
-        match self.rest.get() - clock() {
-            left if left > 0.0 => {
-                let wait = Duration::from_secs_f64(left / 1_000.0);
-                set_timeout(move || request_animation_frame(draw), wait);
-            }
-            _ => request_animation_frame(draw),
-        }
-    }
-
-    fn draw(&self) {
-        self.is_drawing.set(false);
-        let began = clock();
-        self.happened.take().into_iter().for_each(|(change, at)| apply(self.room, change, at));
-        let rows = self.rows.take();
-        if !rows.is_empty() {
-            self.leave_out(&rows, began);
-            apply_rows(self.room, rows);
-        }
-        self.mends.take().iter().for_each(|by| mend_around(self.room, by));
-        let own = self.own.clone();
-        // Its turn comes when the picture is there.
-        let rest = move || {
-            if let Some(driver) = own.upgrade() {
-                let took = clock() - began;
-                driver.rest.set(clock() + (REST * took).min(LONGEST_REST));
-            }
-        };
-        set_timeout(rest, Duration::ZERO);
-    }
-
-    /// Of a list to whose end many come at once only the end is drawn, and the rest when nothing has come for a while. Nothing
-    /// goes from under somebody's eyes or hands.
-    fn leave_out(&self, changes: &[RowChange], now: f64) {
-        let is_new = |change: &&RowChange| matches!(change, RowChange::Inserted { .. });
-        let is_read = !self.room.at_end().get_untracked()
-            || self.room.older().with_untracked(|older| !older.is_empty())
-            || has_focus("#log .messages *");
-        if changes.iter().filter(is_new).count() > MANY && !is_read {
-            self.room.tail().set(screenful());
-        }
-        if self.room.tail().get_untracked() != usize::MAX && self.drawn.replace(Some(now)).is_none()
-        {
-            self.draw_rest_later();
-        }
-    }
-
-    fn draw_rest_later(&self) {
-        let own = self.own.clone();
-        let draw_more = move || {
-            let Some(driver) = own.upgrade() else { return };
-            let tail = driver.room.tail().get_untracked();
-            let is_calm = driver.drawn.get().is_none_or(|drawn| clock() - drawn >= CALM);
-            if is_calm {
-                draw_more(driver.room, tail.saturating_add(screenful()));
-            }
-            match driver.room.tail().get_untracked() {
-                usize::MAX => driver.drawn.set(None),
-                _ => driver.draw_rest_later(),
-            }
-        };
-        set_timeout(draw_more, Duration::from_secs_f64(CALM / 1_000.0));
     }
 
     /// Offers a file to a member.
@@ -440,12 +319,6 @@ impl Driver {
 
 /// How many older messages are asked for at once.
 const AT_ONCE: usize = 100;
-
-/// As many rows as fill the window, whatever its height.
-fn screenful() -> usize {
-    let height = window().inner_height().ok().and_then(|height| height.as_f64());
-    height.map_or(0, |height| (height / ROW) as usize)
-}
 
 /// The events of the window that matter.
 const WINDOW: [&str; 6] =
