@@ -284,13 +284,23 @@ pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
 
 /// Takes over how rows have changed: the list is told once, and each row that is not what it was.
 pub(crate) fn apply_rows(room: Store<RoomState>, changes: Vec<RowChange>) {
-    let (mut changed, mut let_go) = (Vec::new(), Vec::new());
+    let (mut changed, mut gone) = (Vec::new(), Vec::new());
     let is_read_above =
         !room.at_end().get_untracked() || !room.older().with_untracked(Vec::is_empty);
     room.rows().update(|rows| {
         for change in changes {
             match change {
-                RowChange::Inserted { at, row } => rows.insert(at, row.into()),
+                RowChange::Inserted { at, row } => {
+                    // One that moves stays what it is: whoever shows it reads that.
+                    match gone.iter().position(|(_, gone): &(_, LiveRow)| gone.key == row.key) {
+                        Some(place) => {
+                            let (_, moved) = gone.remove(place);
+                            changed.push((moved.row.clone(), row));
+                            rows.insert(at, moved);
+                        }
+                        None => rows.insert(at, row.into()),
+                    }
+                }
                 RowChange::Changed { at, mut row } => {
                     let live = &rows[at].row;
                     // The row above the client's first one is still there.
@@ -301,16 +311,15 @@ pub(crate) fn apply_rows(room: Store<RoomState>, changes: Vec<RowChange>) {
                     }
                     changed.push((live.clone(), row));
                 }
-                RowChange::Removed { at } => {
-                    let gone = rows.remove(at);
-                    let_go.extend((at == 0).then_some(gone));
-                }
+                RowChange::Removed { at } => gone.push((at, rows.remove(at))),
             }
         }
-        // Some have only moved, and what was never sent was discarded.
-        let is_sent = |gone: &LiveRow| gone.row.with_untracked(|row| row.status == Status::Sent);
-        let_go.retain(|gone| is_sent(gone) && rows.iter().all(|row| row.key != gone.key));
     });
+    // What was never sent was discarded.
+    let is_let_go = |(at, gone): &(usize, LiveRow)| {
+        *at == 0 && gone.row.with_untracked(|row| row.status == Status::Sent)
+    };
+    let let_go: Vec<_> = gone.into_iter().filter(is_let_go).map(|(_, gone)| gone).collect();
     if !let_go.is_empty() {
         if room.past().get_untracked() == Past::None {
             room.past().set(Past::More);
@@ -522,6 +531,21 @@ mod tests {
         assert!(first.get_untracked());
         apply_rows(room, vec![RowChange::Removed { at: 0 }]);
         assert_eq!(keys.get_untracked(), 2);
+    }
+
+    #[test]
+    fn a_row_that_moves_stays_the_row_that_it_is() {
+        let owner = Owner::new();
+        owner.set();
+        let room = store(vec![message(0), message(1)]);
+        apply_rows(room, vec![RowChange::Inserted { at: 2, row: row(7) }]);
+        let shown = drawn(room)[2].row.clone();
+        assert_eq!(shown.get_untracked().status, Status::Sending);
+        let sent = Row { status: Status::Sent, ..row(7) };
+        let moved = RowChange::Inserted { at: 1, row: sent.clone() };
+        apply_rows(room, vec![RowChange::Removed { at: 2 }, moved]);
+        assert_eq!(shown.get_untracked(), sent);
+        assert_eq!(drawn(room)[1].row.get_untracked(), sent);
     }
 
     #[test]
