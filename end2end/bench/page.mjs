@@ -138,6 +138,8 @@ async function measure(server) {
     // As many as are kept on a page that is open, and more.
     for (let n = 50; n < 550; n += 50) await write(Array.from({ length: 50 }, (_, more) => text(n + more)));
     await page.waitForFunction(() => document.querySelector('.messages')?.textContent?.includes('message 549,'));
+    // The rest of the list is drawn when it is calm.
+    await page.waitForTimeout(4_000);
     const full = await size(page);
     const seen = [];
     for (const { rate, slow } of CASES) {
