@@ -24,6 +24,7 @@ pub mod page;
 mod pages;
 mod room;
 mod room_client;
+mod rows;
 mod scrape;
 mod shell;
 pub mod snippets;

@@ -13,7 +13,10 @@ use leptos::prelude::*;
 use reactive_stores::Store;
 
 use super::{clock, has_focus, is_hidden, now};
-use crate::room::{RoomState, RoomStateStoreFields, apply, apply_rows, draw_more, mend_around};
+use crate::{
+    room::{RoomState, RoomStateStoreFields, apply},
+    rows::{apply_rows, draw_more, mend_around},
+};
 
 /// How many changes of rows wait for the next picture at the most.
 const UNDRAWN: usize = 1_000;

@@ -32,7 +32,8 @@ use super::{
 use crate::{
     base,
     page::Ice,
-    room::{LiveRow, Past, RoomState, RoomStateStoreFields, apply, oldest, show_older},
+    room::{RoomState, RoomStateStoreFields, apply},
+    rows::{LiveRow, Past, oldest, show_older},
 };
 
 /// The shell of one page's client.

@@ -13,8 +13,9 @@ use crate::{
         tools::{Opened, close_by_click},
     },
     page::room_path,
-    room::{Past, RoomState, RoomStateStoreFields, draw_more, drawn, forget_older, oldest, room},
+    room::{RoomState, RoomStateStoreFields, room},
     room_client::room_client,
+    rows::{Past, draw_more, drawn, forget_older, oldest},
     shell::strings,
 };
 
