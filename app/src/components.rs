@@ -17,6 +17,7 @@ mod message_list;
 mod notices;
 mod row;
 mod search_form;
+mod steps;
 mod tools;
 mod whom;
 

@@ -2,21 +2,24 @@
 import type { Page } from '@playwright/test';
 import { drawn, expect, hold, isConnected, open, say, test, texts, type Server } from './support.js';
 
-/** Says so many lines at once, as a program does that may say as much as it likes. */
+/** Says so many lines at once, the first of them with the number `from`. */
+async function post(server: Server, room: string, word: string, count: number, from = 0): Promise<void> {
+  const lines = Array.from({ length: count }, (_, n) => ({ value: `${word} ${from + n}` }));
+  const answer = await fetch(server.url(`/api/rooms/${room}/messages`), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(lines),
+  });
+  expect(answer.status).toBe(200);
+}
+
+/** Says so many lines, as a program does that may say as much as it likes. */
 async function fill(server: Server, room: string, count: number): Promise<void> {
   if (count > 100) {
     await server.stop();
     await server.start('--publish-rate', '0');
   }
-  const lines = Array.from({ length: count }, (_, n) => ({ value: `line ${n}` }));
-  for (let from = 0; from < count; from += 100) {
-    const answer = await fetch(server.url(`/api/rooms/${room}/messages`), {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(lines.slice(from, from + 100)),
-    });
-    expect(answer.status).toBe(200);
-  }
+  for (let from = 0; from < count; from += 100) await post(server, room, 'line', Math.min(100, count - from), from);
 }
 
 /** How far the log is scrolled away from its newest message, in pixels. */
@@ -245,13 +248,7 @@ test('what is being read stays, however much comes', async ({ person, server }) 
   await expect.poll(() => fromEnd(ada)).toBeGreaterThan(300);
   await drawn(ada);
   const before = await topOf(ada, 'line 50');
-  for (let n = 0; n < 6; n++) {
-    await fetch(server.url('/api/rooms/tea/messages'), {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(Array.from({ length: 100 }, (_, m) => ({ value: `new ${n * 100 + m}` }))),
-    });
-  }
+  for (let n = 0; n < 6; n++) await post(server, 'tea', 'new', 100, n * 100);
   await expect(ada.locator('.pill')).toHaveText('600 new messages ↓');
   expect(Math.abs((await topOf(ada, 'line 50')) - before)).toBeLessThanOrEqual(1);
   await ada.locator('.pill').click();
@@ -277,28 +274,57 @@ test('of many that come at once the end is drawn first, and then the rest', asyn
     const observer = new MutationObserver(look);
     observer.observe(log, { childList: true });
   });
-  const burst = async (word: string) => {
-    const answer = await fetch(server.url('/api/rooms/tea/messages'), {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(Array.from({ length: 100 }, (_, n) => ({ value: `${word} ${n}` }))),
-    });
-    expect(answer.status).toBe(200);
-  };
-  await burst('late');
+  await post(server, 'tea', 'late', 100);
   await expect(texts(ada).last()).toBeInViewport();
   await expect(texts(ada)).toHaveCount(200);
   expect(await ada.evaluate(() => (window as unknown as { seenWith: number }).seenWith)).toBeLessThan(100);
   const all = (word: string, from: number) => Array.from({ length: 100 }, (_, n) => `${word} ${n + from}`);
   expect(await texts(ada).allTextContents()).toEqual([...all('line', 1), ...all('late', 0)]);
-  // Whoever does something in the log keeps what they have there.
+});
+
+test('what has the focus, and what is picked out, stays, whatever comes above and below it', async ({ person, server }) => {
+  await fill(server, 'tea', 201);
+  const ada = await person();
+  const socket = ada.waitForEvent('websocket');
+  await open(ada, '/rooms/tea');
+  const release = await hold(ada, '**/messages?before=*');
+  const pick = (text: string) => ada.evaluate((text) => {
+    const all = Array.from(document.querySelectorAll('.message .text'));
+    getSelection()!.selectAllChildren(all.find((one) => one.textContent === text)!);
+  }, text);
+  const picked = () => ada.evaluate(() => `${getSelection()}`);
+  const focused = ada.locator('.message', { has: ada.locator('.more:focus') });
+  const first = ada.locator('.message', { hasText: 'line 101' });
+  await first.scrollIntoViewIfNeeded();
+  await first.locator('.more').focus();
+  await pick('line 102');
+  release();
+  await expect(texts(ada)).toHaveCount(200);
+  await expect(focused).toContainText('line 101');
+  expect(await picked()).toBe('line 102');
+  // At the end, where more come between two pictures than half of what the page has.
+  await ada.locator('#log').press('End');
+  await expect(texts(ada)).toHaveCount(100);
   await ada.locator('#log').focus();
   await ada.keyboard.press('Enter');
-  await expect(ada.locator('.more:focus')).toHaveCount(1);
-  await burst('more');
-  await expect(texts(ada).last()).toHaveText('more 99');
-  await expect(ada.locator('.message', { has: ada.locator('.more:focus') })).toContainText('late 99');
-  await expect(texts(ada)).toHaveCount(200);
+  await expect(focused).toContainText('line 200');
+  await pick('line 199');
+  await ada.evaluate(() => {
+    const [held, request]: [FrameRequestCallback[], typeof requestAnimationFrame] = [[], requestAnimationFrame];
+    window.requestAnimationFrame = (draw) => held.push(draw);
+    const release = () => {
+      window.requestAnimationFrame = request;
+      held.forEach(request);
+    };
+    Object.assign(window, { release });
+  });
+  const last = (await socket).waitForEvent('framereceived', ({ payload }) => `${payload}`.includes('more 98'));
+  await post(server, 'tea', 'more', 99);
+  await last;
+  await ada.evaluate(() => (window as unknown as { release: () => void }).release());
+  await expect(texts(ada).last()).toHaveText('more 98');
+  await expect(focused).toContainText('line 200');
+  expect(await picked()).toBe('line 199');
 });
 
 test('older messages are a link away without JavaScript', async ({ person, server }) => {

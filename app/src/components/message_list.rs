@@ -10,6 +10,7 @@ use crate::{
     components::{
         invitation::Invitation,
         row::Line,
+        steps::in_steps,
         tools::{Opened, close_by_click},
     },
     page::room_path,
@@ -127,7 +128,7 @@ pub(crate) fn MessageList(
                             </a>
                         </li>
                     </Show>
-                    <For each=move || drawn(room) key=|row| row.key let(row)>
+                    <For each=in_steps(move || drawn(room)) key=|row| row.key let(row)>
                         <Line row=row.row/>
                     </For>
                 </ol>

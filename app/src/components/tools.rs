@@ -44,7 +44,8 @@ impl Opened {
         self.sure.set(false);
         row.set(true);
         self.row.set_value(Some(row));
-        request_animation_frame(|| browser::focus_first("#log .tools button"));
+        // As soon as they are there: the next key is for them.
+        queue_microtask(|| browser::focus_first("#log .tools button"));
     }
 
     /// No row has.
