@@ -32,7 +32,8 @@ export default defineConfig<Options>({
     ...behind.map(([balancer, testMatch]) => ({ name: `two hubs behind ${balancer}`, testMatch, use: { balancer } })),
   ],
   use: {
-    trace: 'retain-on-failure',
+    // A quarter of the time: `npx playwright test --trace retain-on-failure`, for whoever looks for what has failed.
+    trace: 'off',
     launchOptions: {
       executablePath: chromium,
       args: [
