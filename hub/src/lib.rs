@@ -11,6 +11,8 @@ pub mod broker;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod frame;
+#[cfg(feature = "contract")]
+pub mod histories;
 mod history;
 mod hub;
 mod lag;

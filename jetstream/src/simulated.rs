@@ -71,6 +71,21 @@ impl Faults {
         busy: 0,
         ignorant: 0,
     };
+
+    /// What may happen on the way, each as often as it comes, or never. Whoever gets there finds all well.
+    pub fn on_the_way(rng: &mut Rng) -> Self {
+        let at_most = |rng: &mut Rng, most: u16| if rng.bool() { rng.u16(..most) } else { 0 };
+        Self {
+            delay: [5, 100, 2_000][rng.usize(..3)],
+            unsent: at_most(rng, 20),
+            unanswered: at_most(rng, 60),
+            unheard: at_most(rng, 100),
+            doubled: at_most(rng, 100),
+            disordered: at_most(rng, 100),
+            busy: 0,
+            ignorant: 0,
+        }
+    }
 }
 
 /// Which way nothing gets through between a hub and the servers.

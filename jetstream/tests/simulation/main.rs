@@ -5,21 +5,13 @@
 //! lost, the log is put back to an older copy or made anew, clocks differ. Whoever reads or writes goes from hub to hub as it
 //! likes. Nothing sleeps and nothing is random but by seed: a history that fails names its number, and
 //! `HUBBUB_SEED=n cargo test -p jetstream --test simulation` plays that one again. `HUBBUB_HISTORIES` is how many there are.
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    missing_debug_implementations,
-    clippy::unwrap_used,
-    clippy::print_stdout
-)]
+#![allow(missing_docs, unreachable_pub, missing_debug_implementations, clippy::unwrap_used)]
 
 mod people;
 mod truth;
 mod world;
 
-use std::collections::BTreeMap;
-
-use parking_lot::Mutex;
+use hub::histories;
 use world::World;
 
 /// How many histories there are unless told.
@@ -70,38 +62,6 @@ const TO_HAPPEN: &[&str] = &[
 
 #[test]
 fn whatever_nats_and_the_network_do_the_invariants_hold_at_every_hub() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let histories = number("HUBBUB_HISTORIES").unwrap_or(HISTORIES);
-    let seeds: Vec<_> = match number("HUBBUB_SEED") {
-        Some(seed) => vec![seed],
-        None => {
-            let besides = REMEMBERED.iter().copied().filter(|seed| *seed >= histories);
-            (0..histories).chain(besides).collect()
-        }
-    };
-    let count = seeds.len();
-    let all: Mutex<BTreeMap<&str, u64>> = Mutex::default();
-    let live = |seed: u64| {
-        let lived = std::panic::catch_unwind(|| {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-            runtime.block_on(async { World::new(seed).await.live().await })
-        });
-        let Ok(happened) = lived else {
-            panic!("history {seed} fails; HUBBUB_SEED={seed} plays it again");
-        };
-        for (what, times) in happened {
-            *all.lock().entry(what).or_default() += times;
-        }
-    };
-    let (odd, even): (Vec<_>, Vec<_>) = seeds.into_iter().partition(|seed| seed % 2 == 1);
-    std::thread::scope(|scope| {
-        scope.spawn(|| odd.into_iter().for_each(live));
-        even.into_iter().for_each(live);
-    });
-    let all = all.into_inner();
-    let report: Vec<_> = all.iter().map(|(what, times)| format!("{times:>9} {what}")).collect();
-    println!("{count} histories:\n{}", report.join("\n"));
-    let missing: Vec<_> = TO_HAPPEN.iter().filter(|what| !all.contains_key(*what)).collect();
-    assert!((count as u64) < HISTORIES || missing.is_empty(), "never: {missing:?}");
+    let live = |seed| async move { World::new(seed).await.live().await };
+    histories::play(HISTORIES, REMEMBERED, TO_HAPPEN, live);
 }

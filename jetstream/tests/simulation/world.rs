@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use hub::{
     Hub, Limits,
     broker::{Broker, Keep, LEASE, Part, Read, Retention},
+    histories::Happened,
 };
 use jetstream::{
     JetStreamBroker,
@@ -101,16 +102,11 @@ pub fn rooms() -> [RoomName; 2] {
 impl World {
     pub async fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let bad = |rng: &mut Rng, most: u16| if rng.bool() { rng.u16(..most) } else { 0 };
+        let on_the_way = Faults::on_the_way(&mut rng);
         let faults = Faults {
-            delay: [5, 100, 2_000][rng.usize(..3)],
-            unsent: bad(&mut rng, 20),
-            unanswered: bad(&mut rng, 60),
-            unheard: bad(&mut rng, 100),
-            doubled: bad(&mut rng, 100),
-            disordered: bad(&mut rng, 100),
-            busy: bad(&mut rng, 300),
+            busy: if rng.bool() { rng.u16(..300) } else { 0 },
             ignorant: [0, 5_000][rng.usize(..2)],
+            ..on_the_way
         };
         let nats = SimulatedNats::new(rng.fork(), faults, BEGIN);
         let keeps_all = rng.bool();
@@ -138,7 +134,7 @@ impl World {
         Self { shared, rng, copy: None, has_lives, was_put_back: false, speakers, listeners }
     }
 
-    pub async fn live(mut self) -> BTreeMap<&'static str, u64> {
+    pub async fn live(mut self) -> Happened {
         for _ in 0..HUBS {
             self.start_hub().await;
         }

@@ -89,18 +89,8 @@ impl Log {
     /// A log on a NATS that fails.
     pub fn on_nats(kept: usize, mut rng: Rng, now_ms: u64) -> Self {
         let retention = Retention { room_messages: kept, ..Retention::default() };
-        let bad = |rng: &mut Rng, most: u16| if rng.bool() { rng.u16(..most) } else { 0 };
-        let faults = Faults {
-            delay: [5, 100, 2_000][rng.usize(..3)],
-            unsent: bad(&mut rng, 20),
-            unanswered: bad(&mut rng, 60),
-            unheard: bad(&mut rng, 100),
-            doubled: bad(&mut rng, 100),
-            disordered: bad(&mut rng, 100),
-            busy: 0,
-            // Whoever knows too little tells of gaps where none are, as jetstream's own simulation has it.
-            ignorant: 0,
-        };
+        // Whoever knows too little tells of gaps where none are, as jetstream's own simulation has it.
+        let faults = Faults::on_the_way(&mut rng);
         let nats = SimulatedNats::new(rng.fork(), faults, now_ms);
         Self::over(retention, Store::Nats(nats), rng)
     }

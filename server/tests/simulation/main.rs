@@ -10,7 +10,7 @@
 //! random but by seed: a history that fails names its number, and
 //! `HUBBUB_SEED=n cargo test -p server --test simulation` plays that one again, of one hub and of three.
 //! `HUBBUB_HISTORIES` is how many there are of each.
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod far;
 mod hubs;
@@ -19,44 +19,12 @@ mod network;
 mod tab;
 mod world;
 
-use parking_lot::Mutex;
-use world::{Happened, World};
-
-/// Plays so many histories, of so many hubs; what happened in them, unless it was one alone.
-fn play(histories: u64, hubs: usize) -> Option<Happened> {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let (seeds, is_one) = match number("HUBBUB_SEED") {
-        Some(seed) => (seed..seed + 1, true),
-        None => (0..number("HUBBUB_HISTORIES").unwrap_or(histories), false),
-    };
-    let all: Mutex<Happened> = Mutex::default();
-    let live = |seed: u64| {
-        let lived = std::panic::catch_unwind(|| {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-            runtime.block_on(async { World::new(seed, hubs).await.live().await })
-        });
-        let Ok(happened) = lived else {
-            panic!("history {seed} of {hubs} fails; HUBBUB_SEED={seed} plays it again");
-        };
-        for (what, times) in happened {
-            *all.lock().entry(what).or_default() += times;
-        }
-    };
-    let (odd, even): (Vec<_>, Vec<_>) = seeds.clone().partition(|seed| seed % 2 == 1);
-    std::thread::scope(|scope| {
-        scope.spawn(|| odd.into_iter().for_each(live));
-        even.into_iter().for_each(live);
-    });
-    let all = all.into_inner();
-    let report: Vec<_> = all.iter().map(|(what, times)| format!("{times:>9} {what}")).collect();
-    println!("{} histories of {hubs}:\n{}", seeds.end - seeds.start, report.join("\n"));
-    (!is_one && seeds.end >= histories).then_some(all)
-}
+use hub::histories;
+use world::World;
 
 #[test]
 fn whatever_the_network_does_the_invariants_hold() {
-    play(500, 1);
+    histories::play(500, &[], &[], |seed| async move { World::new(seed, 1).await.live().await });
 }
 
 /// What is to happen in the histories of several hubs, or they show nothing.
@@ -88,7 +56,6 @@ const TO_HAPPEN: &[&str] = &[
 
 #[test]
 fn whatever_nats_and_the_network_do_the_invariants_hold_over_several_hubs() {
-    let Some(happened) = play(40, 3) else { return };
-    let missing: Vec<_> = TO_HAPPEN.iter().filter(|what| !happened.contains_key(*what)).collect();
-    assert!(missing.is_empty(), "never: {missing:?}");
+    let live = |seed| async move { World::new(seed, 3).await.live().await };
+    histories::play(40, &[], TO_HAPPEN, live);
 }

@@ -1,4 +1,6 @@
-//! Tabs, the hubs they come to, and what happens to all of them.
+//! Tabs, the hubs they come to, and how time passes for all of them.
+
+mod happenings;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -8,9 +10,9 @@ use std::{
 
 use axum::http::Method;
 use client::{Change, Effect, Event, LegId, Setup, Transport};
-use common::{After, Audience, Message, MessageId, Position, Publish, Recovery, RoomName};
+use common::{After, Message, Position, Recovery, RoomName};
 use fastrand::Rng;
-use hub::broker::Broker;
+use hub::{broker::Broker, histories::Happened};
 use serde::Deserialize;
 use server::{Config, identity::Identity};
 use tokio::time::{Instant, sleep, timeout};
@@ -18,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     far::Far,
     hubs::{self, Hub},
-    log::{Crash, Log},
+    log::Log,
     network::{Leg, Net, Weather},
     tab::Tab,
 };
@@ -27,8 +29,6 @@ const TABS: usize = 4;
 const STEPS: usize = 250;
 /// When a history begins, on everybody's clock.
 pub const BEGIN: u64 = 1_795_424_700_000;
-/// More than messages are kept for.
-const FORTY_DAYS: u64 = 40 * 24 * 60 * 60 * 1_000;
 
 pub struct World {
     net: Net,
@@ -51,8 +51,6 @@ pub struct World {
     /// What happened, by what it is called.
     happened: Happened,
 }
-
-pub type Happened = BTreeMap<&'static str, u64>;
 
 /// The last two are tabs of one person.
 fn person(tab: usize) -> usize {
@@ -179,34 +177,6 @@ impl World {
         }
         self.happened.extend(self.log.nats().into_iter().flat_map(|nats| nats.happened()));
         self.happened
-    }
-
-    async fn something_happens(&mut self) {
-        let n = self.net.rng.usize(..TABS);
-        match self.net.rng.u8(..100) {
-            0..50 => self.say(n),
-            50..58 => self.retry_stuck(n),
-            58..66 => self.cut(n),
-            66..69 => self.reload(n).await,
-            69..71 => self.tell(n, Event::Wake),
-            71..73 => self.restart().await,
-            73..75 => self.stop_calmly().await,
-            75..77 => self.tidy().await,
-            77 => self.burst(),
-            78..81 => self.change_weather(n),
-            81 => {
-                let choice = [None, Some(Transport::Events), Some(Transport::Poll)];
-                let choice = choice[self.net.rng.usize(..3)];
-                self.tell(n, Event::Choose(choice));
-            }
-            82..84 => {
-                let idle = self.net.rng.bool();
-                self.tell(n, Event::Idle(idle));
-            }
-            84..86 => self.tell(n, Event::Typing(true)),
-            86..98 => self.nats_suffers(),
-            _ => {}
-        }
     }
 
     /// Time passes, and whatever is due in it happens.
@@ -348,56 +318,6 @@ impl World {
         })
     }
 
-    fn say(&mut self, n: usize) {
-        let id = MessageId::parse(&format!("{n}-{}", self.tabs[n].said.len())).unwrap();
-        let to = match self.net.rng.u8(..6) {
-            0 => Audience::Others,
-            1 => Audience::Own,
-            2 => {
-                let tab = self.tabs[3].session.clone();
-                Audience::Only(
-                    [self.tabs[1].member.id.to_string()].into_iter().chain(tab).collect(),
-                )
-            }
-            _ => Audience::All,
-        };
-        let publish = Publish { id: Some(id.clone()), to, ..Publish::text("hi").unwrap() };
-        if self.tabs[n].client.after() == &After::Now {
-            return;
-        }
-        self.tabs[n].said.push(id);
-        self.tell(n, Event::Say(publish));
-    }
-
-    fn retry_stuck(&mut self, n: usize) {
-        for id in self.tabs[n].stuck() {
-            self.tell(n, Event::Retry(id));
-        }
-        // A program has nobody to ask: what it was refused it lets go of, and says again.
-        let view = is_page(n);
-        let let_go: Vec<_> = self.tabs[n].overtaken.iter().cloned().collect();
-        for id in let_go.into_iter().filter(|_| !view) {
-            let kept = self.log.truth().iter().any(|kept| kept.envelope.id == id);
-            if !kept && !self.tabs[n].client.unsent().any(|unsent| *unsent == id) {
-                let publish = Publish { id: Some(id), ..Publish::text("hi").unwrap() };
-                self.tell(n, Event::Say(publish));
-            }
-        }
-    }
-
-    fn cut(&mut self, n: usize) {
-        for leg in self.legs.iter_mut().filter(|leg| leg.tab == n && !leg.deaf) {
-            leg.cut(self.now, &mut self.net);
-        }
-    }
-
-    fn change_weather(&mut self, n: usize) {
-        let kinds = [Weather::Fine, Weather::Refused, Weather::Mute, Weather::Cut, Weather::Slow];
-        let transport = self.net.rng.u8(..3);
-        let weather = kinds[self.net.rng.usize(..kinds.len())];
-        self.weather.insert((n, transport), weather);
-    }
-
     fn start_tab(&mut self, n: usize) {
         let texts = |kept: &BTreeMap<String, String>| {
             let texts = kept.iter().filter(|(_, text)| !text.is_empty());
@@ -405,69 +325,6 @@ impl World {
         };
         let (tab, shared) = (texts(&self.tabs[n].kept), texts(&self.shared[person(n)]));
         self.tell(n, Event::Start { tab, shared });
-    }
-
-    /// The tab loads its page anew; what it could not say is kept by the browser.
-    async fn reload(&mut self, n: usize) {
-        let session = self.tabs[n].kept.get("session").cloned().unwrap_or_default();
-        let token = self.tabs[n].token.clone();
-        let Some(latest) = self.latest(&token, &session).await else { return };
-        let truth = self.log.truth().clone();
-        for message in &latest.messages {
-            let kept = truth.iter().find(|kept| kept.offset == message.offset).unwrap();
-            assert!(self.tabs[n].may_read(kept), "invariant 7: the page shows {message:?}");
-            assert_eq!(kept.message, *message, "invariant 6");
-        }
-        self.tell(n, Event::Leaving);
-        for leg in self.legs.iter_mut().filter(|leg| leg.tab == n && !leg.deaf) {
-            leg.give_up(&mut self.net);
-        }
-        self.stored.retain(|(tab, _)| *tab != n);
-        let setup = self.setup(n, &token, &latest);
-        let tab = &mut self.tabs[n];
-        // Whichever tab takes it over, it is said; but in which order is nobody's promise.
-        tab.overtaken.extend(tab.client.unsent().cloned());
-        tab.rows = client::first_rows(setup.messages.clone());
-        tab.transport = Transport::WebSocket;
-        tab.cursor = latest.position;
-        tab.client = client::Client::new(setup);
-        self.start_tab(n);
-    }
-
-    /// A program says much at once: more than is kept, more than the tail holds, or more than a reader takes at
-    /// one time.
-    fn burst(&mut self) {
-        let Some((place, far)) = self.any() else { return };
-        let messages = if self.net.rng.u8(..20) == 0 { 600 } else { self.net.rng.usize(5..60) };
-        let now = self.now;
-        let burst = async move {
-            for n in 0..messages {
-                let body = format!(r#"{{"value":"beep","id":"b{now}-{n}"}}"#);
-                far.ask(Method::POST, "http://hub/api/rooms/tea/messages", body).await;
-            }
-        };
-        self.hubs[place].as_mut().unwrap().does(burst);
-    }
-
-    /// By a clock that may be forty days ahead, or behind.
-    async fn tidy(&mut self) {
-        if self.log.nats().is_some() {
-            let Some((place, _)) = self.any() else { return };
-            return self.hubs[place].as_mut().unwrap().tidy(&mut self.net.rng);
-        }
-        let jump = [0, 0, FORTY_DAYS][self.net.rng.usize(..3)];
-        let at = if self.net.rng.bool() { self.now + jump } else { self.now - jump };
-        // The disk may be full.
-        let _ = Broker::tidy(&*self.log, at).await;
-        if self.keeps_all {
-            self.log.has_all().await;
-        }
-    }
-
-    fn nats_suffers(&mut self) {
-        if let (Some(nats), Some((place, _))) = (self.log.nats(), self.any()) {
-            self.hubs[place].as_ref().unwrap().suffer(&nats, &mut self.net.rng);
-        }
     }
 
     async fn start_all(&mut self) {
@@ -479,39 +336,5 @@ impl World {
     async fn start(&mut self, place: usize) {
         let (config, identity) = (self.config.clone(), self.identity.clone());
         self.hubs[place] = Hub::start(config, identity, self.log.clone()).await;
-    }
-
-    /// A hub dies and is back, or stays away for a while.
-    async fn restart(&mut self) {
-        let place = self.net.rng.usize(..self.hubs.len());
-        if self.hubs[place].take().is_some() {
-            self.happens("hubs killed");
-        }
-        self.legs.iter_mut().for_each(|leg| leg.lose_hub(place, self.now));
-        let crash = if self.net.rng.bool() { Crash::Killed } else { Crash::PowerCut };
-        self.log.crash(crash);
-        if self.net.rng.bool() {
-            self.start(place).await;
-        }
-    }
-
-    async fn stop_calmly(&mut self) {
-        let Some((place, far)) = self.any() else { return };
-        far.door.close();
-        drop(far);
-        let up = self.up();
-        for leg in &mut self.legs {
-            leg.serve(&up, self.now, &mut self.net).await;
-            leg.lose_hub(place, self.now);
-        }
-        drop(up);
-        self.hubs[place] = None;
-        self.happens("hubs stopped");
-        // What was being asked of it ends with it.
-        while self.log.is_in_use() {
-            tokio::task::yield_now().await;
-        }
-        self.log.restart();
-        self.start(place).await;
     }
 }
