@@ -1,6 +1,6 @@
 // The log: where it stands, what is in it, and how it reads.
 import type { Page } from '@playwright/test';
-import { drawn, expect, hold, isConnected, open, say, test, texts, type Server } from './support.js';
+import { drawn, expect, hold, holdPictures, isConnected, open, say, test, texts, type Server } from './support.js';
 
 /** Says so many lines at once, the first of them with the number `from`. */
 async function post(server: Server, room: string, word: string, count: number, from = 0): Promise<void> {
@@ -309,19 +309,11 @@ test('what has the focus, and what is picked out, stays, whatever comes above an
   await ada.keyboard.press('Enter');
   await expect(focused).toContainText('line 200');
   await pick('line 199');
-  await ada.evaluate(() => {
-    const [held, request]: [FrameRequestCallback[], typeof requestAnimationFrame] = [[], requestAnimationFrame];
-    window.requestAnimationFrame = (draw) => held.push(draw);
-    const release = () => {
-      window.requestAnimationFrame = request;
-      held.forEach(request);
-    };
-    Object.assign(window, { release });
-  });
+  const draw = await holdPictures(ada);
   const last = (await socket).waitForEvent('framereceived', ({ payload }) => `${payload}`.includes('more 98'));
   await post(server, 'tea', 'more', 99);
   await last;
-  await ada.evaluate(() => (window as unknown as { release: () => void }).release());
+  await draw();
   await expect(texts(ada).last()).toHaveText('more 98');
   await expect(focused).toContainText('line 200');
   expect(await picked()).toBe('line 199');

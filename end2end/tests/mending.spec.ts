@@ -1,5 +1,5 @@
 // What is done to something after it was said: edited, taken back, reacted to; and its own address.
-import { AGAIN, drawn, expect, open, say, test, texts } from './support.js';
+import { AGAIN, drawn, expect, holdPictures, open, say, test, texts } from './support.js';
 import type { Page } from '@playwright/test';
 
 /** The row of a message. */
@@ -108,8 +108,11 @@ test('all of it by keyboard', async ({ person }) => {
   await expect(ada.getByRole('button', { name: 'React with 👍' })).toBeFocused();
   await ada.keyboard.press('Escape');
   await expect(row(ada, 'one').locator('.more')).toBeFocused();
+  // The second key is for what the first one opens, also where pictures come late.
+  const draw = await holdPictures(ada);
   await ada.keyboard.press('Enter');
   await ada.keyboard.press('Enter');
+  await draw();
   await expect(row(ada, 'one').locator('.reaction')).toHaveText('👍1');
   await expect(row(ada, 'one').locator('.more')).toBeFocused();
   await ada.keyboard.press('Escape');

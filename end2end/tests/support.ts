@@ -108,6 +108,20 @@ export async function hold(page: Page, addresses: string, times?: number): Promi
   return release;
 }
 
+/** Has whatever waits for the page's next picture wait until what this returns is called. */
+export async function holdPictures(page: Page): Promise<() => Promise<void>> {
+  await page.evaluate(() => {
+    const [held, request]: [FrameRequestCallback[], typeof requestAnimationFrame] = [[], requestAnimationFrame];
+    window.requestAnimationFrame = (draw) => held.push(draw);
+    const release = () => {
+      window.requestAnimationFrame = request;
+      held.forEach(request);
+    };
+    Object.assign(window, { release });
+  });
+  return () => page.evaluate(() => (window as unknown as { release: () => void }).release());
+}
+
 export function texts(page: Page) {
   return page.locator('.message .text');
 }
