@@ -302,21 +302,23 @@ test('what has the focus, and what is picked out, stays, whatever comes above an
   await expect(texts(ada)).toHaveCount(200);
   await expect(focused).toContainText('line 101');
   expect(await picked()).toBe('line 102');
-  // At the end, where more come between two pictures than half of what the page has.
+  // At the end, where as many come between two pictures as stay.
   await ada.locator('#log').press('End');
   await expect(texts(ada)).toHaveCount(100);
+  await post(server, 'tea', 'late', 100);
+  await expect(texts(ada)).toHaveCount(200);
   await ada.locator('#log').focus();
   await ada.keyboard.press('Enter');
-  await expect(focused).toContainText('line 200');
-  await pick('line 199');
+  await expect(focused).toContainText('late 99');
+  await pick('late 98');
   const draw = await holdPictures(ada);
-  const last = (await socket).waitForEvent('framereceived', ({ payload }) => `${payload}`.includes('more 98'));
-  await post(server, 'tea', 'more', 99);
+  const last = (await socket).waitForEvent('framereceived', ({ payload }) => `${payload}`.includes('more 99'));
+  await post(server, 'tea', 'more', 100);
   await last;
   await draw();
-  await expect(texts(ada).last()).toHaveText('more 98');
-  await expect(focused).toContainText('line 200');
-  expect(await picked()).toBe('line 199');
+  await expect(texts(ada).last()).toHaveText('more 99');
+  await expect(focused).toContainText('late 99');
+  expect(await picked()).toBe('late 98');
 });
 
 test('older messages are a link away without JavaScript', async ({ person, server }) => {
