@@ -148,21 +148,16 @@ pub(crate) fn show_older(room: Store<RoomState>, before: Offset, messages: Vec<M
     if oldest(room) != Some(before) {
         return room.past().set(Past::More);
     }
-    let Some(last_at) = messages.last().map(|message| message.at) else {
-        return room.past().set(Past::None);
-    };
-    let mut rows: Vec<LiveRow> = first_rows(messages)
-        .into_iter()
-        .map(|row| {
-            // The client counts its keys from 0 on.
-            let offset = row.message.as_ref().map_or(0, |message| message.offset.0);
-            Row { key: u64::MAX - offset, ..row }.into()
-        })
-        .collect();
+    let rows = first_rows(messages);
+    let Some(last) = rows.last().cloned() else { return room.past().set(Past::None) };
+    // The client counts its keys from 0 on.
+    let offset = |row: &Row| row.message.as_ref().map_or(0, |message| message.offset.0);
+    let keyed = rows.into_iter().map(|row| Row { key: u64::MAX - offset(&row), ..row });
+    let mut rows: Vec<LiveRow> = keyed.map(LiveRow::from).collect();
     let first = |rows: &Vec<LiveRow>| rows.first().map(|first| first.row.clone());
     let next = room.older().with_untracked(first).or_else(|| room.rows().with_untracked(first));
     if let Some(next) = next {
-        next.update(|next| next.before = next.message.as_ref().map(|_| last_at));
+        next.update(|next| _ = next.follow(Some(&last)));
     }
     room.older().update(|older| {
         rows.append(older);
@@ -206,7 +201,7 @@ pub(crate) fn forget_older(room: Store<RoomState>) {
     if let Some(first) =
         room.rows().with_untracked(|rows| rows.first().map(|first| first.row.clone()))
     {
-        first.update(|first| (first.grouped, first.before) = (false, None));
+        first.update(|first| _ = first.follow(None));
     }
 }
 
@@ -378,7 +373,11 @@ mod tests {
         forget_older(room);
         room.past().set(Past::More);
         room.at_end().set(false);
+        let goes_on =
+            || room.rows().with_untracked(|rows| rows[0].row.with_untracked(|row| row.grouped));
+        assert!(!goes_on());
         show_older(room, Offset(2), vec![message(0), message(1)]);
+        assert!(goes_on(), "the same member said what is above it");
         let publish = Publish::mending(Mend::Edit, message(1).id, "edited".into());
         let Publish { value, event, of, .. } = publish;
         let edit = Message { value, event, of, ..message(9) };

@@ -41,6 +41,36 @@ pub struct Row {
     pub before: Option<u64>,
 }
 
+impl Row {
+    /// Takes over what it has of the row before it, if there is one; whether that is something else now.
+    pub fn follow(&mut self, before: Option<&Self>) -> bool {
+        let at = before.and_then(|before| before.message.as_ref()).map(|message| message.at);
+        let place = (before.is_some_and(|before| self.goes_on(before)), at);
+        let was = (self.grouped, self.before);
+        (self.grouped, self.before) = place;
+        was != place
+    }
+
+    /// Whether it goes on with what that one says.
+    fn goes_on(&self, before: &Self) -> bool {
+        match (&before.message, &self.message) {
+            (Some(a), Some(b)) => {
+                let alike = a.from == b.from && a.to == b.to && before.direct == self.direct;
+                alike && b.at.saturating_sub(a.at) < GROUP_MS
+            }
+            _ => false,
+        }
+    }
+
+    fn is_of(&self, member: &MemberId) -> bool {
+        self.message.as_ref().is_some_and(|message| message.from.id == *member)
+    }
+
+    fn is(&self, id: &MessageId) -> bool {
+        self.message.as_ref().is_some_and(|message| message.id == *id)
+    }
+}
+
 /// The rows a client starts with, for `messages` that were read before it was there.
 pub fn first_rows(messages: Vec<Message>) -> Vec<Row> {
     Timeline::new(messages, After::Now).rows.into()
@@ -380,36 +410,7 @@ impl Timeline {
 
     /// Sets what a row has of the one before it; whether that is something else now.
     fn place(&mut self, at: usize) -> bool {
-        let last = at.checked_sub(1).and_then(|index| self.rows[index].message.as_ref());
-        let place = (self.goes_on(at), last.map(|message| message.at));
-        let row = &mut self.rows[at];
-        let was = (row.grouped, row.before);
-        (row.grouped, row.before) = place;
-        was != place
-    }
-
-    /// Whether a row goes on with what the one before it says.
-    fn goes_on(&self, at: usize) -> bool {
-        let Some(before) = at.checked_sub(1).and_then(|index| self.rows.get(index)) else {
-            return false;
-        };
-        match (&before.message, &self.rows[at].message) {
-            (Some(a), Some(b)) => {
-                let alike =
-                    a.from == b.from && a.to == b.to && before.direct == self.rows[at].direct;
-                alike && b.at.saturating_sub(a.at) < GROUP_MS
-            }
-            _ => false,
-        }
-    }
-}
-
-impl Row {
-    fn is_of(&self, member: &MemberId) -> bool {
-        self.message.as_ref().is_some_and(|message| message.from.id == *member)
-    }
-
-    fn is(&self, id: &MessageId) -> bool {
-        self.message.as_ref().is_some_and(|message| message.id == *id)
+        let before = at.checked_sub(1).map(|before| self.rows[before].clone());
+        self.rows[at].follow(before.as_ref())
     }
 }

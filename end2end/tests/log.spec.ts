@@ -234,6 +234,8 @@ test('older messages come as one scrolls up, and nothing jumps', async ({ person
   await expect(ada.locator('.older')).toHaveCount(0);
   const numbers = await texts(ada).allTextContents();
   expect(numbers).toEqual(Array.from({ length: 350 }, (_, n) => `line ${n}`));
+  // Each hundred was said by another, and has one head, wherever it was cut in two.
+  await expect(ada.locator('.message .head')).toHaveCount(4);
   // Back at the end the page is small again.
   await ada.locator('#log').press('End');
   await expect(texts(ada)).toHaveCount(100);
