@@ -193,8 +193,40 @@ pub(crate) fn room() -> Store<RoomState> {
     expect_context()
 }
 
-/// Takes over what has changed `at` milliseconds since 1970; rows have [`apply_rows`](crate::rows::apply_rows).
-pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
+/// Takes over messages that have come, in their order, each with whether it is mine: what there is to be seen of it.
+pub(crate) fn arrive(room: Store<RoomState>, came: Vec<(Arc<Message>, bool)>) {
+    let is_seen = room.at_end().get_untracked() && !browser::is_hidden();
+    let me = room.me().with_untracked(|me| me.member.clone());
+    let (before, were_seen) = (room.unread().get_untracked(), room.all_seen().get_untracked());
+    let (mut unread, mut all_seen) = (before, were_seen);
+    room.arrived().update(|arrived| {
+        for (message, mine) in came {
+            if mine {
+                unread = None;
+                continue;
+            }
+            // The line stands above the first that was not seen since all had been.
+            if !is_seen && all_seen {
+                unread = Some(message.offset);
+            }
+            all_seen = is_seen;
+            arrived.count += 1;
+            if calls(&message, &me) {
+                arrived.call = Some(message.clone());
+            }
+            arrived.last = Some(message);
+        }
+    });
+    if unread != before {
+        room.unread().set(unread);
+    }
+    if all_seen != were_seen {
+        room.all_seen().set(all_seen);
+    }
+}
+
+/// Takes over what has changed; rows have [`apply_rows`](crate::rows::apply_rows), messages [`arrive`].
+pub(crate) fn apply(room: Store<RoomState>, change: Change) {
     match change {
         Change::Line(line) => room.line().set(line),
         Change::Transport { transport, chosen } => {
@@ -219,28 +251,11 @@ pub(crate) fn apply(room: Store<RoomState>, change: Change, at: f64) {
         Change::Refused(refusal) if refusal.code == ErrorCode::CallFull => {
             room.call().update(|call| call.is_full = true);
         }
-        // What is done to another is seen there.
-        Change::Arrived { message, .. } if message.mends().is_some() => {}
-        Change::Arrived { mine: true, .. } => room.unread().set(None),
-        Change::Arrived { message, mine: false } => {
-            let is_seen = room.at_end().get_untracked() && !browser::is_hidden();
-            // The line stands above the first that was not seen since all had been.
-            if !is_seen && room.all_seen().get_untracked() {
-                room.unread().set(Some(message.offset));
-            }
-            room.all_seen().set(is_seen);
-            let calls = room.me().with_untracked(|me| calls(&message, &me.member));
-            room.arrived().update(|arrived| {
-                arrived.count += 1;
-                if calls {
-                    arrived.call = Some(message.clone());
-                }
-                arrived.last = Some(message);
-            });
-        }
-        Change::Happened(what) => room.journal().update(|journal| journal.note(what, at)),
-        // Rows show how far a message has got; what else is refused, nobody has asked for.
+        // What is drawn with the list has its own ways. Rows show how far a message has got; what else is refused, nobody has
+        // asked for.
         Change::Row(_)
+        | Change::Arrived { .. }
+        | Change::Happened(_)
         | Change::Roster(StateKind::Direct, _)
         | Change::Hello(_)
         | Change::Taken { .. }

@@ -7,6 +7,7 @@
 
 mod brokers;
 mod capacity;
+mod churn;
 mod cores;
 mod costs;
 mod crowd;
@@ -130,6 +131,14 @@ enum What {
         #[arg(long)]
         few: bool,
     },
+    /// Clients come and go for a long time: whether memory grows
+    Churn {
+        /// How many at once
+        #[arg(long, default_value_t = 200)]
+        clients: usize,
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+    },
     /// How long an ack takes in one room while another is flooded
     Flood(Flood),
     /// The server that others are measured against
@@ -192,6 +201,10 @@ impl What {
             }
             Self::Returning { few } => {
                 one_thread()?.block_on(returning::run(report, servers, *few))
+            }
+            Self::Churn { clients, minutes } => {
+                let length = Duration::from_secs(minutes * 60);
+                one_thread()?.block_on(churn::run(report, servers, *clients, length))
             }
             Self::Flood(flood) => one_worker()?.block_on(flood::run(report, servers, flood)),
             Self::Floor => one_thread()?.block_on(floor::run()),

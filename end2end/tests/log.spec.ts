@@ -284,6 +284,27 @@ test('of many that come at once the end is drawn first, and then the rest', asyn
   expect(await texts(ada).allTextContents()).toEqual([...all('line', 1), ...all('late', 0)]);
 });
 
+test('however high what was there, what comes fills the log', async ({ person, server }) => {
+  for (let n = 0; n < 20; n++) await post(server, 'tea', 'high\n'.repeat(20), 1, n);
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  // In how many pictures there is nothing above what came, before the rest of the list is drawn.
+  await ada.evaluate(() => {
+    const [log, list] = ['#log', '#log .messages'].map((name) => document.querySelector(name)!);
+    let empty = 0;
+    const look = () => {
+      const came = list.lastElementChild?.textContent?.includes('late 29');
+      if (came && list.clientHeight < log.clientHeight) empty++;
+      Object.assign(window, { empty });
+      requestAnimationFrame(look);
+    };
+    look();
+  });
+  await post(server, 'tea', 'late', 30);
+  await expect(texts(ada)).toHaveCount(50);
+  expect(await ada.evaluate(() => (window as unknown as { empty: number }).empty)).toBeLessThan(8);
+});
+
 test('what has the focus, and what is picked out, stays, whatever comes above and below it', async ({ person, server }) => {
   await fill(server, 'tea', 201);
   const ada = await person();

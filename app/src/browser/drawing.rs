@@ -7,41 +7,56 @@ use std::{
     time::Duration,
 };
 
-use client::{Change, RowChange};
+use client::{Change, Happening, RowChange, Status};
 use common::Message;
 use leptos::prelude::*;
 use reactive_stores::Store;
 
 use super::{clock, has_focus, is_hidden, now};
 use crate::{
-    room::{RoomState, RoomStateStoreFields, apply},
+    journal::Journal,
+    room::{RoomState, RoomStateStoreFields, arrive},
     rows::{apply_rows, draw_more, mend_around},
 };
 
 /// How many changes of rows wait for the next picture at the most.
-const UNDRAWN: usize = 1_000;
-/// For each millisecond that a picture takes, how many are left for all else before the next one of the list.
-const REST: f64 = 2.0;
-/// At the most so many milliseconds.
-const LONGEST_REST: f64 = 500.0;
+const UNDRAWN: usize = 4_000;
+/// For each millisecond that a picture takes, how many are left for all else before the next one of the list; and how many
+/// at the most.
+const REST: (f64, f64) = (2.0, 500.0);
+/// The same of what it takes longer than a frame, while somebody writes: a key that comes meanwhile waits for it.
+const REST_OF_KEYS: (f64, f64) = (40.0, 5_000.0);
+/// How long a frame is, in milliseconds.
+const FRAME: f64 = 16.0;
+/// Somebody writes until so long after the last key, or until something is sent.
+const WRITING: Duration = Duration::from_secs(1);
 /// How many rows that come at once are too many to draw all of the list.
 const MANY: usize = 16;
 /// How high the lowest row is, in pixels of CSS.
 const ROW: f64 = 22.0;
-/// How long nothing comes before the rest of the list is drawn.
+/// How long nothing comes before the rest of the list is drawn, and how many rows of it at once.
 const CALM: Duration = Duration::from_millis(500);
+const MORE: usize = 40;
 
 /// What is to be drawn.
 pub(super) struct Drawing {
     room: Store<RoomState>,
-    /// What has changed in the list; what has come or happened, and when; what else is done to messages.
+    /// What has changed in the list; what has come, and whether it is mine; what has happened, and when; what else is done to
+    /// messages.
     rows: RefCell<Vec<RowChange>>,
-    happened: RefCell<Vec<(Change, f64)>>,
+    arrived: RefCell<Vec<(Arc<Message>, bool)>>,
+    happened: RefCell<Vec<(Happening, f64)>>,
     mends: RefCell<Vec<Arc<Message>>>,
-    /// It will be, with the next picture.
+    /// It will be, with the next picture, or with that after a rest.
     is_due: Cell<bool>,
-    /// Until then all else has its turn, on the clock of [`clock`].
-    rest: Cell<f64>,
+    /// Until when the rest lasts.
+    timer: Cell<Option<TimeoutHandle>>,
+    /// What I have just said is to be drawn.
+    is_mine: Cell<bool>,
+    /// When the last picture was there, on the clock of [`clock`], and how many milliseconds it took.
+    picture: Cell<(f64, f64)>,
+    /// When something was written last, but for what is sent.
+    wrote: Cell<Option<f64>>,
     /// When something was drawn last, while there are rows that are left out.
     drawn: Cell<Option<f64>>,
     own: Weak<Self>,
@@ -52,26 +67,40 @@ impl Drawing {
         Rc::new_cyclic(|own| Self {
             room,
             rows: RefCell::default(),
+            arrived: RefCell::default(),
             happened: RefCell::default(),
             mends: RefCell::default(),
             is_due: Cell::default(),
-            rest: Cell::default(),
+            timer: Cell::default(),
+            is_mine: Cell::default(),
+            picture: Cell::default(),
+            wrote: Cell::default(),
             drawn: Cell::default(),
             own: own.clone(),
         })
     }
 
+    /// Something was written.
+    pub(super) fn wrote(&self) {
+        self.wrote.set(Some(clock()));
+    }
+
     /// Keeps a change for the next picture; gives back what has nothing to do with the list.
     pub(super) fn take(&self, change: Change) -> Option<Change> {
         match change {
-            Change::Row(change) => self.rows.borrow_mut().push(change),
+            Change::Row(change) => {
+                if matches!(&change, RowChange::Inserted { row, .. } if row.status != Status::Sent) {
+                    self.is_mine.set(true);
+                    self.wrote.set(None);
+                }
+                self.rows.borrow_mut().push(change);
+            }
             Change::Arrived { message, .. } if message.mends().is_some() => {
                 self.mends.borrow_mut().push(message);
             }
             // Whether it is seen is known with the picture: of scrolling the browser tells right before.
-            Change::Arrived { .. } | Change::Happened(_) => {
-                self.happened.borrow_mut().push((change, now()));
-            }
+            Change::Arrived { message, mine } => self.arrived.borrow_mut().push((message, mine)),
+            Change::Happened(what) => self.happened.borrow_mut().push((what, now())),
             other => return Some(other),
         }
         None
@@ -81,6 +110,7 @@ impl Drawing {
     /// time for all else, keys above all.
     pub(super) fn soon(&self) {
         let is_drawn = self.rows.borrow().is_empty()
+            && self.arrived.borrow().is_empty()
             && self.happened.borrow().is_empty()
             && self.mends.borrow().is_empty();
         if is_drawn {
@@ -90,23 +120,56 @@ impl Drawing {
         if is_hidden() || self.rows.borrow().len() > UNDRAWN {
             return self.draw();
         }
-        if self.is_due.replace(true) {
-            return;
+        let is_due = self.is_due.replace(true);
+        match self.timer.take() {
+            // It rests no longer.
+            Some(timer) if self.is_mine.get() => timer.clear(),
+            timer if is_due => return self.timer.set(timer),
+            _ => {}
         }
-        let draw = self.later(Self::draw);
-        match self.rest.get() - clock() {
-            left if left > 0.0 => {
-                let wait = Duration::from_secs_f64(left / 1_000.0);
-                set_timeout(move || request_animation_frame(draw), wait);
+        match self.rest() {
+            left if left > Duration::ZERO => {
+                let again = self.later(|drawing| {
+                    drawing.timer.set(None);
+                    drawing.is_due.set(false);
+                    drawing.soon();
+                });
+                // Who writes now may leave off before.
+                let timer = set_timeout_with_handle(again, left.min(WRITING));
+                self.timer.set(timer.ok());
             }
-            _ => request_animation_frame(draw),
+            _ => request_animation_frame(self.later(Self::draw)),
         }
     }
 
+    /// For how long all else has its turn.
+    fn rest(&self) -> Duration {
+        if self.is_mine.get() {
+            return Duration::ZERO;
+        }
+        let now = clock();
+        let (at, took) = self.picture.get();
+        let rest = |(share, most): (f64, f64), took: f64| (share * took).min(most);
+        let writes = self.wrote.get().is_some_and(|at| now - at < WRITING.as_secs_f64() * 1_000.0);
+        let of_keys = if writes { rest(REST_OF_KEYS, took - FRAME) } else { 0.0 };
+        let left = at + rest(REST, took).max(of_keys) - now;
+        Duration::from_secs_f64(left.max(0.0) / 1_000.0)
+    }
+
     fn draw(&self) {
-        self.is_due.set(false);
         let began = clock();
-        self.happened.take().into_iter().for_each(|(change, at)| apply(self.room, change, at));
+        self.is_mine.set(false);
+        self.timer.take().iter().for_each(TimeoutHandle::clear);
+        let (arrived, happened) = (self.arrived.take(), self.happened.take());
+        if !arrived.is_empty() {
+            arrive(self.room, arrived);
+        }
+        if !happened.is_empty() {
+            let note = |journal: &mut Journal| {
+                happened.into_iter().for_each(|(what, at)| journal.note(what, at));
+            };
+            self.room.journal().update(note);
+        }
         let rows = self.rows.take();
         if !rows.is_empty() {
             self.leave_out(&rows, began);
@@ -114,11 +177,13 @@ impl Drawing {
         }
         self.mends.take().iter().for_each(|by| mend_around(self.room, by));
         // Its turn comes when the picture is there.
-        let rest = self.later(move |drawing| {
-            let rest = REST * (clock() - began);
-            drawing.rest.set(clock() + rest.min(LONGEST_REST));
+        let shown = self.later(move |drawing| {
+            drawing.picture.set((clock(), clock() - began));
+            drawing.is_due.set(false);
+            drawing.fill();
+            drawing.soon();
         });
-        set_timeout(rest, Duration::ZERO);
+        set_timeout(shown, Duration::ZERO);
     }
 
     /// Of a list to whose end many come at once only the end is drawn, and the rest when nothing has come for a while. Nothing
@@ -137,12 +202,20 @@ impl Drawing {
         }
     }
 
-    /// Draws another screenful of what was left out, if it is calm, until all is drawn.
+    /// Draws more where what is drawn is lower than it was thought to be.
+    fn fill(&self) {
+        let Some(tail) = self.room.tail().try_get_untracked() else { return };
+        if tail != usize::MAX && heights().is_some_and(|(log, list, _)| list < log) {
+            draw_more(self.room, tail.saturating_add(screenful()));
+        }
+    }
+
+    /// Draws more of what was left out, if it is calm, until all is drawn.
     fn draw_rest(&self) {
         let Some(tail) = self.room.tail().try_get_untracked() else { return };
         let is_calm = |drawn| clock() - drawn >= CALM.as_secs_f64() * 1_000.0;
-        if self.drawn.get().is_none_or(is_calm) {
-            draw_more(self.room, tail.saturating_add(screenful()));
+        if self.rows.borrow().is_empty() && self.drawn.get().is_none_or(is_calm) {
+            draw_more(self.room, tail.saturating_add(MORE));
         }
         match self.room.tail().get_untracked() {
             usize::MAX => self.drawn.set(None),
@@ -161,8 +234,15 @@ impl Drawing {
     }
 }
 
-/// As many rows as fill the window, whatever its height.
+/// How high the log is and how high its list, in pixels of CSS, and how many rows that has.
+fn heights() -> Option<(f64, f64, f64)> {
+    let log = document().get_element_by_id("log")?;
+    let list = log.query_selector(".messages").ok()??;
+    let [log, height] = [&log, &list].map(|element| f64::from(element.client_height()));
+    Some((log, height, f64::from(list.child_element_count())))
+}
+
+/// As many rows as fill the log, if they are as high as those in it.
 fn screenful() -> usize {
-    let height = window().inner_height().ok().and_then(|height| height.as_f64());
-    height.map_or(1, |height| (height / ROW) as usize + 1)
+    heights().map_or(MANY, |(log, list, rows)| (log / (list / rows).max(ROW)) as usize + 2)
 }

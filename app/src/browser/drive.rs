@@ -24,7 +24,7 @@ use super::{
     Denied, Sink, Source, after_drawing, all_kept,
     drawing::Drawing,
     files::Files,
-    home, is_hidden, is_offline, keep, keep_here, now, reaches_browsers,
+    home, is_hidden, is_offline, keep, keep_here, reaches_browsers,
     shell::{Shell, Told, ask},
     studio::Studio,
     way::Way,
@@ -259,7 +259,7 @@ impl Driver {
                     self.studio.close_all();
                     self.room.call().update(|call| (call.asking, call.mine) = Default::default());
                 }
-                apply(self.room, change, now());
+                apply(self.room, change);
             }
             // They are for the network, where the shell has carried them out.
             Effect::Open { .. }
@@ -303,7 +303,9 @@ impl Driver {
 
     /// What the window has to say. Its listeners go with the page.
     fn listen(&self) {
-        let room = self.room;
+        let (room, drawing) = (self.room, self.drawing.clone());
+        let listener = window_event_listener_untyped("input", move |_| drawing.wrote());
+        on_cleanup(move || listener.remove());
         room.offline().set(is_offline());
         for name in WINDOW {
             let tell = self.shell.teller();

@@ -101,6 +101,10 @@ impl Drop for Wire {
 }
 
 fn read(leg: LegId, event: &web_sys::Event) -> Option<Event> {
+    // First what there is most of. A binary frame is none of ours.
+    if let Some(message) = event.dyn_ref::<MessageEvent>() {
+        return Some(Event::Received { leg, text: message.data().as_string()? });
+    }
     Some(match event.type_().as_str() {
         "open" => {
             let protocol = match event.target()?.dyn_into::<WebSocket>() {
@@ -116,7 +120,6 @@ fn read(leg: LegId, event: &web_sys::Event) -> Option<Event> {
             let (code, reason, was_clean) = (close.code(), close.reason(), close.was_clean());
             Event::Closed { leg, code, reason, was_clean }
         }
-        // A binary frame is none of ours.
-        _ => Event::Received { leg, text: event.dyn_ref::<MessageEvent>()?.data().as_string()? },
+        _ => return None,
     })
 }

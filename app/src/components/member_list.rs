@@ -140,5 +140,6 @@ pub(crate) fn Avatar(
     is_program: bool,
 ) -> impl IntoView {
     let hue = hue_of(&id).to_string();
-    view! { <span class="avatar" class:program=is_program data-hue=hue aria-hidden="true">{initials(&name)}</span> }
+    let class = if is_program { "avatar program" } else { "avatar" };
+    view! { <span class=class data-hue=hue aria-hidden="true">{initials(&name)}</span> }
 }

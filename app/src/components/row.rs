@@ -69,13 +69,17 @@ fn draw(
     let grouped = row.grouped && !begins_day;
     let below: Vec<_> =
         reactions(&message).into_iter().chain(fate(&row.status, &message)).collect();
+    let classes = [
+        ("grouped", grouped),
+        ("mine", mine),
+        ("program", is_for_programs(&message)),
+        ("mentions-me", names_me),
+    ];
+    let classes = classes.into_iter().filter(|(_, is_so)| *is_so);
+    let class = classes.fold("message".to_owned(), |all, (class, _)| all + " " + class);
     view! {
         <li
-            class="message"
-            class:grouped=grouped
-            class:mine=mine
-            class:program=is_for_programs(&message)
-            class:mentions-me=names_me
+            class=class
             data-state=state
             id=format!("m-{}", message.offset)
             data-id=message.id.to_string()
@@ -229,12 +233,13 @@ fn body(value: &Value) -> Vec<AnyView> {
 fn paragraph(spans: Vec<Span>, large: bool) -> AnyView {
     let mut spans: Vec<_> = spans.into_iter().map(span).collect();
     // Most have one, and a list of them ends in a comment.
+    let class = if large { "text large" } else { "text" };
     if spans.len() == 1
         && let Some(only) = spans.pop()
     {
-        return view! { <p class="text" class:large=large dir="auto">{only}</p> }.into_any();
+        return view! { <p class=class dir="auto">{only}</p> }.into_any();
     }
-    view! { <p class="text" class:large=large dir="auto">{spans}</p> }.into_any()
+    view! { <p class=class dir="auto">{spans}</p> }.into_any()
 }
 
 /// Code in lines of its own. It may be wider than the page, and then scrolls, by keyboard too.
