@@ -1,7 +1,7 @@
 //! Clients come, hear what is said, and go, for a long time and by each road, and what they hear is kept: whether the
 //! server's memory grows.
 
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, interval};
 
 use crate::{
     Result,
@@ -14,6 +14,8 @@ use crate::{
 const ROOMS: usize = 50;
 /// What is said each time.
 const TEXTS: usize = 20;
+/// How long after some the next ones come, at the least: the machine is free for other things.
+const EACH: Duration = Duration::from_secs(1);
 /// How often it is looked.
 const LOOKS: u32 = 12;
 const ROADS: [Face; 4] = [Face::Plain, Face::All, Face::Events, Face::SocketIo];
@@ -36,8 +38,9 @@ pub(crate) async fn run(
         let dir = tempfile::tempdir()?;
         let hubbub = Hubbub::start(server, dir.path(), &[]).await?;
         let address = hubbub.address.parse()?;
-        let (started, mut looks, mut waves) = (Instant::now(), 1, 0);
+        let (started, mut looks, mut waves, mut turns) = (Instant::now(), 1, 0, interval(EACH));
         while looks <= LOOKS {
+            turns.tick().await;
             let (room, road) = (format!("churn-{}", waves % ROOMS), ROADS[waves % ROADS.len()]);
             let crowd = Crowd::join(address, &room, road, clients).await?;
             let speaker = Speaker::join(address, &room, Face::Plain).await?;
