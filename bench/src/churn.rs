@@ -29,7 +29,9 @@ pub(crate) async fn run(
 ) -> Result {
     allow_files(clients)?;
     report.table(
-        &format!("{clients} clients at a time come to one of {ROOMS} rooms, hear {TEXTS} texts, and go"),
+        &format!(
+            "{clients} clients at a time come to one of {ROOMS} rooms, hear {TEXTS} texts, and go"
+        ),
         &["server", "after, min", "came so far", "texts so far", "memory, MiB", "at the peak, MiB"],
     );
     let text = format!(r#"{{"type":"message","params":{{"value":"{TEXT}"}}}}"#);

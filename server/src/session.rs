@@ -5,8 +5,9 @@
 //! keep: nothing is queued for a client but the answers to what it said itself, and a bounded mailbox of what others
 //! send to it alone; everything else is read from its position when the transport can write.
 
+mod answers;
+
 use std::{
-    collections::VecDeque,
     future::pending,
     pin::Pin,
     sync::Arc,
@@ -17,7 +18,7 @@ use common::{
     ClientFrame, ErrorCode, Hello, Member, Position, Publish, Recovery, Refusal, RoomName,
     ServerFrame, SessionId, Signalling, Terms,
 };
-use futures_util::{FutureExt, StreamExt, TryFutureExt, future::BoxFuture, stream::FuturesOrdered};
+use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
 use hub::{Delivery, Letter, Outlet, Present, Reader, Record, StateFrame, Undelivered};
 use serde_json::Value;
 use tokio::{
@@ -25,6 +26,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, Sleep, interval_at, sleep},
 };
 
+use self::answers::Answers;
 use crate::{
     address::{Full, Place},
     caller::{Caller, as_whom},
@@ -49,11 +51,8 @@ pub struct Session {
     reader: Reader,
     /// How the reading starts, until that was told.
     hello: Option<Recovery>,
-    /// What is being kept, in the order it was said.
-    appending: FuturesOrdered<BoxFuture<'static, Answer>>,
-    answers: VecDeque<Answer>,
-    /// Whose turn it is to be kept, where somebody is asked before.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    /// What comes of what it says.
+    answers: Answers,
     beat: Interval,
     /// When what it showed has not held for a while.
     expiry: Option<Pin<Box<Sleep>>>,
@@ -194,9 +193,7 @@ impl Session {
             present,
             reader,
             hello: greets.then_some(recovery),
-            appending: FuturesOrdered::new(),
-            answers: VecDeque::new(),
-            turn: Arc::default(),
+            answers: Answers::default(),
             beat,
             expiry,
             stopping,
@@ -303,8 +300,8 @@ impl Session {
             if let Some(terms) = self.new_terms(version) {
                 return Ok(vec![Out::Frame(ServerFrame::Terms(terms))]);
             }
-            if !self.answers.is_empty() {
-                return Ok(self.answers.drain(..).map(Out::Answer).collect());
+            if self.answers.are_ready() {
+                return Ok(self.answers.take().map(Out::Answer).collect());
             }
             if self.too_many >= FLOOD {
                 return Err(End::Flooding);
@@ -312,12 +309,7 @@ impl Session {
             tokio::select! {
                 // What the client waits for goes first, and the same history always goes the same way.
                 biased;
-                Some(answer) = self.appending.next() => {
-                    self.answers.push_back(answer);
-                    while let Some(Some(answer)) = self.appending.next().now_or_never() {
-                        self.answers.push_back(answer);
-                    }
-                }
+                true = self.answers.more() => {}
                 // The sender lives as long as the server.
                 _ = self.stopping.changed() => {}
                 () = passed(&mut self.expiry) => {
@@ -326,7 +318,7 @@ impl Session {
                 // Before the messages: where those never end the line has to be looked after, too.
                 _ = self.beat.tick() => return Ok(vec![Out::Frame(ServerFrame::Beat {})]),
                 // Two browsers that agree on a connection wait for each other.
-                () = self.present.mail() => return self.ready().await,
+                () = self.present.mail() => return Box::pin(self.ready()).await,
                 delivery = self.reader.next() => {
                     let delivery = delivery.map_err(|_| End::Unreadable)?;
                     return Ok(self.burst(delivery));
@@ -407,18 +399,16 @@ impl Session {
 
     /// What was said is kept and answered, then bye.
     async fn say_bye(&mut self, end: End) -> Vec<Out> {
-        while let Some(answer) = self.appending.next().await {
-            self.answers.push_back(answer);
-        }
+        while self.answers.more().await {}
         self.said_bye = Some(end);
         self.telemetry().closed(end.code());
         let bye = Out::Frame(ServerFrame::Bye(self.caller.server.bye(end)));
-        self.answers.drain(..).map(Out::Answer).chain([bye]).collect()
+        self.answers.take().map(Out::Answer).chain([bye]).collect()
     }
 
     /// Whether the client is not to be heard on before something it said is kept.
     pub fn is_full(&self) -> bool {
-        self.too_many >= FLOOD || self.appending.len() + self.answers.len() >= APPENDING
+        self.too_many >= FLOOD || self.answers.len() >= APPENDING
     }
 
     /// Does what a frame of so many bytes asks for, or refuses it as whoever read it did. What comes of it is
@@ -491,7 +481,7 @@ impl Session {
         };
         count_refused(&self.caller.server, self.carrier(), frame.as_ref());
         if frame.is_some() || ticket.is_some() {
-            self.answers.push_back(Answer { ticket, frame });
+            self.answers.push(Answer { ticket, frame });
         }
     }
 
@@ -541,12 +531,11 @@ impl Session {
         ticket: Option<u64>,
     ) {
         let (server, carrier) = (self.caller.server.clone(), self.carrier());
-        let answer = async move {
+        self.answers.expect(async move {
             let frame = sending.await.err().map(ServerFrame::Error);
             count_refused(&server, carrier, frame.as_ref());
             Answer { ticket, frame }
-        };
-        self.appending.push_back(answer.boxed());
+        });
     }
 
     /// Hands `data` on to one other session in the room: what comes of it.
@@ -590,8 +579,8 @@ impl Session {
         let (own, (who, publish)) = (who.member.id.clone(), as_whom(who, publish));
         let (began, carrier) = (Instant::now(), self.carrier());
         // Somebody else's answers may come in any order; what is said is kept in that in which it was said.
-        let turn = server.has_hook(&room).then(|| self.turn.clone());
-        let keep = async move {
+        let turn = server.has_hook(&room).then(|| self.answers.turn());
+        self.answers.expect(async move {
             let _turn = match &turn {
                 Some(turn) => Some(turn.lock().await),
                 None => None,
@@ -608,21 +597,17 @@ impl Session {
             });
             count_refused(&server, carrier, frame.as_ref());
             Answer { ticket, frame }
-        };
-        self.appending.push_back(keep.boxed());
+        });
     }
 
     /// What came of what was said and was not answered yet; none if that is nothing.
     pub async fn answer(&mut self) -> Option<Answer> {
-        match self.answers.pop_front() {
-            Some(answer) => Some(answer),
-            None => self.appending.next().await,
-        }
+        self.answers.next().await
     }
 
     /// The client goes by its own will; what it said before is kept. To be dropped then.
     pub async fn leave(&mut self) {
-        while self.appending.next().await.is_some() {}
+        while self.answers.more().await {}
         self.present.leave(self.caller.server.hub.limits());
     }
 }

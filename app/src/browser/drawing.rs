@@ -89,7 +89,8 @@ impl Drawing {
     pub(super) fn take(&self, change: Change) -> Option<Change> {
         match change {
             Change::Row(change) => {
-                if matches!(&change, RowChange::Inserted { row, .. } if row.status != Status::Sent) {
+                if matches!(&change, RowChange::Inserted { row, .. } if row.status != Status::Sent)
+                {
                     self.is_mine.set(true);
                     self.wrote.set(None);
                 }

@@ -39,6 +39,8 @@ impl Sessions {
             if self.0.len() >= SESSIONS {
                 self.0.retain(|known| known.connections > 0);
             }
+            // Most have one, and room for four would be made.
+            self.0.reserve_exact(1);
             self.0.push(Session { id: id.cloned(), ..Session::default() });
             self.0.len() - 1
         });

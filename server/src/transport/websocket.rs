@@ -232,7 +232,12 @@ impl From<Over> for End {
 
 impl Connection {
     async fn run(mut self: Box<Self>, mut session: Box<Session>) {
-        let Err(mut end) = self.talk(&mut session).await;
+        let Err(end) = self.talk(&mut session).await;
+        // As with all that takes no time of most: there is a task for each client, as large as the most it ever does.
+        Box::pin(self.end(session, end)).await;
+    }
+
+    async fn end(mut self: Box<Self>, mut session: Box<Session>, mut end: End) {
         // Nothing may come behind a close frame (RFC 6455 section 5.5.1): a client that has sent one is answered with
         // another and no more.
         session.stop_pushing();
@@ -257,7 +262,7 @@ impl Connection {
                 if !session.has_said_bye() {
                     session.telemetry().closed(code);
                 }
-                Box::pin(self.close(code, reason)).await;
+                self.close(code, reason).await;
             }
         }
     }
@@ -278,7 +283,7 @@ impl Connection {
                         return Err(End::Gone);
                     }
                     let burst = burst?;
-                    self.deliver(burst, &session.position().epoch).await?;
+                    Box::pin(self.deliver(burst, &session.position().epoch)).await?;
                 }
             }
         }
