@@ -1,7 +1,7 @@
 //! Clients come, hear what is said, and go, for a long time and by each road, and what they hear is kept: whether the
 //! server's memory grows.
 
-use tokio::time::{Duration, Instant, interval};
+use tokio::time::{Duration, Instant, sleep};
 
 use crate::{
     Result,
@@ -10,11 +10,11 @@ use crate::{
     report::{Report, count, figure},
 };
 
-/// The rooms they come to, in turns.
-const ROOMS: usize = 50;
+/// The rooms they come to, in turns: by each road to each of them.
+const ROOMS: usize = 49;
 /// What is said each time.
 const TEXTS: usize = 20;
-/// How long after some the next ones come, at the least: the machine is free for other things.
+/// How long after some have gone the next ones come: the machine is free for other things.
 const EACH: Duration = Duration::from_secs(1);
 /// How often it is looked.
 const LOOKS: u32 = 12;
@@ -40,14 +40,15 @@ pub(crate) async fn run(
         let dir = tempfile::tempdir()?;
         let hubbub = Hubbub::start(server, dir.path(), &[]).await?;
         let address = hubbub.address.parse()?;
-        let (started, mut looks, mut waves, mut turns) = (Instant::now(), 1, 0, interval(EACH));
+        let (started, mut looks, mut waves) = (Instant::now(), 1, 0);
         while looks <= LOOKS {
-            turns.tick().await;
             let (room, road) = (format!("churn-{}", waves % ROOMS), ROADS[waves % ROADS.len()]);
             let crowd = Crowd::join(address, &room, road, clients).await?;
             let speaker = Speaker::join(address, &room, Face::Plain).await?;
             speaker.say(&texts).await?;
             crowd.heard((clients * TEXTS) as u64).await?;
+            drop((crowd, speaker));
+            sleep(EACH).await;
             waves += 1;
             if started.elapsed() >= length * looks / LOOKS {
                 looks += 1;

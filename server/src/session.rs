@@ -300,8 +300,9 @@ impl Session {
             if let Some(terms) = self.new_terms(version) {
                 return Ok(vec![Out::Frame(ServerFrame::Terms(terms))]);
             }
-            if self.answers.are_ready() {
-                return Ok(self.answers.take().map(Out::Answer).collect());
+            let answers = self.answers.take();
+            if !answers.is_empty() {
+                return Ok(answers);
             }
             if self.too_many >= FLOOD {
                 return Err(End::Flooding);
@@ -403,7 +404,7 @@ impl Session {
         self.said_bye = Some(end);
         self.telemetry().closed(end.code());
         let bye = Out::Frame(ServerFrame::Bye(self.caller.server.bye(end)));
-        self.answers.take().map(Out::Answer).chain([bye]).collect()
+        self.answers.take().into_iter().chain([bye]).collect()
     }
 
     /// Whether the client is not to be heard on before something it said is kept.
@@ -607,7 +608,7 @@ impl Session {
 
     /// The client goes by its own will; what it said before is kept. To be dropped then.
     pub async fn leave(&mut self) {
-        while self.answers.more().await {}
+        while self.answers.next().await.is_some() {}
         self.present.leave(self.caller.server.hub.limits());
     }
 }

@@ -7,14 +7,13 @@ use std::{
     time::Duration,
 };
 
-use client::{Change, Happening, RowChange, Status};
+use client::{Change, RowChange, Status};
 use common::Message;
 use leptos::prelude::*;
 use reactive_stores::Store;
 
 use super::{clock, has_focus, is_hidden, now};
 use crate::{
-    journal::Journal,
     room::{RoomState, RoomStateStoreFields, arrive},
     rows::{apply_rows, draw_more, mend_around},
 };
@@ -28,7 +27,7 @@ const REST: (f64, f64) = (2.0, 500.0);
 const REST_OF_KEYS: (f64, f64) = (40.0, 5_000.0);
 /// How long a frame is, in milliseconds.
 const FRAME: f64 = 16.0;
-/// Somebody writes until so long after the last key, or until something is sent.
+/// Somebody writes until so long after the last key, or until what was written is sent.
 const WRITING: Duration = Duration::from_secs(1);
 /// How many rows that come at once are too many to draw all of the list.
 const MANY: usize = 16;
@@ -41,21 +40,22 @@ const MORE: usize = 40;
 /// What is to be drawn.
 pub(super) struct Drawing {
     room: Store<RoomState>,
-    /// What has changed in the list; what has come, and whether it is mine; what has happened, and when; what else is done to
-    /// messages.
+    /// What has changed in the list; what has come, and whether it is mine; what else is done to messages.
     rows: RefCell<Vec<RowChange>>,
     arrived: RefCell<Vec<(Arc<Message>, bool)>>,
-    happened: RefCell<Vec<(Happening, f64)>>,
     mends: RefCell<Vec<Arc<Message>>>,
-    /// It will be, with the next picture, or with that after a rest.
+    /// There is more in the journal than its readers were told.
+    is_noted: Cell<bool>,
+    /// It will be, with the next picture or after a rest; or its picture is being made.
     is_due: Cell<bool>,
-    /// Until when the rest lasts.
+    /// What ends the rest, while there is one: then it is due, and looked at again.
     timer: Cell<Option<TimeoutHandle>>,
-    /// What I have just said is to be drawn.
+    /// What I have just said, or done to a message, is to be drawn.
     is_mine: Cell<bool>,
-    /// When the last picture was there, on the clock of [`clock`], and how many milliseconds it took.
+    /// How many pictures there were; when the last one was there, on the clock of [`clock`], and how many milliseconds it took.
+    pictures: Cell<usize>,
     picture: Cell<(f64, f64)>,
-    /// When something was written last, but for what is sent.
+    /// When something was written last that is not sent yet.
     wrote: Cell<Option<f64>>,
     /// When something was drawn last, while there are rows that are left out.
     drawn: Cell<Option<f64>>,
@@ -68,11 +68,12 @@ impl Drawing {
             room,
             rows: RefCell::default(),
             arrived: RefCell::default(),
-            happened: RefCell::default(),
             mends: RefCell::default(),
+            is_noted: Cell::default(),
             is_due: Cell::default(),
             timer: Cell::default(),
             is_mine: Cell::default(),
+            pictures: Cell::default(),
             picture: Cell::default(),
             wrote: Cell::default(),
             drawn: Cell::default(),
@@ -91,8 +92,7 @@ impl Drawing {
             Change::Row(change) => {
                 if matches!(&change, RowChange::Inserted { row, .. } if row.status != Status::Sent)
                 {
-                    self.is_mine.set(true);
-                    self.wrote.set(None);
+                    self.sent();
                 }
                 self.rows.borrow_mut().push(change);
             }
@@ -101,20 +101,37 @@ impl Drawing {
             }
             // Whether it is seen is known with the picture: of scrolling the browser tells right before.
             Change::Arrived { message, mine } => self.arrived.borrow_mut().push((message, mine)),
-            Change::Happened(what) => self.happened.borrow_mut().push((what, now())),
-            other => return Some(other),
+            Change::Happened(what) => {
+                self.room.journal().write_untracked().note(what, now());
+                self.is_noted.set(true);
+            }
+            other => {
+                if matches!(other, Change::Taken { .. }) {
+                    self.sent();
+                }
+                return Some(other);
+            }
         }
         None
+    }
+
+    /// Something of mine is on its way, or has arrived.
+    fn sent(&self) {
+        self.is_mine.set(true);
+        self.wrote.set(None);
+    }
+
+    fn is_drawn(&self) -> bool {
+        self.rows.borrow().is_empty()
+            && self.arrived.borrow().is_empty()
+            && self.mends.borrow().is_empty()
+            && !self.is_noted.get()
     }
 
     /// Has it drawn with the next picture: what comes and goes in between is never drawn. After one that took long there is
     /// time for all else, keys above all.
     pub(super) fn soon(&self) {
-        let is_drawn = self.rows.borrow().is_empty()
-            && self.arrived.borrow().is_empty()
-            && self.happened.borrow().is_empty()
-            && self.mends.borrow().is_empty();
-        if is_drawn {
+        if self.is_drawn() {
             return;
         }
         // Of a page that nobody sees there are no pictures.
@@ -158,18 +175,19 @@ impl Drawing {
     }
 
     fn draw(&self) {
-        let began = clock();
+        if self.is_drawn() {
+            return;
+        }
+        let (began, is_seen) = (clock(), !is_hidden());
+        self.is_due.set(true);
         self.is_mine.set(false);
         self.timer.take().iter().for_each(TimeoutHandle::clear);
-        let (arrived, happened) = (self.arrived.take(), self.happened.take());
+        let arrived = self.arrived.take();
         if !arrived.is_empty() {
             arrive(self.room, arrived);
         }
-        if !happened.is_empty() {
-            let note = |journal: &mut Journal| {
-                happened.into_iter().for_each(|(what, at)| journal.note(what, at));
-            };
-            self.room.journal().update(note);
+        if self.is_noted.take() {
+            self.room.journal().update(|_| ());
         }
         let rows = self.rows.take();
         if !rows.is_empty() {
@@ -177,12 +195,17 @@ impl Drawing {
             apply_rows(self.room, rows);
         }
         self.mends.take().iter().for_each(|by| mend_around(self.room, by));
-        // Its turn comes when the picture is there.
+        let picture = self.pictures.get() + 1;
+        self.pictures.set(picture);
+        // Its turn comes when the picture is there, if that is still the last one. Timers of a page that nobody sees are late.
         let shown = self.later(move |drawing| {
-            drawing.picture.set((clock(), clock() - began));
-            drawing.is_due.set(false);
-            drawing.fill();
-            drawing.soon();
+            if drawing.pictures.get() == picture {
+                let took = if is_seen { clock() - began } else { 0.0 };
+                drawing.picture.set((clock(), took));
+                drawing.is_due.set(false);
+                drawing.fill();
+                drawing.soon();
+            }
         });
         set_timeout(shown, Duration::ZERO);
     }

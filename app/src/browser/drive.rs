@@ -303,8 +303,12 @@ impl Driver {
 
     /// What the window has to say. Its listeners go with the page.
     fn listen(&self) {
-        let (room, drawing) = (self.room, self.drawing.clone());
-        let listener = window_event_listener_untyped("input", move |_| drawing.wrote());
+        let (room, drawing) = (self.room, Rc::downgrade(&self.drawing));
+        let listener = window_event_listener_untyped("input", move |_| {
+            if let Some(drawing) = drawing.upgrade() {
+                drawing.wrote();
+            }
+        });
         on_cleanup(move || listener.remove());
         room.offline().set(is_offline());
         for name in WINDOW {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use tokio::sync::Mutex;
 
-use super::Answer;
+use super::{Answer, Out};
 
 /// The answers to one client.
 #[derive(Debug, Default)]
@@ -46,13 +46,9 @@ impl Answers {
     }
 
     /// All there are.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = Answer> {
-        self.0.iter_mut().flat_map(|said| said.ready.drain(..))
-    }
-
-    /// Whether there is one.
-    pub(super) fn are_ready(&self) -> bool {
-        self.0.as_ref().is_some_and(|said| !said.ready.is_empty())
+    pub(super) fn take(&mut self) -> Vec<Out> {
+        let ready = self.0.iter_mut().flat_map(|said| said.ready.drain(..));
+        ready.map(Out::Answer).collect()
     }
 
     /// Waits until there are more; false if none are under way.

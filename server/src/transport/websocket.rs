@@ -233,7 +233,7 @@ impl From<Over> for End {
 impl Connection {
     async fn run(mut self: Box<Self>, mut session: Box<Session>) {
         let Err(end) = self.talk(&mut session).await;
-        // As with all that takes no time of most: there is a task for each client, as large as the most it ever does.
+        // Boxed, as all that is seldom done: each client's task is as large as the most it ever does.
         Box::pin(self.end(session, end)).await;
     }
 
