@@ -118,7 +118,7 @@ pub(crate) fn values(form: &web_sys::HtmlFormElement) -> Entries {
 
 /// Whether the page can't be seen now.
 pub(crate) fn is_hidden() -> bool {
-    document().hidden()
+    document().visibility_state() == web_sys::VisibilityState::Hidden
 }
 
 /// Whether this browser can be connected with another one directly.
