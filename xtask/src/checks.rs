@@ -60,15 +60,14 @@ pub(crate) fn dependencies() -> Result {
     }
 }
 
+/// All that does not run in the browser, in one call: each crate is compiled once, with what all need of it. What runs there
+/// has to be compiled for itself, or `ssr` and `hydrate` would both be on (leptos-rs/leptos#4587).
+pub(crate) const SERVER_SIDE: [&str; 5] =
+    ["--workspace", "--exclude", "frontend", "--features", "app/ssr,client/native"];
+
 /// Every target of every crate, one side a call.
 pub(crate) fn clippy() -> Result {
-    let of = |args: &[&str]| deny_warnings(cargo().args(["clippy", "--all-targets"]).args(args));
-    of(&["--package", "server"])?;
-    of(&["--package", "common", "--package", "hub", "--package", "socketio"])?;
-    of(&["--package", "jetstream"])?;
-    of(&["--package", "client", "--package", "lab", "--all-features"])?;
-    of(&["--package", "app", "--features", "ssr"])?;
-    of(&["--package", "xtask", "--package", "bench", "--package", "faultdisk"])
+    deny_warnings(cargo().args(["clippy", "--all-targets"]).args(SERVER_SIDE))
 }
 
 /// What runs in the browser, compiled for it.

@@ -39,28 +39,16 @@ pub(crate) fn all(browser: bool) -> Result {
     step("clippy (wasm)", checks::clippy_wasm)?;
     step("documentation", checks::docs)?;
     step("tests", || {
-        // One call a side: together, `ssr` and `hydrate` would both be on (leptos#4587).
-        run(cargo().args(["test", "--package", "common", "--package", "hub"]))?;
-        run(cargo().args(["test", "--package", "socketio", "--package", "faultdisk"]))?;
-        run(cargo().args(["test", "--package", "bench"]))?;
-        run(cargo().args(["test", "--package", "client", "--package", "lab", "--all-features"]))?;
-        run(cargo().args(["test", "--package", "app", "--features", "ssr"]))?;
-        let pebble = tool("pebble", "pebble")?;
-        let (mut jetstream, mut server) = (cargo(), cargo());
-        jetstream.args(["test", "--package", "jetstream"]);
-        server.args(["test", "--package", "server"]).env("HUBBUB_PEBBLE", pebble);
+        let mut all = cargo();
+        all.arg("test").args(checks::SERVER_SIDE).env("HUBBUB_PEBBLE", tool("pebble", "pebble")?);
         match nats()? {
-            Some(nats) => {
-                jetstream.env("HUBBUB_NATS", &nats);
-                server.env("HUBBUB_NATS", nats);
-            }
+            Some(nats) => run(all.env("HUBBUB_NATS", nats)),
             None => {
-                jetstream.args(["--lib", "--test", "simulated", "--test", "simulation"]);
-                server.args(["--", "--skip", ON_NATS]);
+                run(all.args(["--exclude", "jetstream", "--", "--skip", ON_NATS]))?;
+                let without = ["--lib", "--test", "simulated", "--test", "simulation"];
+                run(cargo().args(["test", "--package", "jetstream"]).args(without))
             }
         }
-        run(&mut jetstream)?;
-        run(&mut server)
     })?;
     if !browser {
         return Ok(());
