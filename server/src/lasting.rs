@@ -70,8 +70,15 @@ pub(crate) async fn write(
     drop(fields);
     let wire = socket.wire.clone();
     // Where TCP has given up before, this comes to nothing; a Unix socket gives up nobody.
-    let write_all = async |bytes| timeout(within, wire.write_all(bytes)).await?;
-    write_all(head).await?;
+    let write_all = async |socket: &mut Socket, bytes| {
+        // Nothing is pushed before it is flushed.
+        let written = async {
+            wire.write_all(bytes).await?;
+            socket.flush().await
+        };
+        timeout(within, written).await?
+    };
+    write_all(&mut socket, head).await?;
     loop {
         let piece = tokio::select! {
             piece = body.frame() => piece,
@@ -81,13 +88,13 @@ pub(crate) async fn write(
             Some(piece) => {
                 if let Ok(piece) = piece.into_data() {
                     // An empty one has what was pushed in part go out.
-                    write_all(chunk(&piece)).await?;
+                    write_all(&mut socket, chunk(&piece)).await?;
                 }
             }
             None => break,
         }
     }
-    write_all(b"0\r\n\r\n".to_vec()).await?;
+    write_all(&mut socket, b"0\r\n\r\n".to_vec()).await?;
     socket.shutdown().await
 }
 

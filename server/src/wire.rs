@@ -249,6 +249,9 @@ impl AsyncWrite for Socket {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Duration;
+
+    use axum::{body::Body, response::Response};
     use metrics::Counter;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -256,7 +259,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::address::Places;
+    use crate::{address::Places, lasting};
 
     async fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -321,6 +324,37 @@ mod tests {
             reads(&mut client, b"behind itpushed").await;
         };
         tokio::join!(owner, client);
+    }
+
+    #[tokio::test]
+    async fn behind_each_piece_of_an_answer_that_lasts_there_is_pushed() {
+        let (socket, mut client) = pair().await;
+        let wire = socket.wire.clone();
+        let (pieces, body) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(1);
+        let body = futures_util::stream::unfold(body, async |mut body| {
+            body.recv().await.map(|piece| (piece, body))
+        });
+        let answer = Response::new(Body::from_stream(body));
+        let writing = tokio::spawn(lasting::write(socket, answer, Duration::from_secs(9)));
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
+        }
+        for _ in 0..2 {
+            // The client has it a moment before the writer has flushed it.
+            let pushed = async {
+                while wire.push(&Bytes::from_static(b"pushed")) != Pushed::All {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(9), pushed).await.unwrap();
+            reads(&mut client, b"pushed").await;
+            pieces.send(Ok(Bytes::from_static(b"piece"))).await.unwrap();
+            reads(&mut client, b"5\r\npiece\r\n").await;
+        }
+        drop(pieces);
+        reads(&mut client, b"0\r\n\r\n").await;
+        writing.await.unwrap().unwrap();
     }
 
     #[tokio::test]
