@@ -111,12 +111,13 @@ pub trait Broker: Debug + Send + Sync {
     fn rooms(&self, limit: usize) -> BoxFuture<'_, Result<Vec<KeptRoom>, BrokerError>>;
 
     /// Lets go of what is past its [`Retention`]; to be called now and then. `at` is now, in
-    /// milliseconds since 1970.
+    /// milliseconds since 1970. Returns the time by which ages are told, which is an earlier one where the clock is not
+    /// believed ([`Ages`]).
     ///
     /// # Errors
     ///
     /// [`BrokerError`] when the log can't be written now; nothing is lost by that.
-    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>>;
+    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<u64, BrokerError>>;
 
     /// Lets go of all that was said in `room` but what is to be kept; on return of [`Keep::NOTHING`] it is nowhere any
     /// more. Whoever reads on from before that is told of a gap. Ids are remembered as if it had been let go of by age.

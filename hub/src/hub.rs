@@ -175,8 +175,11 @@ impl Hub {
     ) -> Result<Settings, BrokerError> {
         let settings = self.rules.set(&**self.history.broker(), room, change).await?;
         self.hide(room);
-        if let Some(keep) = rules::keep(&settings, at) {
-            // It holds; what could not go now goes with the next tidying.
+        // It holds; what could not go now goes with the next tidying.
+        if rules::keep(&settings, at).is_some()
+            && let Ok(at) = self.history.broker().tidy(at).await
+            && let Some(keep) = rules::keep(&settings, at)
+        {
             let _ = self.let_go(room, keep).await;
         }
         Ok(settings)
@@ -520,7 +523,7 @@ impl Hub {
     ///
     /// [`BrokerError`] when the log can't be written now.
     pub async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
-        self.history.broker().tidy(at).await?;
+        let at = self.history.broker().tidy(at).await?;
         // Of several hubs one has rooms keep what they are to.
         if !self.history.broker().lease("tidy").await? {
             return Ok(());

@@ -136,7 +136,7 @@ impl Broker for Renewed {
         Box::pin(async move { now.check().await })
     }
 
-    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
+    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<u64, BrokerError>> {
         let now = self.now();
         Box::pin(async move { now.tidy(at).await })
     }

@@ -108,6 +108,37 @@ async fn a_room_keeps_what_it_was_decided_to_and_says_that_the_rest_is_gone() {
 }
 
 #[tokio::test]
+async fn a_clock_that_jumps_ahead_lets_go_of_nothing_that_a_room_keeps_for_a_while() {
+    const DAY: u64 = 24 * 60 * 60 * 1_000;
+    let hub = hub_over(&Arc::new(MemoryBroker::new(Retention::default()))).await;
+    let (tea, ada) = (room("tea"), who("ada"));
+    hub.tidy(DAY).await.unwrap();
+    let say = async || hub.publish(&tea, &ada, Publish::text("hi").unwrap(), DAY).await.unwrap();
+    let first = say().await;
+    say().await;
+    hub.set(&tea, |now| Settings { keep_seconds: 7 * 86_400, ..now }, 41 * DAY).await.unwrap();
+    hub.tidy(41 * DAY).await.unwrap();
+    let after = After::Position(first.position);
+    let recovery = async || hub.read(&tea, ada.clone(), &after).await.unwrap().1;
+    assert_eq!(recovery().await, Recovery::Replayed);
+    // Put right, it goes when it is old enough.
+    for days in 2..10 {
+        hub.tidy(days * DAY).await.unwrap();
+    }
+    assert_eq!(recovery().await, Recovery::Reset);
+}
+
+#[tokio::test]
+async fn in_a_slow_room_nobody_waits_for_a_clock_that_was_ahead() {
+    let hub = hub_over(&Arc::new(MemoryBroker::new(Retention::default()))).await;
+    let (tea, ada) = (room("tea"), who("ada"));
+    hub.set(&tea, |now| Settings { slow_mode_ms: 1_000, ..now }, 0).await.unwrap();
+    let turn = |now| hub.rules().take_turn(&tea, &ada.member.id, now);
+    assert_eq!([turn(7_200_000), turn(7_200_400)], [Ok(()), Err(600)]);
+    assert_eq!([turn(5_000), turn(5_400), turn(6_000)], [Ok(()), Err(600), Ok(())]);
+}
+
+#[tokio::test]
 async fn of_a_room_that_hides_its_members_nobody_is_told_who_is_there() {
     let hub = hub_over(&Arc::new(MemoryBroker::new(Retention::default()))).await;
     let tea = room("tea");

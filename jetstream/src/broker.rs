@@ -265,12 +265,13 @@ impl Broker for JetStreamBroker {
         Box::pin(self.rooms(limit))
     }
 
-    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
+    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<u64, BrokerError>> {
         Box::pin(async move {
+            let mut believed = at;
             for shard in &*self.shards {
-                shard.tidy(at).await?;
+                believed = believed.min(shard.tidy(at).await?);
             }
-            Ok(())
+            Ok(believed)
         })
     }
 

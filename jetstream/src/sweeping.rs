@@ -33,7 +33,7 @@ const IDLE: Duration = Duration::from_secs(60);
 const PUT_BACK: Duration = Duration::from_secs(10);
 
 impl Shard {
-    pub(crate) async fn tidy(&self, at: u64) -> Result<(), BrokerError> {
+    pub(crate) async fn tidy(&self, at: u64) -> Result<u64, BrokerError> {
         let age = self.retention.age.as_millis() as u64;
         let now = self.ages.lock().at(at);
         let oldest = now.saturating_sub(age);
@@ -59,7 +59,7 @@ impl Shard {
         if gone_first > Offset(0) {
             self.kept.let_go(self.number, gone_first).await?;
         }
-        Ok(())
+        Ok(now)
     }
 
     /// Looks whether something was not heard of, and lets go of rooms that nobody asks for.

@@ -181,7 +181,7 @@ impl Broker for MemoryBroker {
         Box::pin(ready(Ok(())))
     }
 
-    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
+    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<u64, BrokerError>> {
         let mut state = self.state.lock();
         let State { rooms, bytes, gone, ages, .. } = &mut *state;
         let at = ages.at(at);
@@ -195,7 +195,7 @@ impl Broker for MemoryBroker {
             }
             !empty
         });
-        Box::pin(ready(Ok(())))
+        Box::pin(ready(Ok(at)))
     }
 }
 

@@ -159,7 +159,7 @@ impl Broker for SqliteBroker {
         Box::pin(self.ask(|done| Work::Check { done }))
     }
 
-    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
+    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<u64, BrokerError>> {
         Box::pin(self.ask(move |done| Work::Tidy { at, done }))
     }
 }

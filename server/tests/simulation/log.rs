@@ -412,7 +412,7 @@ impl Broker for Log {
         self.with(move |broker| broker.check())
     }
 
-    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<(), BrokerError>> {
+    fn tidy(&self, at: u64) -> BoxFuture<'_, Result<u64, BrokerError>> {
         self.with(move |broker| broker.tidy(at))
     }
 }

@@ -42,7 +42,7 @@ pub(super) const LATE: i64 = 1_000;
 /// What the writer is asked to do.
 pub(super) enum Work {
     Append(Append),
-    Tidy { at: u64, done: oneshot::Sender<Result<(), BrokerError>> },
+    Tidy { at: u64, done: oneshot::Sender<Result<u64, BrokerError>> },
     Check { done: oneshot::Sender<Result<(), BrokerError>> },
     LetGo { room: RoomName, keep: Keep, done: oneshot::Sender<Result<Offset, BrokerError>> },
     Keep { key: String, value: Option<String>, done: oneshot::Sender<Result<(), BrokerError>> },
@@ -53,9 +53,8 @@ impl Work {
     pub(super) fn is_given_up(&self) -> bool {
         match self {
             Self::Append(append) => append.done.is_closed(),
-            Self::Tidy { done, .. } | Self::Check { done } | Self::Keep { done, .. } => {
-                done.is_closed()
-            }
+            Self::Check { done } | Self::Keep { done, .. } => done.is_closed(),
+            Self::Tidy { done, .. } => done.is_closed(),
             Self::LetGo { done, .. } => done.is_closed(),
         }
     }
@@ -325,7 +324,7 @@ impl Writer {
         Ok(committed)
     }
 
-    fn tidy(&mut self, at: u64) -> rusqlite::Result<()> {
+    fn tidy(&mut self, at: u64) -> rusqlite::Result<u64> {
         let at = self.ages.at(at);
         let transaction = self.connection.transaction()?;
         let before = |age: Duration| at.saturating_sub(age.as_millis() as u64) as i64;
@@ -354,7 +353,7 @@ impl Writer {
         if self.has_mended {
             self.empty_log()?;
         }
-        Ok(())
+        Ok(at)
     }
 
     /// What went stands in the log beside the file until that is emptied. If somebody reads it, the next time: here
