@@ -1,7 +1,13 @@
 //! Reading what is not in memory any more. Readers that are equally far behind, as a herd that comes back
 //! after a restart is, read each page once.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use common::{Epoch, Offset, RoomName};
 use quick_cache::{Weighter, sync::Cache};
@@ -23,18 +29,19 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Where a page begins.
 type Key = (RoomName, Epoch, Offset);
 
-/// A page, and when it was read.
+/// A page, when it was begun to be read, and how often pages had been forgotten then.
 #[derive(Clone, Debug)]
 struct Held {
     page: Arc<Page>,
     at: Instant,
+    forgotten: u64,
 }
 
 impl Held {
-    /// Whether it may serve whoever has to see as far as `at_least`.
-    fn serves(&self, at_least: Offset) -> bool {
+    /// Whether it may serve whoever has to see as far as `at_least`, when pages were `forgotten` so often.
+    fn serves(&self, at_least: Offset, forgotten: u64) -> bool {
         let goes_on = !self.page.complete || self.page.head >= at_least;
-        goes_on && self.at.elapsed() < FRESH
+        goes_on && self.forgotten == forgotten && self.at.elapsed() < FRESH
     }
 }
 
@@ -42,6 +49,9 @@ impl Held {
 pub(crate) struct History {
     broker: Arc<dyn Broker>,
     pages: Cache<Key, Held, Bytes>,
+    /// How often pages of a room were forgotten, or of another that shares its number: one that was being read meanwhile is
+    /// no good either.
+    forgotten: [AtomicU64; 64],
 }
 
 #[derive(Clone, Debug)]
@@ -58,7 +68,8 @@ impl Weighter<Key, Held> for Bytes {
 impl History {
     pub(crate) fn new(broker: Arc<dyn Broker>) -> Self {
         let pages = (HELD_BYTES / (BATCH_BYTES as u64)) as usize;
-        Self { broker, pages: Cache::with_weighter(pages, HELD_BYTES, Bytes) }
+        let pages = Cache::with_weighter(pages, HELD_BYTES, Bytes);
+        Self { broker, pages, forgotten: [const { AtomicU64::new(0) }; 64] }
     }
 
     pub(crate) fn broker(&self) -> &Arc<dyn Broker> {
@@ -67,7 +78,14 @@ impl History {
 
     /// Holds no page of `room` any more.
     pub(crate) fn forget(&self, room: &RoomName) {
+        self.forgotten(room).fetch_add(1, Ordering::SeqCst);
         self.pages.retain(|(of, ..), _| of != room);
+    }
+
+    fn forgotten(&self, room: &RoomName) -> &AtomicU64 {
+        let mut hasher = DefaultHasher::new();
+        room.hash(&mut hasher);
+        &self.forgotten[hasher.finish() as usize % self.forgotten.len()]
     }
 
     /// The page behind `offset`, which must go as far as `at_least` unless it is full.
@@ -81,17 +99,20 @@ impl History {
         let key = (room.clone(), epoch.clone(), offset);
         let read = async || {
             let (records, bytes, at) = (BATCH_RECORDS, BATCH_BYTES, Instant::now());
+            let forgotten = self.forgotten(room).load(Ordering::SeqCst);
             let read = Read { part: Part::After(offset), records, bytes, at_least };
             let page = Arc::new(self.broker.read(room, read).await?);
-            Ok::<_, BrokerError>(Held { page, at })
+            Ok::<_, BrokerError>(Held { page, at, forgotten })
         };
         let held = self.pages.get_or_insert_async(&key, read()).await?;
-        if held.serves(at_least) {
+        let serves =
+            |held: &Held| held.serves(at_least, self.forgotten(room).load(Ordering::SeqCst));
+        if serves(&held) {
             return Ok(held.page);
         }
         // The first who sees that takes it out; the others find what that one reads. That is read after all of
         // them have found the old one, so it goes as far as any of them must see.
-        self.pages.remove_if(&key, |held| !held.serves(at_least));
+        self.pages.remove_if(&key, |held| !serves(held));
         Ok(self.pages.get_or_insert_async(&key, read()).await?.page)
     }
 }
@@ -103,7 +124,7 @@ mod tests {
     use super::*;
     use crate::{
         Draft,
-        broker::{Retention, memory::MemoryBroker},
+        broker::{Keep, Retention, memory::MemoryBroker},
     };
 
     fn draft(n: usize, length: usize) -> Draft {
@@ -147,6 +168,23 @@ mod tests {
         let held = history.pages.weight();
         assert!(held > HELD_BYTES / 2 && held <= HELD_BYTES, "{held}");
         assert_eq!(HELD_BYTES, 16 << 20);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_was_being_read_while_it_was_let_go_of_serves_nobody_after_that() {
+        let history = History::new(Arc::new(MemoryBroker::new(Retention::default())));
+        let broker = history.broker().clone();
+        let epoch = broker.append(vec![draft(0, 1)]).await.unwrap().epoch;
+        let room = RoomName::lobby();
+        let key = (room.clone(), epoch.clone(), Offset(0));
+        let page = history.behind(&room, &epoch, Offset(0), Offset(0)).await.unwrap();
+        let before = history.pages.get(&key).unwrap();
+        broker.let_go(&room, Keep::NOTHING).await.unwrap();
+        history.forget(&room);
+        // Its reader was slow.
+        history.pages.insert(key, before);
+        let after = history.behind(&room, &epoch, Offset(0), Offset(0)).await.unwrap();
+        assert_eq!((page.records.len(), after.records.len()), (1, 0));
     }
 
     #[tokio::test(start_paused = true)]
