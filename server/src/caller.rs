@@ -109,7 +109,7 @@ impl Door {
         };
         // Before looking: what is decided meanwhile is looked at again. A guest is known by its session, if by anything.
         let decided = server.hub.rules().version();
-        server.check_rules(&permit, &room, &visitor.id)?;
+        server.check_rules(&permit, &room, Some(&visitor.id))?;
         let (named, mut who) = (visitor.name.is_some(), Who::new(visitor.member(), &session));
         if !has_token {
             who.guest_from = Some(address.map(|address| address.to_string()).unwrap_or_default());
@@ -165,7 +165,7 @@ impl Caller {
     /// [`Refusal`]: what it showed has expired, or it was put out, or the room was closed.
     pub(crate) fn check_still(&self) -> Result<(), Refusal> {
         self.permit.check_time()?;
-        self.server.check_rules(&self.permit, &self.room, &self.who.member.id)
+        self.server.check_rules(&self.permit, &self.room, Some(&self.who.member.id))
     }
 
     /// Whether it may do this in its room.

@@ -106,7 +106,7 @@ impl Asker {
     fn may_read(&self, server: &ServerState, room: &RoomName) -> bool {
         self.permit.as_ref().is_some_and(|permit| {
             permit.has(Right::Read, room)
-                && server.check_rules(permit, room, &self.visitor.id).is_ok()
+                && server.check_rules(permit, room, Some(&self.visitor.id)).is_ok()
         })
     }
 

@@ -380,7 +380,10 @@ impl Session {
             if self.decided.0 == version {
                 return None;
             }
-            match server.check_rules(permit, room, &who.member.id).map_err(|refusal| refusal.code) {
+            match server
+                .check_rules(permit, room, Some(&who.member.id))
+                .map_err(|refusal| refusal.code)
+            {
                 Ok(()) => None,
                 Err(ErrorCode::PutOut) => Some(End::PutOut),
                 Err(_) => Some(End::Forbidden),
@@ -412,6 +415,25 @@ impl Session {
         self.too_many >= FLOOD || self.answers.len() >= APPENDING
     }
 
+    /// Counts a frame of so many bytes: every one counts, also one that is no good or asks for nothing.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if that is too many.
+    pub fn count(&mut self, bytes: usize, is_signal: bool) -> Result<(), Refusal> {
+        self.telemetry().frames.increment(1);
+        let Caller { server, sender, address, .. } = &self.caller;
+        let counted = match is_signal {
+            true => server.rates.signal(sender, *address, bytes),
+            false => server.rates.publish(sender, *address, 1, bytes),
+        };
+        self.too_many = match counted {
+            Ok(()) => self.too_many.saturating_sub(1),
+            Err(_) => self.too_many + 1,
+        };
+        counted
+    }
+
     /// Does what a frame of so many bytes asks for, or refuses it as whoever read it did. What comes of it is
     /// an [`Out::Answer`] with this ticket.
     pub fn take(&mut self, frame: Result<ClientFrame, Refusal>, bytes: usize, ticket: Option<u64>) {
@@ -420,17 +442,7 @@ impl Session {
             Ok(_) => None,
             Err(refusal) => refusal.id.clone(),
         };
-        // Every frame counts, also one that is no good.
-        self.telemetry().frames.increment(1);
-        let Caller { server, sender, address, .. } = &self.caller;
-        let counted = match frame {
-            Ok(ClientFrame::Signalling { .. }) => server.rates.signal(sender, *address, bytes),
-            _ => server.rates.publish(sender, *address, 1, bytes),
-        };
-        self.too_many = match counted {
-            Ok(()) => self.too_many.saturating_sub(1),
-            Err(_) => self.too_many + 1,
-        };
+        let counted = self.count(bytes, matches!(frame, Ok(ClientFrame::Signalling { .. })));
         let allowed =
             counted.and_then(|()| frame.as_ref().map_or(Ok(()), |frame| self.check(frame)));
         let frame = allowed.map_err(|refusal| refusal.about(id.as_deref())).and(frame);

@@ -173,7 +173,7 @@ impl Parts {
         self.identity.caller(headers, token.as_deref())
     }
 
-    /// Whether `member` may be in `room` by what was decided of both.
+    /// Whether `member`, or somebody who has no id yet, may be in `room` by what was decided of both.
     ///
     /// # Errors
     ///
@@ -182,13 +182,13 @@ impl Parts {
         &self,
         permit: &Permit,
         room: &RoomName,
-        member: &MemberId,
+        member: Option<&MemberId>,
     ) -> Result<(), Refusal> {
         if permit.has(Right::Manage, room) {
             return Ok(());
         }
         let (rules, now) = (self.hub.rules(), now_ms());
-        if let Some(until) = rules.out_until(member, room, now) {
+        if let Some(until) = member.and_then(|member| rules.out_until(member, room, now)) {
             let seconds = (until - now).div_ceil(1_000);
             let message = format!("you were put out, for another {seconds} seconds");
             return Err(Refusal {
@@ -254,7 +254,7 @@ impl Parts {
             // Waiting for its turn, and for the answer, takes a while: what was decided meanwhile holds.
             let still = || {
                 permit.check_time()?;
-                self.check_rules(permit, room, &who.member.id)?;
+                self.check_rules(permit, room, Some(&who.member.id))?;
                 self.check_writing(permit, room)
             };
             still()?;

@@ -257,6 +257,10 @@ async fn a_closed_room_is_closed_on_its_pages_in_lists_and_for_whoever_waits() {
     };
     let ((status, answer), ()) = tokio::join!(waiting, closing);
     assert_eq!(status, 403, "{answer}");
+    let (_, rooms) = hub.ask_as(None, Method::GET, "/api/rooms", Value::Null).await;
+    assert_eq!(rooms, json!({"rooms": []}));
+    let (_, rooms) = hub.ask(Method::GET, "/api/rooms", Value::Null).await;
+    assert_eq!(rooms["rooms"][0]["name"], "tea");
     for path in ["/rooms/tea", "/rooms/tea?before=9", "/rooms/tea?at=1", "/rooms/tea?q=word", "/"] {
         let answer = reqwest::get(hub.server.url(path)).await.unwrap();
         let status = answer.status().as_u16();

@@ -3,6 +3,7 @@
 //! Start at [`Decoder::add`]. The rule to keep: what waits for its last attachment is bounded, in
 //! number and in bytes.
 
+use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use serde_json::Value;
 use thiserror::Error;
@@ -22,7 +23,8 @@ pub struct Decoder {
 
 #[derive(Debug)]
 struct Waiting {
-    packet: Packet,
+    /// The packet as it came: read, it can be forty times as large.
+    text: Utf8Bytes,
     missing: usize,
     bytes: usize,
     attachments: Vec<Bytes>,
@@ -72,7 +74,11 @@ impl Decoder {
                     }
                     _ => 0,
                 };
-                Waiting { packet, missing, bytes: 0, attachments: Vec::new() }
+                if missing == 0 {
+                    return Ok(Some((packet, Vec::new())));
+                }
+                self.waiting = Some(Waiting { text, missing, bytes: 0, attachments: Vec::new() });
+                return Ok(None);
             }
             (Message::Binary(bytes), Some(mut waiting)) => {
                 waiting.missing -= 1;
@@ -88,14 +94,14 @@ impl Decoder {
             self.waiting = Some(waiting);
             return Ok(None);
         }
+        let packet = Packet::decode(&waiting.text, self.max_attachments)?;
         if let Packet::Event { args, attachments, .. } | Packet::Ack { args, attachments, .. } =
-            &waiting.packet
-            && *attachments > 0
+            &packet
             && !args.iter().all(|arg| has_its_attachments(arg, *attachments))
         {
             return Err(DecodeError::Placeholder);
         }
-        Ok(Some((waiting.packet, waiting.attachments)))
+        Ok(Some((packet, waiting.attachments)))
     }
 }
 

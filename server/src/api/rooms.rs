@@ -57,7 +57,12 @@ pub(crate) async fn list(
 ) -> Result<Json<Rooms>, Problem> {
     origin::check(&headers, &server.config)?;
     let permit = server.permit(&headers, &uri)?;
-    let rooms = server.hub.rooms(LISTED, |room| permit.has(Right::Read, room)).await;
+    let visitor = server.visitor(&headers, &uri)?;
+    let member = visitor.as_ref().map(|visitor| &visitor.id);
+    let may_read = |room: &_| {
+        permit.has(Right::Read, room) && server.check_rules(&permit, room, member).is_ok()
+    };
+    let rooms = server.hub.rooms(LISTED, may_read).await;
     let rooms = rooms.map_err(hub::HubError::from)?;
     let room = |room: RoomSummary| {
         let RoomSummary { name, members, last_at } = room;

@@ -9,6 +9,7 @@ mod event;
 use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::extract::{ConnectInfo, ws::Utf8Bytes};
+use bytes::Bytes;
 use common::{ErrorCode, Recovery, Refusal, limits::FRAME_BYTES};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -215,7 +216,8 @@ async fn talk(session: &mut Session, socket: &mut Socket) -> Result<Infallible, 
             }
             incoming = socket.recv(), if !session.is_full() => match incoming {
                 Some(Incoming::Event { args, ack, attachments, .. }) => {
-                    let bytes = args.iter().map(|arg| arg.to_string().len()).sum();
+                    let attached: usize = attachments.iter().map(Bytes::len).sum();
+                    let bytes = json_bytes(&args) + attached;
                     let frame = match attachments.is_empty() {
                         true => event::read(args),
                         false => {
@@ -228,10 +230,16 @@ async fn talk(session: &mut Session, socket: &mut Socket) -> Result<Infallible, 
                 Some(Incoming::Disconnect { namespace }) if namespace == NAMESPACE => {
                     return Err(End::Left);
                 }
-                Some(Incoming::Connect { namespace, .. }) => {
+                // Whoever sends too much of what is nothing here is closed, as for too many frames.
+                Some(Incoming::Connect { namespace, auth }) => {
+                    let _ = session.count(Value::from(auth).to_string().len(), false);
                     sender.refuse(&namespace, "Invalid namespace", None).await?;
                 }
-                Some(Incoming::Disconnect { .. } | Incoming::Ack { .. }) => {}
+                Some(Incoming::Ack { args, attachments, .. }) => {
+                    let attached: usize = attachments.iter().map(Bytes::len).sum();
+                    let _ = session.count(json_bytes(&args) + attached, false);
+                }
+                Some(Incoming::Disconnect { .. }) => _ = session.count(0, false),
                 None if socket.close_reason() == Some(CloseReason::ClientClosed) => {
                     return Err(End::Closed);
                 }
@@ -239,6 +247,10 @@ async fn talk(session: &mut Session, socket: &mut Socket) -> Result<Infallible, 
             },
         }
     }
+}
+
+fn json_bytes(args: &[Value]) -> usize {
+    args.iter().map(|arg| arg.to_string().len()).sum()
 }
 
 /// Waits until the server stops.
