@@ -11,6 +11,8 @@ const TYPING_EVERY_MS: Millis = 3_000;
 pub(crate) struct Habits {
     typed_at: Option<Millis>,
     idle: bool,
+    /// The others may have been told that nobody looks, also by the page that had this session before.
+    was_idle: bool,
 }
 
 impl Habits {
@@ -35,12 +37,18 @@ impl Habits {
 
     /// Whether nobody looks; true if that is news.
     pub(crate) fn look(&mut self, idle: bool) -> bool {
+        self.was_idle |= idle;
         std::mem::replace(&mut self.idle, idle) != idle
     }
 
-    /// Whether nobody looks.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.idle
+    /// This goes on with a session of which it is not known what the others were told.
+    pub(crate) fn go_on(&mut self) {
+        self.was_idle = true;
+    }
+
+    /// Whether nobody looks, if that is to be told on a new leg: the others may think otherwise.
+    pub(crate) fn idle(&self) -> Option<bool> {
+        self.was_idle.then_some(self.idle)
     }
 }
 
@@ -61,6 +69,8 @@ mod tests {
     #[test]
     fn looking_away_is_news_once() {
         let mut habits = Habits::default();
+        assert_eq!(habits.idle(), None);
         assert_eq!([true, true, false].map(|idle| habits.look(idle)), [true, false, true]);
+        assert_eq!(habits.idle(), Some(false));
     }
 }

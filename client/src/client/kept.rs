@@ -16,6 +16,9 @@ impl Client {
             found.next().map(|(_, text)| text.as_str())
         };
         self.session = kept(SESSION).map(str::to_owned);
+        if self.session.is_some() {
+            self.habits.go_on();
+        }
         let carried = kept(CARRIED).and_then(Transport::parse);
         self.ladder = Ladder::new(carried.unwrap_or(Transport::WebSocket));
         if let Some(chosen) = kept(CHOSEN).and_then(Transport::parse) {

@@ -186,8 +186,8 @@ impl Client {
 
     /// Tells a leg that has become the present one what it does not know, and shows what it told.
     pub(super) fn greet(&mut self) {
-        if self.habits.is_idle() {
-            self.send(ClientFrame::Idle { idle: true });
+        if let Some(idle) = self.habits.idle() {
+            self.send(ClientFrame::Idle { idle });
         }
         if self.direct.is_some() {
             self.send(ClientFrame::Direct { direct: true });

@@ -604,6 +604,23 @@ fn whoever_looks_away_says_so_on_each_new_leg() {
 }
 
 #[test]
+fn whoever_looks_again_says_so_also_after_a_reload_and_after_the_line_was_gone() {
+    let looks = |leg| Effect::Send { leg, text: ClientFrame::Idle { idle: false }.encode() };
+    let mut world = World::on(Transport::WebSocket);
+    assert!(!world.done.contains(&looks(1)));
+    world.tell(Event::Idle(true));
+    world.close(1);
+    world.tell(Event::Idle(false));
+    world.pass(2_000);
+    world.hello(2);
+    assert!(world.done.contains(&looks(2)));
+    // As it went, the page before said that nobody looks.
+    let mut world = World::started(&[(SESSION, "s.t")]);
+    world.hello(1);
+    assert!(world.done.contains(&looks(1)));
+}
+
+#[test]
 fn a_name_is_told_again_to_a_server_that_does_not_know_it() {
     let name = MemberName::parse("Ada").unwrap();
     let guest = || {
