@@ -108,6 +108,8 @@ pub struct RoomView {
     pub read_only: bool,
     /// Reading on from here misses nothing.
     pub position: Position,
+    /// Up to here it was said before this was asked for.
+    pub head: Offset,
     /// Who is in it.
     pub members: Members,
     /// The id of what the form will send, so that sending it twice says it once.

@@ -37,6 +37,8 @@ pub(crate) struct RoomState {
     read_only: bool,
     /// The newest is seen, and followed.
     at_end: bool,
+    /// Up to here it was said before the page was asked for: it is read, and nothing new.
+    head: Offset,
     /// Who is here.
     members: Members,
     /// Who is writing.
@@ -164,6 +166,7 @@ impl RoomState {
             tail: usize::MAX,
             past: if view.older { Past::More } else { Past::None },
             read_only: view.read_only,
+            head: view.head,
             at_end: !view.past,
             members: view.members.clone(),
             typing: Members::default(),
@@ -197,12 +200,16 @@ pub(crate) fn room() -> Store<RoomState> {
 pub(crate) fn arrive(room: Store<RoomState>, came: Vec<(Arc<Message>, bool)>) {
     let is_seen = room.at_end().get_untracked() && !browser::is_hidden();
     let me = room.me().with_untracked(|me| me.member.clone());
+    let head = room.head().get_untracked();
     let (before, were_seen) = (room.unread().get_untracked(), room.all_seen().get_untracked());
     let (mut unread, mut all_seen) = (before, were_seen);
     room.arrived().update(|arrived| {
         for (message, mine) in came {
             if mine {
                 unread = None;
+                continue;
+            }
+            if message.offset <= head {
                 continue;
             }
             // The line stands above the first that was not seen since all had been.

@@ -244,6 +244,7 @@ mod tests {
             missing: false,
             read_only: false,
             position: "e:0".parse().unwrap(),
+            head: Offset(0),
             members: Members::default(),
             form_id: MessageId::parse("f").unwrap(),
             refused: None,

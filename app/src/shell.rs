@@ -63,7 +63,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta name="description" content=strings.tagline/>
                 // Its children would get a marker that shows (tachys 0.2.19).
                 <title inner_html=raw_text(&title)></title>
-                <link rel="icon" href=base::path("/favicon.svg") type="image/svg+xml"/>
+                <link rel="icon" href=format!("/{}/favicon.svg", options.site_pkg_dir) type="image/svg+xml"/>
                 <link rel="manifest" href=base::path("/manifest.webmanifest")/>
                 <script nonce=nonce.clone()>{ENTRANCE.replace("/settings", &base::path("/settings"))}</script>
                 {whole_page()}

@@ -212,11 +212,15 @@ test('each message has an address, which shows it where it stands', async ({ per
   await open(ada, '/rooms/tea?at=51#m-51');
   await expect(ada.locator('.message:target .text')).toHaveText('line 50');
   await expect(texts(ada).last()).toHaveText('line 299');
-  await expect(ada.locator('.message:target')).toBeInViewport();
+  await expect(ada.locator('.message:target')).toBeInViewport({ ratio: 1 });
+  // What was said before is read, and nothing new.
+  await expect(ada.locator('.pill, .unread')).toHaveCount(0);
   await tools(ada, 'line 50');
   await ada.getByRole('link', { name: 'Copy link' }).click();
   const copied = await ada.evaluate(() => navigator.clipboard.readText());
   expect(copied).toBe(server.url('/rooms/tea?at=51#m-51'));
+  await fetch(server.url('/api/rooms/tea/messages'), { method: 'POST', body: 'and one more' });
+  await expect(ada.locator('.pill')).toHaveText(/^1 new message/);
 
   await plain.goto('/rooms/tea?at=9999#m-9999');
   await expect(plain.locator('.past').first()).toContainText('not here any more');

@@ -40,12 +40,12 @@ test('only who is named, and has asked for it, is told outside the page', async 
   await look(ada, true);
   await say(bob, '@Ada are you there?');
   await expect(ada).toHaveTitle('(1) tea — Hubbub');
-  await expect(ada.locator('link[rel=icon]')).toHaveAttribute('href', '/favicon-unread.svg');
+  await expect(ada.locator('link[rel=icon]')).toHaveAttribute('href', /^\/pkg\/[0-9a-f]{16}\/favicon-unread\.svg$/);
   expect(await shown()).toEqual([]);
 
   await look(ada, false);
   await expect(ada).toHaveTitle('tea — Hubbub');
-  await expect(ada.locator('link[rel=icon]')).toHaveAttribute('href', '/favicon.svg');
+  await expect(ada.locator('link[rel=icon]')).toHaveAttribute('href', /^\/pkg\/[0-9a-f]{16}\/favicon\.svg$/);
   await ada.locator('#me').click();
   const box = ada.getByRole('checkbox', { name: 'Notify me' });
   await box.check();

@@ -212,7 +212,8 @@ test('the binary alone serves the page and its wasm, compressed, and not twice',
   const loaded = () =>
     ada.evaluate(() => {
       const all = performance.getEntriesByType('resource') as PerformanceResourceTiming[];
-      const ours = all.filter(({ name }) => new URL(name).pathname.startsWith('/pkg/'));
+      // The icon comes when the browser likes.
+      const ours = all.filter(({ name }) => /^\/pkg\/(?!.*svg$)/.test(new URL(name).pathname));
       // What comes from the cache has crossed no network (Resource Timing, `transferSize`).
       return ours.map(({ name, transferSize }) => [new URL(name).pathname, transferSize > 0] as const);
     });
@@ -221,7 +222,11 @@ test('the binary alone serves the page and its wasm, compressed, and not twice',
   const all = ['/pkg/__wasm_split.js', '/pkg/hubbub.css', '/pkg/hubbub.js', '/pkg/hubbub.wasm'];
   await open(ada, '/rooms/tea');
   expect(names(await loaded())).toEqual(all);
-  // Another visit asks for the page alone.
+  // Another visit asks for the page alone, also not for the icon.
+  const icon = (await ada.locator('link[rel=icon]').getAttribute('href')) ?? '';
+  const { headers } = await fetch(server.url(icon));
+  expect(headers.get('content-type')).toBe('image/svg+xml');
+  expect(headers.get('cache-control')).toContain('immutable');
   await open(ada, '/rooms/coffee');
   expect(names(await loaded())).toEqual(all);
   expect((await loaded()).filter(([, crossed]) => crossed)).toEqual([]);

@@ -86,6 +86,35 @@ test('a new name is seen by everyone at once', async ({ person }) => {
   await expect(bob.locator('.member-name', { hasText: 'Countess' })).toBeVisible();
 });
 
+test('a new name stays, also of whoever gave one at first', async ({ person }) => {
+  const ada = await person();
+  await open(ada, '/rooms/tea');
+  await ada.locator('#first-name').fill('Ada');
+  await ada.locator('#first-name').press('Enter');
+  await expect(ada.locator('.me-name')).toHaveText('Ada');
+  await ada.locator('.me summary').click();
+  await ada.locator('#my-name').fill('Countess');
+  await ada.getByRole('button', { name: 'Save' }).click();
+  await expect(ada.locator('.me-name')).toHaveText('Countess');
+  await say(ada, 'hello');
+  await expect(ada.locator('.author')).toHaveText('Countess');
+  await expect(ada.locator('.me-name')).toHaveText('Countess');
+});
+
+test('whoever loads the page again is not away', async ({ person }) => {
+  const [ada, bob] = [await person(), await person()];
+  await open(bob, '/rooms/tea');
+  await open(ada, '/rooms/tea');
+  await ada.reload();
+  await isConnected(ada);
+  await say(ada, 'here again');
+  await expect(texts(bob)).toHaveText('here again');
+  for (const page of [ada, bob]) {
+    await expect(page.locator('.members li')).toHaveCount(2);
+    await expect(page.locator('.members')).not.toContainText('away');
+  }
+});
+
 test('two tabs of one person go by one name', async ({ person }) => {
   const first = await person();
   await open(first, '/rooms/tea');

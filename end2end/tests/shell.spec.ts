@@ -129,6 +129,25 @@ test('the button of the card takes the name', async ({ person }) => {
   await expect(ada.locator('.me-name')).toHaveText('Ada');
 });
 
+test('the sheet of keys opens by mouse, at its beginning', async ({ person }) => {
+  // As a wide screen is at 200 %.
+  const ada = await person({ viewport: { width: 720, height: 450 } });
+  await open(ada, '/rooms/tea');
+  await ada.getByRole('button', { name: 'Keyboard' }).click();
+  const title = ada.getByRole('dialog').getByRole('heading', { name: 'Keyboard' });
+  await expect(title).toBeInViewport({ ratio: 1 });
+  await ada.keyboard.press('Escape');
+  await expect(title).toBeHidden();
+});
+
+test('an empty room is read from its beginning on a phone', async ({ person }) => {
+  for (const javaScriptEnabled of [true, false]) {
+    const ada = await person({ ...PHONE, javaScriptEnabled });
+    await ada.goto('/rooms/nobody');
+    await expect(ada.getByText('Nothing has been said here yet')).toBeInViewport({ ratio: 1 });
+  }
+});
+
 test('without scripts a phone finds the people and the menu too', async ({ person }) => {
   const ada = await person({ ...PHONE, javaScriptEnabled: false });
   await ada.goto('/rooms/tea');

@@ -307,6 +307,12 @@ pub(crate) async fn room_page(
         Ok(stretch) => stretch,
         Err(error) => return Problem::from(HubError::from(error)).into_response(),
     };
+    // Around a message it is not the newest that comes; the page reads on up to that.
+    let newest = match shows {
+        Shows::Newest => None,
+        _ => server.hub.latest(&room, &who, None, 1).await.ok(),
+    };
+    let head = newest.as_ref().unwrap_or(&stretch).position.offset;
     let messages: Vec<_> = stretch.records.iter().filter_map(|record| record.message()).collect();
     let is_there = |at| messages.iter().any(|message| message.offset == at);
     let view = RoomView {
@@ -317,6 +323,7 @@ pub(crate) async fn room_page(
         past: !matches!(shows, Shows::Newest),
         read_only: !may_write,
         position: stretch.position,
+        head,
         members: server.hub.members(&room).await.unwrap_or_default(),
         form_id: MessageId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a message id"),
         refused,

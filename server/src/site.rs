@@ -38,7 +38,7 @@ pub(crate) static PKG: LazyLock<String> = LazyLock::new(|| {
         return "pkg".to_owned();
     }
     let mut hasher = DefaultHasher::new();
-    for path in Site::iter().filter(|path| path.starts_with("pkg/")) {
+    for path in Site::iter() {
         let hash = Site::get(&path).map(|file| file.metadata.sha256_hash());
         (path.as_ref(), hash).hash(&mut hasher);
     }
@@ -46,15 +46,17 @@ pub(crate) static PKG: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Where a file really is, and whether whoever asks for it by `path` need never ask again. A page of another version asks
-/// for its own files: it gets these.
+/// for its own files: it gets these. What has an address of its own beside them, the icon, is there as well.
 fn find(path: &str) -> (String, bool) {
     let is_version =
         |dir: &str| dir.len() == 16 && dir.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let versioned = path.strip_prefix("pkg/").and_then(|rest| rest.split_once('/'));
-    match versioned.filter(|(dir, _)| is_version(dir)) {
-        Some((dir, file)) => (format!("pkg/{file}"), PKG.strip_prefix("pkg/") == Some(dir)),
-        None => (path.to_owned(), false),
-    }
+    let Some(rest) = path.strip_prefix("pkg/") else { return (path.to_owned(), false) };
+    let versioned = rest.split_once('/').filter(|(dir, _)| is_version(dir));
+    let (dir, file) = versioned.map_or((None, rest), |(dir, file)| (Some(dir), file));
+    let packed = format!("pkg/{file}");
+    let is_beside = Site::get(&packed).is_none() && Site::get(file).is_some();
+    let is_for_good = dir.is_some() && PKG.strip_prefix("pkg/") == dir;
+    (if is_beside { file.to_owned() } else { packed }, is_for_good)
 }
 
 /// The file at `path` (without the leading `/`), in the best encoding the client takes; `None` if
@@ -146,6 +148,9 @@ mod tests {
     fn a_version_is_a_directory_and_nothing_else() {
         let other = "pkg/0123456789abcdef/hubbub.js";
         assert_eq!(find(other), ("pkg/hubbub.js".to_owned(), false));
+        for beside in ["pkg/0123456789abcdef/favicon.svg", "pkg/favicon.svg"] {
+            assert_eq!(find(beside), ("favicon.svg".to_owned(), false));
+        }
         for path in ["pkg/hubbub.js", "pkg/0123/hubbub.js", "favicon.svg"] {
             assert_eq!(find(path), (path.to_owned(), false));
         }

@@ -109,9 +109,12 @@ pub(crate) fn notify(who: &str, text: &str, room: &str) {
 
 /// Has the tab's icon, and that of the installed page, say how much has come.
 pub(crate) fn show_unseen(count: usize) {
-    let icon = if count == 0 { "/favicon.svg" } else { "/favicon-unread.svg" };
-    if let Ok(Some(link)) = document().query_selector("link[rel=icon]") {
-        let _ = link.set_attribute("href", &base::path(icon));
+    let icon = if count == 0 { "favicon.svg" } else { "favicon-unread.svg" };
+    if let Ok(Some(link)) = document().query_selector("link[rel=icon]")
+        && let Some(href) = link.get_attribute("href")
+        && let Some((dir, _)) = href.rsplit_once('/')
+    {
+        let _ = link.set_attribute("href", &format!("{dir}/{icon}"));
     }
     // Not in web-sys, and not in every browser.
     let navigator = window().navigator();

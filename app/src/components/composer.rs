@@ -98,6 +98,11 @@ pub(crate) fn Composer(view: Arc<RoomView>, refused: Option<Refused>) -> impl In
     let is_editing = move || room.editing().with_untracked(Option::is_some);
     // Whether it can be gone on: the name that was given is one, or none was.
     let take_name = move || {
+        // The field that was there is known also when it is gone.
+        if room.me().with_untracked(|me| me.named || me.asked) {
+            problem.set(None);
+            return true;
+        }
         let given = first_name.get_untracked().map(|name| name.value()).unwrap_or_default();
         match MemberName::parse(&given) {
             Ok(name) => client.rename(name),
@@ -108,10 +113,8 @@ pub(crate) fn Composer(view: Arc<RoomView>, refused: Option<Refused>) -> impl In
             }
         }
         // It is asked once.
-        if room.me().with_untracked(|me| !me.asked) {
-            room.me().update(|me| me.asked = true);
-            browser::set_cookie(ASKED_COOKIE, "1");
-        }
+        room.me().update(|me| me.asked = true);
+        browser::set_cookie(ASKED_COOKIE, "1");
         problem.set(None);
         true
     };

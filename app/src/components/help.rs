@@ -48,7 +48,8 @@ pub(crate) fn Help(
             </button>
         </p>
         <dialog class="help" node_ref=sheet aria-labelledby="help-title">
-            <h2 id="help-title">{strings.help}</h2>
+            // It is read from its beginning, also where it is higher than the screen.
+            <h2 id="help-title" tabindex="-1" autofocus>{strings.help}</h2>
             <dl>{keys.collect_view()}</dl>
             <form method="dialog">
                 <button class="primary">{strings.close}</button>

@@ -208,6 +208,7 @@ mod tests {
             missing: false,
             read_only: false,
             position: "e:0".parse().unwrap(),
+            head: Offset(0),
             members: Members { count: 1, members: vec![member.clone().into()] },
             form_id: MessageId::parse("f").unwrap(),
             refused: None,
