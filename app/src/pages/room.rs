@@ -187,7 +187,7 @@ fn tab_title(room: Store<RoomState>, name: String) {
 #[cfg(test)]
 #[cfg(feature = "ssr")]
 mod tests {
-    use common::{Member, MemberId, MemberName, Members, MessageId, RoomName};
+    use common::{Member, MemberId, MemberName, Members, MessageId, Offset, RoomName};
 
     use crate::{
         Talk,
