@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use client::{Change, File, Line, Media, Party, Road, Transport, first_rows};
 use common::{
-    Audience, ErrorCode, Member, MemberId, Members, Message, Offset, RoomName, StateKind,
+    Audience, ErrorCode, Member, MemberId, Members, Message, Offset, Recovery, RoomName, StateKind,
 };
 use leptos::prelude::*;
 use reactive_stores::Store;
@@ -241,6 +241,8 @@ pub(crate) fn apply(room: Store<RoomState>, change: Change) {
             room.chosen().set(chosen);
         }
         Change::Ready(ready) => room.ready().set(ready),
+        // In another life of the log the numbers may begin anew.
+        Change::Hello(hello) if hello.recovery == Recovery::Reset => room.head().set(Offset(0)),
         Change::Terms(terms) => {
             if room.read_only().get_untracked() != terms.read_only {
                 room.read_only().set(terms.read_only);

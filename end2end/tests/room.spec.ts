@@ -159,6 +159,19 @@ test('the server is killed and started again: the page says so and comes back by
   await expect(ada.locator('.gap')).toHaveCount(0);
 });
 
+test('in another life of the log, where numbers begin anew, what is said is new', async ({ person, server }) => {
+  const said = (body: string) => fetch(server.url('/api/rooms/tea/messages'), { method: 'POST', body });
+  for (const word of ['one', 'two', 'three']) await said(word);
+  const ada = await person({ expected: /WebSocket connection .* failed|ERR_CONNECTION_REFUSED/ });
+  await open(ada, '/rooms/tea');
+  await server.stop('SIGKILL');
+  await expect(ada.getByRole('status').first()).toContainText('Connection lost');
+  await server.start('--ephemeral');
+  await isConnected(ada, AGAIN);
+  await said('here I am');
+  await expect(ada.locator('.log-frame [role=status]')).toContainText('here I am');
+});
+
 test('what was written while away has the time that the server gives it', async ({ person, server }) => {
   const ada = await person({ expected: /WebSocket connection .* failed|ERR_CONNECTION_REFUSED/ });
   // Her clock is three hours late.
